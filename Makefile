@@ -1,0 +1,49 @@
+# restic-manager: everything a person or CI runs. `make help` lists it.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BUILD   := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+
+# What a test, a benchmark or a proof may take in all; each has its own, shorter limits inside.
+TEST_TIMEOUT  ?= 20m
+PROOF_TIMEOUT ?= 4h
+
+export CGO_ENABLED = 0
+
+.DEFAULT_GOAL := help
+.PHONY: help build programs run-server demo test lint generate bench proof
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: programs ## Build both programs into ./bin, for this system and for Windows
+	GOOS=windows $(BUILD) -o bin/windows/restic-manager.exe ./cmd/server
+	GOOS=windows $(BUILD) -o bin/windows/restic-manager-agent.exe ./cmd/agent
+
+programs:
+	$(BUILD) -o bin/restic-manager ./cmd/server
+	$(BUILD) -o bin/restic-manager-agent ./cmd/agent
+
+run-server: programs ## Run the server on loopback with its data in ./demo-data/server (ARGS="…" is passed on)
+	bin/restic-manager serve --data-dir demo-data/server $(ARGS)
+
+demo: programs ## Run server, rest-server and agent on loopback with something to back up
+	$(GO) run ./cmd/demo $(ARGS)
+
+test: ## Run every test that CI requires, with the real restic, databases, proxies and browser
+	.ci/packages
+	.ci/test -timeout $(TEST_TIMEOUT) ./...
+
+lint: ## Check format, vet (Linux, Windows), staticcheck, generated code and module pins
+	.ci/lint
+
+generate: ## Write server/api/api.gen.go and agent/control/control.gen.go from openapi.yaml
+	.ci/generate .
+
+bench: ## Print the performance figures, each beside its baseline of the same run
+	.ci/test -timeout $(PROOF_TIMEOUT) -p 1 -run '^$$' -bench . ./...
+
+proof: ## Run what takes long: the model test with 10 000 seeds, more fault and crash rounds
+	.ci/packages
+	RM_PROOF=1 .ci/test -timeout $(PROOF_TIMEOUT) ./...
