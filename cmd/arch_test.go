@@ -45,9 +45,10 @@ var arrows = map[string][]string{
 	"server": {"server/*", "restic", "web", "deploy"},
 
 	"agent/slot":      {},
+	"agent/custody":   {},
 	"agent/control":   {"restic"},
-	"agent/policy":    {"restic"},
-	"agent/secret":    {"restic"},
+	"agent/policy":    {"restic", "agent/custody"},
+	"agent/secret":    {"restic", "agent/custody"},
 	"agent/service":   {"deploy"},
 	"agent/spool":     {"agent/control"},
 	"agent/schedule":  {"agent/slot", "agent/spool", "agent/control"},
