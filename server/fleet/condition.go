@@ -1,0 +1,42 @@
+package fleet
+
+// Severity ranks conditions.
+type Severity string
+
+const (
+	Info     Severity = "info"
+	Warn     Severity = "warning"
+	Critical Severity = "critical"
+)
+
+// Condition is something about a host or a repository that needs a person, kept
+// while it holds. At most one per object and code.
+type Condition struct {
+	ObjectType string   `db:"object_type"` // "host", "repository"
+	ObjectID   string   `db:"object_id"`
+	Code       string   `db:"code"`
+	Severity   Severity `db:"severity"`
+	Message    string   `db:"message"`
+	NextStep   string   `db:"next_step"`
+	JobID      JobID    `db:"job_id"`
+	Since      Time     `db:"since"`
+}
+
+// Topic is what the changes feed speaks of.
+type Topic string
+
+const (
+	TopicHosts        Topic = "hosts"
+	TopicRepositories Topic = "repositories"
+	TopicSchedules    Topic = "schedules"
+	TopicJobs         Topic = "jobs"
+	TopicSnapshots    Topic = "snapshots"
+	TopicUsers        Topic = "users"
+	TopicAudit        Topic = "audit"
+)
+
+// Change is a hint that something changed: read it again.
+type Change struct {
+	Topic Topic  `db:"topic"`
+	ID    string `db:"id"`
+}

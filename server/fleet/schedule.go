@@ -1,0 +1,68 @@
+package fleet
+
+// Retention says how many snapshots to keep by each rule; 0 keeps none by it, and
+// all zero keeps everything.
+type Retention struct {
+	Last       int `json:"keep_last,omitempty"`
+	Hourly     int `json:"keep_hourly,omitempty"`
+	Daily      int `json:"keep_daily,omitempty"`
+	Weekly     int `json:"keep_weekly,omitempty"`
+	Monthly    int `json:"keep_monthly,omitempty"`
+	Yearly     int `json:"keep_yearly,omitempty"`
+	WithinDays int `json:"keep_within_days,omitempty"`
+}
+
+// Schedule is what a host backs up, where to, when and how long it is kept: the
+// only place that says so.
+type Schedule struct {
+	ID           ScheduleID   `db:"id"`
+	HostID       HostID       `db:"host_id"`
+	RepositoryID RepositoryID `db:"repository_id"`
+	Name         string       `db:"name"` // unique per host
+	Paths        List         `db:"paths"`
+	Excludes     List         `db:"excludes"`
+	Tags         List         `db:"tags"`
+	Manual       bool         `db:"manual"` // fires only by run now
+	Cron         string       `db:"cron"`
+	Zone         string       `db:"zone"`
+	Enabled      bool         `db:"enabled"`
+	Retention    Doc          `db:"retention"` // Retention
+	Version      int64        `db:"version"`
+	Revision     int64        `db:"revision"` // the host's ConfigRevision that brought this version
+	CreatedAt    Time         `db:"created_at"`
+	UpdatedAt    Time         `db:"updated_at"`
+
+	LastJob  JobID `db:"last_job"`
+	LastGood Time  `db:"last_good"`
+}
+
+// Drift tells whether the host's agent has this version not yet in force.
+func (s *Schedule) Drift(h *Host) bool {
+	return !h.EnrolledAt.IsZero() && h.ConfigInForce < s.Revision
+}
+
+// PickForRunNow finds the schedule that "run now" of a host means: its only
+// enabled manual schedule, else its only enabled one. Everything else is
+// PickASchedule.
+func PickForRunNow(schedules []Schedule) (*Schedule, error) {
+	var manual, enabled []*Schedule
+	for i := range schedules {
+		s := &schedules[i]
+		if !s.Enabled {
+			continue
+		}
+		enabled = append(enabled, s)
+		if s.Manual {
+			manual = append(manual, s)
+		}
+	}
+	switch {
+	case len(manual) == 1:
+		return manual[0], nil
+	case len(enabled) == 1:
+		return enabled[0], nil
+	case len(enabled) == 0:
+		return nil, Errorf(PickASchedule, "This host has no enabled schedule; make or enable one under Schedules.")
+	}
+	return nil, Errorf(PickASchedule, "This host has %d enabled schedules; run the one you mean under Schedules.", len(enabled))
+}
