@@ -1,6 +1,31 @@
-// Package control is the agent's side of the contract: the generated client and
-// wire types, and around them the transports, back-off and hold learning that a
-// fleet behind arbitrary proxies needs. control.gen.go is generated.
+// Package control is an agent's way to its server: the contract's wire types, and
+// a Link that speaks them through whatever lies between.
 //
-// It may import restic for its Secret alone.
+// # What counts as an answer
+//
+// An answer is the server's only when it is JSON with the protocol marker, or a
+// problem document whose type has our prefix. A Problem is the server's word.
+// Everything else, whatever its status, is a TransportError: the network spoke,
+// and nothing but back-off and the learned hold may change by it.
+//
+// # The order of calls
+//
+// Enrol once; OpenSession at each start of the process and whenever a Problem has
+// the code session_unknown; then one Sync parked at all times and Report whenever
+// there is something to say; CloseSession at a graceful end. Every call may be
+// repeated as it was when its answer was lost. Problem codes and what they mean:
+//
+//   - credential_unknown: keep schedules and spool, retry with back-off up to 15 min
+//   - agent_disabled, agent_deleted: take no commands
+//   - session_superseded: another process speaks for this host: take no commands
+//   - session_unknown: open a session
+//   - body_too_large: halve the report
+//   - protocol_unsupported: go on alone, try hourly
+//
+// Sync and Report never retry by themselves: the loops that call them pace
+// themselves by a Backoff, and Report's content may have grown meanwhile. The other
+// calls retry while their context lasts, a few times.
+//
+// control.gen.go is generated from the contract; its Client is used for nothing
+// but the requests' paths. The package imports restic for Secret.
 package control
