@@ -29,6 +29,7 @@ run-server: programs ## Run the server on loopback with its data in ./demo-data/
 	bin/restic-manager serve --data-dir demo-data/server $(ARGS)
 
 demo: programs ## Run server, rest-server and agent on loopback with something to back up
+	@command -v apt-get >/dev/null && .ci/fetch-restic trixie .cache/restic/trixie || true
 	$(GO) run ./cmd/demo $(ARGS)
 
 test: ## Run every test that CI requires, with the real restic, databases, proxies and browser
