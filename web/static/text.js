@@ -1,0 +1,47 @@
+// text.js makes foreign text safe to look at. Log lines and file names are text
+// nodes, never markup; what could hide or turn their letters round is shown.
+
+const LONG = 2000; // characters of a line shown at once
+
+// Control characters but tab, and what steers direction or is not seen at all.
+const UNSEEN = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g;
+
+function show(char) {
+  const code = char.codePointAt(0);
+  if (code < 0x20) return String.fromCodePoint(0x2400 + code); // ␀ ␁ … ␛
+  if (code === 0x7f) return "\u2421"; // ␡
+  return `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
+}
+
+// visible returns the text with every unseen character as one that is seen.
+export const visible = (text) => text.replace(UNSEEN, show);
+
+// write puts a line's text into an element, marking what was searched for. A very
+// long line is cut, with a button for the rest.
+export function write(element, text, searched = "") {
+  const shown = visible(text.length > LONG ? text.slice(0, LONG) : text);
+  element.replaceChildren(...marked(shown, searched));
+  if (text.length <= LONG) return;
+  const rest = document.createElement("button");
+  rest.type = "button";
+  rest.className = "link";
+  rest.textContent = ` … all ${text.length} characters`;
+  rest.addEventListener("click", () => element.replaceChildren(visible(text)));
+  element.append(rest);
+}
+
+function marked(text, searched) {
+  if (!searched) return [text];
+  const parts = [];
+  const [low, needle] = [text.toLowerCase(), searched.toLowerCase()];
+  let from = 0;
+  // Lower case can have another length than its text; then nothing is marked.
+  for (let at = low.length === text.length ? low.indexOf(needle) : -1; at >= 0; at = low.indexOf(needle, from)) {
+    const mark = document.createElement("mark");
+    mark.textContent = text.slice(at, at + needle.length);
+    parts.push(text.slice(from, at), mark);
+    from = at + needle.length;
+  }
+  parts.push(text.slice(from));
+  return parts;
+}
