@@ -76,7 +76,7 @@ func (c CatLock) Validate() error {
 func (c CatLock) plan(Version) plan {
 	return plan{
 		verb: []string{"cat"}, operands: []string{"lock", c.ID},
-		reads: true, document: true,
+		reads: true, document: true, absent: CodeLockNotFound,
 	}
 }
 

@@ -32,6 +32,7 @@ type plan struct {
 	watched      bool              // the watchdog looks at its progress
 	missing      func() []string   // sources that are missing, looked at before the start
 	exits        map[int]exitClass // exit codes that mean something of their own here
+	absent       Code              // what it means here that something does not exist
 }
 
 // noDeadline is for what may take days; the watchdog guards it instead.
@@ -51,7 +52,6 @@ type output struct {
 	summary  json.RawMessage   // the last message of type summary
 	items    *ItemList         // error messages about items
 	missing  []string          // sources that were missing before the start
-	version  Version
 }
 
 // text returns the text lines of stdout, for commands that print ids or prose.

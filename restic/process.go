@@ -1,6 +1,12 @@
 package restic
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
 
 // ProcessRef identifies a process so that it is not mistaken for a later one with
 // the same number, also after the machine was started again. It is what an agent
@@ -12,8 +18,57 @@ type ProcessRef struct {
 	Boot  string `json:"boot,omitempty"` // boot id on linux
 }
 
+// errNotAnOrphan refuses references that would hit more than one restic.
+var errNotAnOrphan = errors.New("this is not the reference of a process started here")
+
+const (
+	orphanPatience = 10 * time.Second
+	orphanPoll     = 20 * time.Millisecond
+)
+
 // KillOrphan kills the recorded process with its group if it is still the same
 // one, and returns when it is gone. It reports false when it was not there any
 // more. It does not interrupt first: an orphan has lost its output pipes and would
 // die on the attempt to say goodbye, so look for its lock afterwards.
-func KillOrphan(ctx context.Context, ref ProcessRef) (killed bool, err error) { panic("not yet") }
+func KillOrphan(ctx context.Context, ref ProcessRef) (killed bool, err error) {
+	if ref.PID <= 1 || ref.PID == os.Getpid() || ref.Start == 0 {
+		return false, errNotAnOrphan
+	}
+	if alive, err := ref.alive(); err != nil || !alive {
+		return false, err
+	}
+	if err := killRecorded(ref); err != nil {
+		return false, fmt.Errorf("kill process %d: %w", ref.PID, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, orphanPatience)
+	defer cancel()
+	poll := time.NewTicker(orphanPoll)
+	defer poll.Stop()
+	for {
+		if alive, err := ref.alive(); err != nil || !alive {
+			return true, err
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return true, fmt.Errorf("process %d was killed and is not gone yet: %w", ref.PID, ctx.Err())
+		}
+	}
+}
+
+// childSpec is what a child is started with.
+type childSpec struct {
+	path     string
+	args     []string // without the program's name
+	env      []string
+	dir      string
+	password string // by pipe, where the system can; "" when it needs none
+	stdout   *os.File
+	stderr   *os.File
+}
+
+// exitStatus is how a child ended.
+type exitStatus struct {
+	code   int    // -1 when a signal ended it
+	signal string // the signal's name, or ""
+}

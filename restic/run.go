@@ -2,95 +2,49 @@ package restic
 
 import (
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
 )
 
-// Config is an installed restic with its directories and network settings. The
-// zero value of a duration is its default.
-type Config struct {
-	// Binary is the absolute path of restic, a regular file. It and every folder
-	// above it belong to root, or to the agent's own user where that is not root,
-	// and no other user may write to them. This is checked before every start.
-	Binary string
-
-	CacheDir string // restic's cache; made with mode 0700 when missing
-	TempDir  string // for restic's temporary files and our lists, on a disk; made with mode 0700 when missing
-	Home     string // HOME; default CacheDir
-
-	HTTPProxy  Secret // proxy URLs, which may carry credentials
-	HTTPSProxy Secret
-	NoProxy    string
-	CACertFile string // PEM file of the authorities that sign the repository's certificate
-
-	Grace         time.Duration // from the interrupt to the kill; default 75 s
-	StuckAfter    time.Duration // a backup without progress is stopped; default 30 min
-	ProbeDeadline time.Duration // for everything that is not a backup; default 2 min
-}
-
-// Access is a repository with what opens it.
-type Access struct {
-	Location Location
-	Password Secret
-
-	Username     string // for a REST server that asks for one
-	RESTPassword Secret
-
-	KeyHint   string        // id of the key to try first; skips junk among the keys
-	RetryLock time.Duration // how long to wait for a lock; 0: not at all
-}
-
-// Stream is where a line came from.
-type Stream string
-
-// The streams.
+// Defaults of Config.
 const (
-	Stdout Stream = "stdout"
-	Stderr Stream = "stderr"
+	defaultGrace         = 75 * time.Second
+	defaultStuckAfter    = 30 * time.Minute
+	defaultProbeDeadline = 2 * time.Minute
 )
 
-// Line is one line that restic wrote: valid UTF-8, without control sequences,
-// with secrets replaced. Status messages are not lines, they are Progress; nor is
-// the document that an Op such as Snapshots yields.
-type Line struct {
-	Time    time.Time
-	Stream  Stream
-	Text    string
-	Omitted int64 // bytes cut off the end of a line longer than 1 MiB
-}
+// drainPatience is how long the pipes of a dead restic may stay open.
+const drainPatience = 10 * time.Second
 
-// Progress is one sample of a backup under way.
-type Progress struct {
-	Time             time.Time
-	PercentDone      float64 // 0 to 1; at 1 everything is read, while uploads may go on
-	TotalFiles       int64
-	FilesDone        int64
-	TotalBytes       int64
-	BytesDone        int64
-	Errors           int64
-	SecondsElapsed   int64
-	SecondsRemaining int64
-	CurrentFiles     []string
-}
-
-// Handlers are called while restic runs, never two at the same time; any may be
-// nil. A slow handler slows restic down, but loses nothing.
-type Handlers struct {
-	// Started is called once, before restic can touch the repository. When it
-	// returns an error, restic is killed at once and Run returns that error.
-	Started func(ProcessRef) error
-
-	Line     func(Line)
-	Progress func(Progress) // at most once a second; the first and the last sample always arrive
-}
+// runDirs are the folders of runs in TempDir.
+const runDirs = "restic-run-"
 
 // Runner runs Ops. It is safe for use by several goroutines.
 type Runner struct {
 	config Config
+
+	mu     sync.Mutex
+	probed binary // the last binary whose version was asked
 }
 
 // New returns a Runner. It touches nothing: a missing or insecure restic shows
 // when something is run, or in Version.
 func New(config Config) *Runner {
+	for _, d := range []struct {
+		value    *time.Duration
+		standard time.Duration
+	}{
+		{&config.Grace, defaultGrace},
+		{&config.StuckAfter, defaultStuckAfter},
+		{&config.ProbeDeadline, defaultProbeDeadline},
+	} {
+		if *d.value == 0 {
+			*d.value = d.standard
+		}
+	}
 	return &Runner{config: config}
 }
 
@@ -98,23 +52,319 @@ func New(config Config) *Runner {
 // only when the file has changed. Its error has one of the codes restic_missing,
 // restic_binary_insecure, restic_too_old, restic_not_started.
 func (r *Runner) Version(ctx context.Context) (Version, error) {
-	panic("not yet")
+	info, err := checkBinary(r.config.Binary)
+	if err != nil {
+		return Version{}, err
+	}
+	r.mu.Lock()
+	known := r.probed
+	r.mu.Unlock()
+	if known.same(info) {
+		return known.version, checkVersion(known.version)
+	}
+	result, err := runChecked(ctx, r, Version{}, GetVersion{}, Access{}, Handlers{})
+	if err != nil {
+		return Version{}, err
+	}
+	if result.Failure != nil || result.Outcome != Succeeded {
+		return Version{}, &Error{
+			Code:    CodeResticNotStarted,
+			Message: "the program does not say its version",
+			Next:    "run it with the argument version, as the agent's user: is it restic, and for this kind of machine?",
+			Err:     errors.Join(result.errorOrNil(), ctx.Err()),
+		}
+	}
+	r.mu.Lock()
+	r.probed = binary{info: info, version: result.Value}
+	r.mu.Unlock()
+	return result.Value, checkVersion(result.Value)
 }
 
 // Run starts one restic and returns when it is gone. An error means that it did
 // not run on the repository at all; see the package comment. Cancelling ctx
 // interrupts it, and the result is Cancelled unless restic had finished its work.
 func Run[T any](ctx context.Context, r *Runner, op Op[T], access Access, h Handlers) (Result[T], error) {
-	panic("not yet")
+	if err := op.Validate(); err != nil {
+		return Result[T]{}, err
+	}
+	if !op.plan(MinVersion).noRepository {
+		if err := checkAccess(access); err != nil {
+			return Result[T]{}, err
+		}
+	}
+	version, err := r.Version(ctx)
+	if err != nil {
+		return Result[T]{}, err
+	}
+	return runChecked(ctx, r, version, op, access, h)
+}
+
+// runChecked runs an op that is valid, with a binary that was checked.
+func runChecked[T any](ctx context.Context, r *Runner, version Version, op Op[T], access Access, h Handlers) (Result[T], error) {
+	p := op.plan(version)
+	result := Result[T]{Version: version, Started: time.Now()}
+	e, err := r.execute(ctx, version, p, access, h)
+	if err != nil {
+		return Result[T]{}, err
+	}
+	f := facts{
+		command: op.Name(), version: version, exits: p.exits, absent: p.absent,
+		exit: e.exit, stop: e.stop, said: e.said,
+	}
+	result.Finished = time.Now()
+	result.ExitCode, result.Killed = e.exit.code, e.killed
+	result.Items, result.Holder = e.said.items, e.said.holder
+	result.Outcome, result.Failure = f.judge()
+	if result.Outcome == Failed || result.Outcome == Cancelled {
+		return result, nil
+	}
+	out := &e.said.output
+	value, err := op.decode(out)
+	switch {
+	case err != nil && e.stop == stopCancelled:
+		result.Outcome = Cancelled
+	case err != nil:
+		result.Outcome, result.Failure = Failed, asError(err)
+		result.Failure.Detail = f.detail()
+	default:
+		result.Value = value
+		if result.Outcome == Warning || len(out.missing) > 0 {
+			result.Outcome, result.Failure = Warning, leftOut(out)
+		}
+	}
+	return result, nil
+}
+
+// errorOrNil is the failure as an error that is nil when there is none.
+func (r Result[T]) errorOrNil() error {
+	if r.Failure == nil {
+		return nil
+	}
+	return r.Failure
+}
+
+func asError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{Code: CodeResticNoResult, Message: "restic's output cannot be used", Err: err}
+}
+
+// execution is a run that has ended.
+type execution struct {
+	exit   exitStatus
+	stop   stopReason
+	killed bool
+	said   *collector
+}
+
+// execute starts restic, lets it proceed once Started has recorded it, reads both
+// its streams to the end and waits for it.
+func (r *Runner) execute(ctx context.Context, v Version, p plan, access Access, h Handlers) (*execution, error) {
+	dir, err := r.makeRunDir()
+	if err != nil {
+		return nil, notStarted("the folder for its temporary files cannot be made", err)
+	}
+	defer os.RemoveAll(dir)
+	said := newCollector(r.redactorFor(access), h, time.Now)
+	if p.missing != nil {
+		said.output.missing = lookAt(ctx, p.missing)
+	}
+	args, err := arguments(p, v, access, dir)
+	if err != nil {
+		return nil, notStarted("its lists cannot be written", err)
+	}
+	spec := childSpec{path: r.config.Binary, args: args, dir: dir, env: r.environment(access, dir, !p.noRepository)}
+	if password := access.Password.Reveal(); !p.noRepository && pipesPassword(password) {
+		spec.password = password
+	}
+	streams, err := openStreams(&spec)
+	if err != nil {
+		return nil, notStarted("there is no pipe for its output", err)
+	}
+	defer streams.close()
+	c, err := startChild(spec)
+	streams.closeWriters()
+	if err != nil {
+		return nil, notStarted("the program cannot be executed", err)
+	}
+	drained := streams.drain(said, p.document)
+	e := &execution{said: said}
+	err = e.begin(c)
+	if err == nil {
+		e.supervise(ctx, c, p, r.config)
+	}
+	select {
+	case <-drained:
+	case <-time.After(drainPatience):
+		streams.close() // ends the readers where a process outside the group kept a pipe
+		<-drained
+	}
+	if err != nil {
+		return nil, err
+	}
+	said.finish()
+	return e, nil
+}
+
+func notStarted(why string, err error) error {
+	return &Error{
+		Code:    CodeResticNotStarted,
+		Message: "restic was not started: " + why,
+		Next:    "look at the agent's log, and run its doctor command",
+		Err:     err,
+	}
+}
+
+// lookAt gives up on sources that hang, for instance on a dead network disk: the
+// watchdog will speak of them.
+func lookAt(ctx context.Context, missing func() []string) []string {
+	found := make(chan []string, 1)
+	go func() { found <- missing() }()
+	select {
+	case list := <-found:
+		return list
+	case <-ctx.Done():
+		return nil
+	case <-time.After(time.Minute):
+		return nil
+	}
+}
+
+// begin records the child and then lets it proceed. A child that is not recorded
+// is killed, having done nothing.
+func (e *execution) begin(c *child) error {
+	err := e.said.started(c.ref)
+	if err == nil {
+		if err = c.proceed(); err != nil {
+			err = notStarted("it cannot be given its password", err)
+		}
+	}
+	if err != nil {
+		c.kill()
+		c.wait()
+	}
+	return err
+}
+
+// supervise waits for the child, and stops it when ctx ends, its deadline passes
+// or it makes no progress: one interrupt, the grace period, then the kill. restic
+// takes a second interrupt for the same as the first.
+func (e *execution) supervise(ctx context.Context, c *child, p plan, config Config) {
+	exited := make(chan exitStatus, 1)
+	go func() { exited <- c.wait() }()
+
+	deadline, stuck, grace := stoppedTimer(), stoppedTimer(), stoppedTimer()
+	defer deadline.Stop()
+	defer stuck.Stop()
+	defer grace.Stop()
+	switch {
+	case p.deadline > 0:
+		deadline.Reset(p.deadline)
+	case p.deadline == 0:
+		deadline.Reset(config.ProbeDeadline)
+	}
+	if p.watched {
+		stuck.Reset(config.StuckAfter)
+	}
+	done := ctx.Done()
+	stop := func(reason stopReason) {
+		if e.stop != notStopped {
+			return
+		}
+		e.stop, done = reason, nil
+		c.interrupt()
+		grace.Reset(config.Grace)
+	}
+	for {
+		select {
+		case e.exit = <-exited:
+			return
+		case <-done:
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				stop(stopDeadline)
+			} else {
+				stop(stopCancelled)
+			}
+		case <-deadline.C:
+			stop(stopDeadline)
+		case <-stuck.C:
+			if idle := e.said.idle(); idle < config.StuckAfter {
+				stuck.Reset(config.StuckAfter - idle)
+			} else {
+				stop(stopStuck)
+			}
+		case <-grace.C:
+			e.killed = true
+			c.kill()
+		}
+	}
+}
+
+func stoppedTimer() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}
+
+// streams are the pipes of one child.
+type streams struct{ readers, writers []*os.File }
+
+func openStreams(spec *childSpec) (*streams, error) {
+	s := &streams{}
+	for _, end := range []**os.File{&spec.stdout, &spec.stderr} {
+		read, write, err := os.Pipe()
+		if err != nil {
+			s.closeWriters()
+			s.close()
+			return nil, err
+		}
+		s.readers, s.writers = append(s.readers, read), append(s.writers, write)
+		*end = write
+	}
+	return s, nil
+}
+
+// drain reads both streams at once, to their ends: a restic whose output nobody
+// reads stands still, and one whose pipe is closed dies and leaves its lock.
+func (s *streams) drain(said *collector, document bool) <-chan struct{} {
+	var readers sync.WaitGroup
+	readers.Go(func() { said.read(Stdout, s.readers[0], document) })
+	readers.Go(func() { said.read(Stderr, s.readers[1], false) })
+	drained := make(chan struct{})
+	go func() { readers.Wait(); close(drained) }()
+	return drained
+}
+
+func (s *streams) closeWriters() { closeAll(s.writers) }
+func (s *streams) close()        { closeAll(s.readers) }
+
+func closeAll(files []*os.File) {
+	for _, file := range files {
+		file.Close()
+	}
+}
+
+// makeRunDir makes the private folder of one run, which is restic's TMPDIR too.
+func (r *Runner) makeRunDir() (string, error) {
+	for _, dir := range []string{r.config.TempDir, r.config.CacheDir} {
+		if !filepath.IsAbs(dir) {
+			return "", errors.New("the folders for the cache and for temporary files must be absolute paths")
+		}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return "", err
+		}
+	}
+	return os.MkdirTemp(r.config.TempDir, runDirs)
 }
 
 // RemoveLeftovers empties TempDir of what a killed agent left there. Call it at
 // start, after KillOrphan and before Run.
-func (r *Runner) RemoveLeftovers() error { panic("not yet") }
-
-type exitClass int
-
-const exitWarning exitClass = 1
-
-func messageType([]byte) string { return "" }
-func firstLine(s string) string { return s }
+func (r *Runner) RemoveLeftovers() error {
+	left, err := filepath.Glob(filepath.Join(r.config.TempDir, runDirs+"*"))
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
+}

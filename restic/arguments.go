@@ -1,0 +1,41 @@
+package restic
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// stuckRequestTimeout is after how long restic tries a silent request again.
+const stuckRequestTimeout = 5 * time.Minute
+
+// arguments is the one place where restic's argument list is made. Names are
+// constants of the ops; values are joined to their names or come after the "--",
+// so that no value can become an option. List files are written into dir.
+func arguments(p plan, v Version, access Access, dir string) ([]string, error) {
+	args := []string{"--json"}
+	switch {
+	case p.noRepository:
+	case p.reads:
+		args = append(args, "--no-lock")
+	case access.RetryLock > 0:
+		args = append(args, "--retry-lock="+access.RetryLock.String())
+	}
+	if v.Has(FeatureStuckRequestTimeout) && !p.noRepository {
+		args = append(args, "--stuck-request-timeout="+stuckRequestTimeout.String())
+	}
+	args = append(args, p.verb...)
+	args = append(args, p.flags...)
+	for i, file := range p.files {
+		path := filepath.Join(dir, fmt.Sprintf("list-%d", i))
+		if err := os.WriteFile(path, file.content, 0o600); err != nil {
+			return nil, err
+		}
+		args = append(args, file.flag+"="+path)
+	}
+	if len(p.operands) > 0 {
+		args = append(append(args, "--"), p.operands...)
+	}
+	return args, nil
+}

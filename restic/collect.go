@@ -1,0 +1,233 @@
+package restic
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	maxTextLines = 100_000 // lines of stdout kept for decoding
+	maxMessages  = 100     // messages kept for decoding
+	sampleEvery  = 900 * time.Millisecond
+)
+
+// collector takes in both streams of one run: it calls the handlers, one at a
+// time, and keeps the facts from which the result is decided.
+type collector struct {
+	redact   redactor
+	handlers Handlers
+	now      func() time.Time
+
+	mu          sync.Mutex
+	output      output
+	items       ItemList
+	scanned     map[string]bool // items reported while scanning
+	exitMessage string          // of exit_error
+	exitCode    int             // of exit_error
+	firstText   string          // the first line of plain text on stderr
+	signs       signs
+	holder      *LockHolder
+	lastSample  time.Time
+	pending     *Progress
+	counters    progressCounters
+	changed     time.Time // when the counters last changed
+}
+
+func newCollector(redact redactor, h Handlers, now func() time.Time) *collector {
+	c := &collector{redact: redact, handlers: h, now: now, scanned: map[string]bool{}, changed: now()}
+	c.output.items = &c.items
+	return c
+}
+
+// started hands on the process before it may do anything.
+func (c *collector) started(ref ProcessRef) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.handlers.Started == nil {
+		return nil
+	}
+	if err := c.handlers.Started(ref); err != nil {
+		return fmt.Errorf("record process %d: %w", ref.PID, err)
+	}
+	return nil
+}
+
+// read drains one stream to its end. A reading error ends it early only when the
+// pipe itself is gone.
+func (c *collector) read(stream Stream, pipe *os.File, document bool) {
+	limit := maxLine + c.redact.longest // so that a secret across the cut is still whole
+	line := func(text []byte, omitted int64) { c.line(stream, text, omitted) }
+	if !document {
+		_ = readLines(pipe, limit, line)
+	} else if doc, _ := readDocument(pipe, limit, line); doc != nil {
+		c.mu.Lock()
+		c.output.document = doc
+		c.mu.Unlock()
+	}
+	_, _ = io.Copy(io.Discard, pipe)
+}
+
+// line sorts one line: a status message is progress, everything else is a line,
+// and some of those are facts too.
+func (c *collector) line(stream Stream, raw []byte, omitted int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	kind := ""
+	if omitted == 0 {
+		kind = messageType(raw)
+	}
+	switch kind {
+	case "status":
+		c.status(raw)
+		return
+	case "summary":
+		c.output.summary = json.RawMessage(strings.Clone(string(raw)))
+	case "error":
+		c.itemError(raw)
+	case "exit_error":
+		c.exitError(raw)
+	case "":
+		c.plainText(stream, raw)
+	default:
+		if len(c.output.messages) < maxMessages {
+			c.output.messages = append(c.output.messages, json.RawMessage(strings.Clone(string(raw))))
+		}
+	}
+	c.deliver(stream, raw, omitted)
+}
+
+func (c *collector) deliver(stream Stream, raw []byte, omitted int64) {
+	text := c.redact.text(cleanText(raw))
+	if len(text) > maxLine {
+		omitted += int64(len(text) - maxLine)
+		text = strings.ToValidUTF8(text[:maxLine], "")
+	}
+	if text == "" && omitted == 0 || c.handlers.Line == nil {
+		return
+	}
+	c.handlers.Line(Line{Time: c.now(), Stream: stream, Text: text, Omitted: omitted})
+}
+
+func (c *collector) plainText(stream Stream, raw []byte) {
+	text := cleanText(raw)
+	if stream == Stdout {
+		if len(c.output.lines) < maxTextLines {
+			c.output.lines = append(c.output.lines, text)
+		}
+		return
+	}
+	if c.firstText == "" {
+		c.firstText = c.redact.text(firstLine(text))
+	}
+	c.signs.look(text, c.redact)
+}
+
+// itemError keeps what could not be read. A folder that cannot be opened is
+// reported by the scanner and again by the archiver: it counts once.
+func (c *collector) itemError(raw []byte) {
+	var m struct {
+		Error struct {
+			Message string `json:"message"`
+		} `json:"error"`
+		Message string `json:"message"` // of check
+		During  string `json:"during"`
+		Item    string `json:"item"`
+	}
+	if json.Unmarshal(raw, &m) != nil {
+		return
+	}
+	if m.Error.Message == "" {
+		m.Error.Message = m.Message
+	}
+	if c.scanned[m.Item] && m.During != "scan" {
+		delete(c.scanned, m.Item)
+		return
+	}
+	if m.During == "scan" && len(c.scanned) < maxTextLines {
+		c.scanned[m.Item] = true
+	}
+	c.items.add(Item{
+		Path:    c.redact.text(m.Item),
+		During:  m.During,
+		Message: c.redact.text(firstLine(cleanText([]byte(m.Error.Message)))),
+	})
+}
+
+func (c *collector) exitError(raw []byte) {
+	var m struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(raw, &m) != nil {
+		return
+	}
+	c.exitCode, c.exitMessage = m.Code, c.redact.text(m.Message)
+	c.holder = parseHolder(c.exitMessage)
+}
+
+// progressCounters are what must change for a backup to count as alive. The clock
+// of a status message, and the file it is at, do not.
+type progressCounters struct{ files, bytes, totalFiles, totalBytes int64 }
+
+func (c *collector) status(raw []byte) {
+	var m struct {
+		PercentDone      float64  `json:"percent_done"`
+		TotalFiles       int64    `json:"total_files"`
+		FilesDone        int64    `json:"files_done"`
+		TotalBytes       int64    `json:"total_bytes"`
+		BytesDone        int64    `json:"bytes_done"`
+		ErrorCount       int64    `json:"error_count"`
+		SecondsElapsed   int64    `json:"seconds_elapsed"`
+		SecondsRemaining int64    `json:"seconds_remaining"`
+		CurrentFiles     []string `json:"current_files"`
+	}
+	if json.Unmarshal(raw, &m) != nil {
+		return
+	}
+	now := c.now()
+	if counters := (progressCounters{m.FilesDone, m.BytesDone, m.TotalFiles, m.TotalBytes}); counters != c.counters {
+		c.counters, c.changed = counters, now
+	}
+	for i, name := range m.CurrentFiles {
+		m.CurrentFiles[i] = c.redact.text(name)
+	}
+	c.pending = &Progress{
+		Time: now, PercentDone: m.PercentDone,
+		TotalFiles: m.TotalFiles, FilesDone: m.FilesDone, TotalBytes: m.TotalBytes, BytesDone: m.BytesDone,
+		Errors: m.ErrorCount, SecondsElapsed: m.SecondsElapsed, SecondsRemaining: m.SecondsRemaining,
+		CurrentFiles: m.CurrentFiles,
+	}
+	if c.lastSample.IsZero() || now.Sub(c.lastSample) >= sampleEvery {
+		c.sample(now)
+	}
+}
+
+// sample hands the latest status on.
+func (c *collector) sample(now time.Time) {
+	if c.pending == nil {
+		return
+	}
+	if c.handlers.Progress != nil {
+		c.handlers.Progress(*c.pending)
+	}
+	c.pending, c.lastSample = nil, now
+}
+
+// finish hands on the last status, once both streams have ended.
+func (c *collector) finish() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sample(c.now())
+}
+
+// idle is how long the counters have not changed.
+func (c *collector) idle() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now().Sub(c.changed)
+}

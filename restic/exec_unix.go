@@ -1,0 +1,187 @@
+//go:build !windows
+
+package restic
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// passwordFD is where a child finds the pipe with the password.
+const passwordFD = "/dev/fd/3"
+
+// pipesPassword reports whether the password can go through the pipe: restic
+// trims blanks and decodes byte order marks in what it reads from there.
+func pipesPassword(password string) bool {
+	if strings.TrimSpace(password) != password {
+		return false
+	}
+	for _, mark := range []string{"\xef\xbb\xbf", "\xfe\xff", "\xff\xfe"} {
+		if strings.HasPrefix(password, mark) {
+			return false
+		}
+	}
+	return true
+}
+
+// child is a started restic in its own process group. Until proceed it waits for
+// its password, unless that is in its environment.
+type child struct {
+	ref      ProcessRef
+	cmd      *exec.Cmd
+	password string
+	pipe     *os.File // the end we write to, nil when there is none
+}
+
+func startChild(spec childSpec) (*child, error) {
+	c := &child{password: spec.password, cmd: &exec.Cmd{
+		Path:        spec.path,
+		Args:        append([]string{spec.path}, spec.args...),
+		Env:         spec.env,
+		Dir:         spec.dir,
+		Stdout:      spec.stdout,
+		Stderr:      spec.stderr,
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+	}}
+	if spec.password != "" {
+		read, write, err := os.Pipe()
+		if err != nil {
+			return nil, err
+		}
+		defer read.Close()
+		c.pipe = write
+		c.cmd.ExtraFiles = []*os.File{read}
+	}
+	if err := c.cmd.Start(); err != nil {
+		c.closePipe()
+		return nil, err
+	}
+	pid := c.cmd.Process.Pid
+	c.ref = ProcessRef{PID: pid, Group: pid}
+	var err error
+	if c.ref.Boot, err = bootID(); err == nil {
+		var stat processStat
+		stat, err = readStat(pid)
+		c.ref.Start = stat.start
+	}
+	if err != nil {
+		c.kill()
+		c.wait()
+		return nil, fmt.Errorf("identify process %d: %w", pid, err)
+	}
+	return c, nil
+}
+
+func (c *child) closePipe() {
+	if c.pipe != nil {
+		c.pipe.Close()
+		c.pipe = nil
+	}
+}
+
+// proceed gives the child its password. A child that has ended already does not
+// read it; how it ended says why.
+func (c *child) proceed() error {
+	defer c.closePipe()
+	if c.pipe == nil {
+		return nil
+	}
+	if _, err := c.pipe.WriteString(c.password); err != nil && !errors.Is(err, syscall.EPIPE) {
+		return err
+	}
+	return nil
+}
+
+// interrupt asks the group to stop and clean up.
+func (c *child) interrupt() { _ = unix.Kill(-c.ref.Group, unix.SIGINT) }
+
+// kill ends the group at once.
+func (c *child) kill() { _ = unix.Kill(-c.ref.Group, unix.SIGKILL) }
+
+// wait returns when the child has ended, and kills what it left in its group: as
+// long as the child is not reaped, the group's number cannot be another's.
+func (c *child) wait() exitStatus {
+	for {
+		err := unix.Waitid(unix.P_PID, c.ref.PID, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	c.kill()
+	_ = c.cmd.Wait() // ProcessState says it all
+	c.closePipe()
+	status := exitStatus{code: c.cmd.ProcessState.ExitCode()}
+	if ws, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		status.signal = ws.Signal().String()
+	}
+	return status
+}
+
+// processStat is what /proc says of a process.
+type processStat struct {
+	zombie bool
+	group  int
+	start  uint64 // clock ticks since boot
+}
+
+// readStat parses /proc/PID/stat. The second field, the program's name, may
+// contain anything, so counting begins after its last parenthesis.
+func readStat(pid int) (processStat, error) {
+	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return processStat{}, err
+	}
+	end := bytes.LastIndexByte(raw, ')')
+	fields := strings.Fields(string(raw[end+1:]))
+	if end < 0 || len(fields) < 20 {
+		return processStat{}, fmt.Errorf("/proc/%d/stat has an unknown form", pid)
+	}
+	stat := processStat{zombie: fields[0] == "Z" || fields[0] == "X"}
+	if stat.group, err = strconv.Atoi(fields[2]); err != nil {
+		return processStat{}, err
+	}
+	stat.start, err = strconv.ParseUint(fields[19], 10, 64)
+	return stat, err
+}
+
+func bootID() (string, error) {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(id)), err
+}
+
+// alive reports whether the process that ref was taken of still runs.
+func (ref ProcessRef) alive() (bool, error) {
+	boot, err := bootID()
+	if err != nil {
+		return false, err
+	}
+	if boot != ref.Boot {
+		return false, nil
+	}
+	stat, err := readStat(ref.PID)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return !stat.zombie && stat.start == ref.Start && stat.group == ref.Group, nil
+}
+
+func killRecorded(ref ProcessRef) error {
+	if ref.Group <= 1 || ref.Group == unix.Getpgrp() {
+		return errNotAnOrphan
+	}
+	if err := unix.Kill(-ref.Group, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	return nil
+}

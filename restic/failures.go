@@ -1,0 +1,63 @@
+package restic
+
+// failureOf returns the words for a failure's code: what is wrong, and what to do.
+func failureOf(code Code) *Error {
+	words := func(message, next string) *Error { return &Error{Code: code, Message: message, Next: next} }
+	switch code {
+	case CodeRepoNotFound:
+		return words("there is no repository at this location",
+			"check the location; if a repository was here before, find out what became of it before making a new one")
+	case CodeRepoExists:
+		return words("there is a repository at this location already",
+			"identify it instead of making a new one, or choose another location")
+	case CodeRepoLocked:
+		return words("the repository is locked by another restic",
+			"wait until it has finished; if it has died, its lock can be removed")
+	case CodeRepoUnreachable:
+		return words("the storage cannot be reached",
+			"check that the storage is running, and the network, name, port and proxy between this host and it")
+	case CodeRepoTLS:
+		return words("the storage's certificate or encryption is not accepted",
+			"check that the location's https:// or http:// is right, and that the agent's configuration names the authority that signed the certificate")
+	case CodeRepoCredentialsRejected:
+		return words("the storage does not accept this user name and password",
+			"set the credential again, and check that the user may use this path")
+	case CodeRepoForbidden:
+		return words("the storage refuses access",
+			"check the rights of the user at the storage, or of the agent on the folder")
+	case CodeRepoDamaged:
+		return words("the repository has something in it that restic cannot read",
+			"run a check; do not prune before it is clean")
+	case CodeRepositoryFull:
+		return words("the storage is full: its quota is used up",
+			"raise the quota, or remove old snapshots at the maintenance host")
+	case CodeDiskFull:
+		return words("a disk is full",
+			"make room on this host's disk, or on the one the repository is on")
+	case CodeWrongPassword:
+		return words("the repository's password is wrong",
+			"set the repository's password again; do not initialise anything")
+	case CodePasswordInvalid:
+		return words("the repository's password is empty", "set the repository's password again")
+	case CodeSourceMissing:
+		return words("nothing of what is to be backed up exists",
+			"correct the paths of the schedule, or bring back what is missing (is a disk not mounted?)")
+	case CodeLockNotFound:
+		return words("the lock is gone", "list the locks again: its owner released it")
+	case CodeResticCrashed:
+		return words("restic crashed",
+			"look at the job's log; a damaged repository can cause this, so run a check")
+	case CodeResticKilled:
+		return words("something else than the agent ended restic",
+			"look at the host's system log: too little memory and shutdown are the usual reasons")
+	case CodeResticStuck:
+		return words("the backup made no progress for too long and was stopped",
+			"check that the storage is reachable and that no source is on a network disk that hangs")
+	case CodeResticTimeout:
+		return words("restic took too long and was stopped", "check that the storage is reachable, and try again")
+	case CodeResticUnknownExit:
+		return words("restic ended with a code that is not known", "look at the job's log")
+	default:
+		return words("restic failed", "look at the job's log for its own words")
+	}
+}

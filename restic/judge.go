@@ -1,0 +1,215 @@
+package restic
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// exitClass is what an exit code means beyond what it means for every command.
+type exitClass int
+
+// exitWarning: done, but not everything.
+const exitWarning exitClass = 1
+
+// stopReason is why we stopped restic.
+type stopReason int
+
+const (
+	notStopped stopReason = iota
+	stopCancelled
+	stopDeadline
+	stopStuck
+)
+
+// facts is everything the outcome is decided from.
+type facts struct {
+	command string // the op's name
+	version Version
+	exit    exitStatus
+	stop    stopReason
+	said    *collector
+	exits   map[int]exitClass
+	absent  Code // what "does not exist" means for this op
+}
+
+// judge decides how a run ended, apart from decoding its output: Succeeded and
+// Warning stand only when that works too. restic's own codes come first, then
+// what we did to it, then its words. A code that is not known is a failure.
+func (f facts) judge() (Outcome, *Error) {
+	switch {
+	case f.exit.code == 0:
+		return Succeeded, nil
+	case f.exits[f.exit.code] == exitWarning:
+		return Warning, nil
+	case f.stop == stopCancelled:
+		return Cancelled, nil
+	}
+	failure := f.failure()
+	failure.Detail = f.detail()
+	return Failed, failure
+}
+
+func (f facts) failure() *Error {
+	switch {
+	case f.stop == stopStuck:
+		return failureOf(CodeResticStuck)
+	case f.stop == stopDeadline:
+		if code := f.said.signs.last; code != "" {
+			return failureOf(code)
+		}
+		return failureOf(CodeResticTimeout)
+	case f.exit.signal != "":
+		failure := failureOf(CodeResticKilled)
+		failure.Message += " (" + f.exit.signal + ")"
+		return failure
+	}
+	switch f.exit.code {
+	case 1:
+		return f.generalFailure()
+	case 2:
+		return failureOf(CodeResticCrashed)
+	case 10:
+		return failureOf(CodeRepoNotFound)
+	case 11:
+		return lockedFailure(f.said.holder)
+	case 12:
+		return failureOf(CodeWrongPassword)
+	case 130:
+		return failureOf(CodeResticKilled)
+	}
+	failure := failureOf(CodeResticUnknownExit)
+	failure.Message = fmt.Sprintf("restic %s ended with code %d, which %s is not known to use", f.command, f.exit.code, f.version)
+	return failure
+}
+
+// generalFailure is code 1, which restic uses for everything without a code of
+// its own: its last message says most, then the text before it.
+func (f facts) generalFailure() *Error {
+	if f.absent != "" && strings.Contains(f.said.exitMessage, "does not exist") {
+		return failureOf(f.absent)
+	}
+	if code := signOf(f.said.exitMessage); code != "" {
+		return failureOf(code)
+	}
+	if code := f.said.signs.last; code != "" {
+		return failureOf(code)
+	}
+	return failureOf(CodeResticFailed)
+}
+
+var leadingWords = regexp.MustCompile(`^(?:(?:Fatal|Warning|error): )+`)
+
+// detail is restic's own first line.
+func (f facts) detail() string {
+	if line := firstLine(f.said.exitMessage); line != "" && !strings.Contains(line, "context canceled") {
+		return leadingWords.ReplaceAllString(line, "")
+	}
+	if f.said.signs.line != "" {
+		return f.said.signs.line
+	}
+	return f.said.firstText
+}
+
+// sign is a phrase of restic, or of what it is linked with, and what it means.
+type sign struct {
+	phrase string
+	code   Code
+}
+
+// signsOf lists the phrases, the more telling first.
+func signsOf() []sign {
+	return []sign{
+		{"unexpected HTTP response (401)", CodeRepoCredentialsRejected},
+		{"unexpected HTTP response (403)", CodeRepoForbidden},
+		{"unexpected HTTP response (507)", CodeRepositoryFull},
+		{"unexpected HTTP response (413)", CodeRepositoryFull},
+		{"unexpected HTTP response (502)", CodeRepoUnreachable},
+		{"unexpected HTTP response (503)", CodeRepoUnreachable},
+		{"unexpected HTTP response (504)", CodeRepoUnreachable},
+		{"Proxy Authentication Required", CodeRepoUnreachable},
+		{"x509: ", CodeRepoTLS},
+		{"tls: ", CodeRepoTLS},
+		{"server gave HTTP response to HTTPS client", CodeRepoTLS},
+		{"wrong password or no key found", CodeWrongPassword},
+		{"an empty password is not allowed", CodePasswordInvalid},
+		{"config file already exists", CodeRepoExists},
+		{"already initialized", CodeRepoExists},
+		{"repository is already locked", CodeRepoLocked},
+		{"source directories/files do not exist", CodeSourceMissing},
+		{"target directories/files do not exist", CodeSourceMissing},
+		{"ciphertext verification failed", CodeRepoDamaged},
+		{"config or key ", CodeRepoDamaged},
+		{"repository could be damaged", CodeRepoDamaged},
+		{"no space left on device", CodeDiskFull},
+		{"disk quota exceeded", CodeDiskFull},
+		{"not enough space on the disk", CodeDiskFull},
+		{"connection refused", CodeRepoUnreachable},
+		{"actively refused it", CodeRepoUnreachable},
+		{"no such host", CodeRepoUnreachable},
+		{"server misbehaving", CodeRepoUnreachable},
+		{"network is unreachable", CodeRepoUnreachable},
+		{"no route to host", CodeRepoUnreachable},
+		{"i/o timeout", CodeRepoUnreachable},
+		{"request timeout", CodeRepoUnreachable},
+		{"connection reset by peer", CodeRepoUnreachable},
+		{"context deadline exceeded", CodeRepoUnreachable},
+		{"permission denied", CodeRepoForbidden},
+	}
+}
+
+// signOf returns what a text says, or "".
+func signOf(text string) Code {
+	for _, s := range signsOf() {
+		if strings.Contains(text, s.phrase) {
+			return s.code
+		}
+	}
+	return ""
+}
+
+// signs is the last telling line of text on stderr: the last, because restic
+// writes of every attempt and the reason may change in between.
+type signs struct {
+	last Code
+	line string
+}
+
+func (s *signs) look(text string, redact redactor) {
+	if code := signOf(text); code != "" {
+		s.last, s.line = code, redact.text(firstLine(text))
+	}
+}
+
+var holderPattern = regexp.MustCompile(`repository is already locked( exclusively)? by PID (\d+) on (.+?) by (.*?) \(UID \d+, GID \d+\)`)
+
+var (
+	holderCreated = regexp.MustCompile(`(?m)^lock was created at (.+)$`)
+	holderStorage = regexp.MustCompile(`(?m)^storage ID ([0-9a-f]+)`)
+)
+
+// parseHolder finds the lock's owner in restic's message, or returns nil.
+func parseHolder(message string) *LockHolder {
+	m := holderPattern.FindStringSubmatch(message)
+	if m == nil {
+		return nil
+	}
+	holder := &LockHolder{Exclusive: m[1] != "", Host: cleanText([]byte(m[3])), User: cleanText([]byte(m[4]))}
+	holder.PID, _ = strconv.Atoi(m[2])
+	if m := holderCreated.FindStringSubmatch(message); m != nil {
+		holder.Created = cleanText([]byte(m[1]))
+	}
+	if m := holderStorage.FindStringSubmatch(message); m != nil {
+		holder.StorageID = m[1]
+	}
+	return holder
+}
+
+func lockedFailure(holder *LockHolder) *Error {
+	failure := failureOf(CodeRepoLocked)
+	if holder != nil {
+		failure.Message = fmt.Sprintf("the repository is locked by process %d on %s", holder.PID, holder.Host)
+	}
+	return failure
+}
