@@ -1,0 +1,29 @@
+package job
+
+import (
+	"log/slog"
+
+	"restic-manager/server/fleet"
+	"restic-manager/server/store"
+)
+
+// Service is what the verbs work with. It keeps no state of its own: everything is
+// in the database, so any replica may serve any call. It is safe for concurrent use.
+type Service struct {
+	Store  *store.Store
+	Sealer Sealer
+	Logger *slog.Logger
+}
+
+// Actor is who asks for something, as the audit log names them.
+type Actor struct {
+	Name      string // user name, "agent:<host id>", "server"
+	Address   string
+	RequestID string
+}
+
+// Agent is who a request of an agent comes from, as its bearer secret proved.
+type Agent struct {
+	Host    fleet.HostID
+	Install string // id of the installation
+}
