@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"restic-manager/server/auth"
 	"restic-manager/server/fleet"
 )
 
@@ -81,6 +82,8 @@ func kinds() map[fleet.Code]kind {
 		fleet.AgentDeleted:          {http.StatusGone, "Host deleted", false},
 		fleet.ProtocolUnsupported:   {http.StatusUpgradeRequired, "Protocol not supported", false},
 		fleet.SecretIntegrity:       {http.StatusInternalServerError, "Stored secret damaged", false},
+		fleet.DatabaseCorrupt:     {http.StatusInternalServerError, "Database damaged", false},
+		fleet.SchemaNewer:         {http.StatusInternalServerError, "Database of a newer program", false},
 	}
 }
 
@@ -94,12 +97,13 @@ func newProblems() problems { return problems{kinds: kinds()} }
 // write answers with the problem that an error is, and notes code and cause for the
 // request's line in the log. Causes and texts of foreign errors are never shown.
 func (p problems) write(w http.ResponseWriter, r *http.Request, err error) {
-	noteError(r.Context(), err)
+	visit := auth.VisitOf(r.Context())
+	visit.Err = err
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		return // nobody is there to read it
 	}
 	doc, retryAfter := p.document(err)
-	doc.RequestId = requestID(r.Context())
+	doc.RequestId = visit.ID
 	body, err := json.Marshal(doc)
 	if err != nil { // strings and numbers always encode
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)

@@ -1,0 +1,192 @@
+package api
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"restic-manager/server/fleet"
+)
+
+// Limits of what is read from a request.
+const (
+	maxBody     = 1 << 20 // of people and of agents' small requests, plain
+	maxDepth    = 32      // of JSON
+	bodyTimeout = 30 * time.Second
+)
+
+// readJSON reads a whole JSON body within its limits and puts it back for the next
+// to read. An empty body passes: whether there must be one is the contract's word.
+func readJSON(w http.ResponseWriter, r *http.Request) error {
+	data, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	if len(data) > 0 {
+		media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		if err != nil || media != "application/json" {
+			return fleet.Errorf(fleet.Invalid, "The body must be sent with the header Content-Type: application/json.").At("Content-Type")
+		}
+		if err := checkJSON(data); err != nil {
+			return err
+		}
+	}
+	r.ContentLength = int64(len(data))
+	r.Body = io.NopCloser(bytes.NewReader(data))
+	return nil
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every connection has one
+	data, err := readPlain(http.MaxBytesReader(w, r.Body, maxBody), r)
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.SetReadDeadline(time.Time{}) // a parked request waits longer
+	return data, nil
+}
+
+func readPlain(body io.Reader, r *http.Request) ([]byte, error) {
+	switch encoding := r.Header.Get("Content-Encoding"); encoding {
+	case "", "identity":
+	case "gzip":
+		plain, err := gzip.NewReader(body)
+		if err != nil {
+			return nil, bodyError(err)
+		}
+		body = plain
+		r.Header.Del("Content-Encoding")
+	default:
+		return nil, fleet.Errorf(fleet.Invalid, "A body may be sent plain or with gzip, in no other encoding.").At("Content-Encoding")
+	}
+	data, err := io.ReadAll(io.LimitReader(body, maxBody+1))
+	if err != nil {
+		return nil, bodyError(err)
+	}
+	if len(data) > maxBody {
+		return nil, &http.MaxBytesError{Limit: maxBody}
+	}
+	return data, nil
+}
+
+func bodyError(err error) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return err
+	}
+	return fleet.Wrap(fleet.Invalid, err, "The body did not arrive whole.")
+}
+
+// checkJSON refuses what decoders read in different ways, or at a price: bytes that
+// are not UTF-8, more than one value, members that occur twice, deep nesting, and
+// NUL characters, which no column can hold.
+func checkJSON(data []byte) error {
+	if !utf8.Valid(data) {
+		return fleet.Errorf(fleet.Invalid, "The body is not UTF-8.")
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if err := checkValue(dec, 1); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return fleet.Errorf(fleet.Invalid, "The body has something after its JSON value.")
+	}
+	return nil
+}
+
+func checkValue(dec *json.Decoder, depth int) error {
+	token, err := dec.Token()
+	if err != nil {
+		return notJSON(err)
+	}
+	switch token {
+	case json.Delim('{'):
+		err = checkObject(dec, depth)
+	case json.Delim('['):
+		err = checkArray(dec, depth)
+	default:
+		err = checkText(token)
+	}
+	return err
+}
+
+func checkObject(dec *json.Decoder, depth int) error {
+	if depth > maxDepth {
+		return tooDeep()
+	}
+	seen := map[string]bool{}
+	for dec.More() {
+		token, err := dec.Token()
+		if err != nil {
+			return notJSON(err)
+		}
+		name, _ := token.(string)
+		if seen[name] {
+			return fleet.Errorf(fleet.Invalid, "An object in the body has the same member twice.").At("/" + pointerPart(name))
+		}
+		seen[name] = true
+		if err := checkText(token); err != nil {
+			return err
+		}
+		if err := checkValue(dec, depth+1); err != nil {
+			return err
+		}
+	}
+	_, err := dec.Token()
+	return notJSON(err)
+}
+
+func checkArray(dec *json.Decoder, depth int) error {
+	if depth > maxDepth {
+		return tooDeep()
+	}
+	for dec.More() {
+		if err := checkValue(dec, depth+1); err != nil {
+			return err
+		}
+	}
+	_, err := dec.Token()
+	return notJSON(err)
+}
+
+func checkText(token json.Token) error {
+	if s, ok := token.(string); ok && strings.ContainsRune(s, 0) {
+		return fleet.Errorf(fleet.Invalid, "A text in the body has a NUL character.")
+	}
+	return nil
+}
+
+func tooDeep() error {
+	return fleet.Errorf(fleet.Invalid, "The body is nested deeper than %d levels.", maxDepth)
+}
+
+func notJSON(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fleet.Wrap(fleet.Invalid, err, "The body is not valid JSON.")
+}
+
+// pointerPart makes a member's name fit for a JSON pointer in an answer. A name
+// comes from outside too: one that looks like anything but a name is not repeated.
+func pointerPart(name string) string {
+	if !memberName.MatchString(name) {
+		return "?"
+	}
+	return name
+}
+
+var memberName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
