@@ -46,6 +46,10 @@ const (
 	Draining            Code = "draining"
 	Internal            Code = "internal"
 
+	// At the start of the server.
+	DatabaseCorrupt Code = "database_corrupt"
+	SchemaNewer     Code = "schema_newer_than_binary"
+
 	// For agents.
 	CredentialUnknown     Code = "credential_unknown"
 	AgentDisabled         Code = "agent_disabled"

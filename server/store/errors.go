@@ -1,0 +1,111 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"restic-manager/server/fleet"
+)
+
+// kind is what a driver's error means to us.
+type kind int
+
+const (
+	other        kind = iota
+	notUnique         // a UNIQUE or a primary key
+	noSuchParent      // a foreign key, at either end
+	lostRace          // serialization or deadlock: another attempt may go through
+	busy              // nobody answers, or not in time
+	corrupt           // the file is damaged
+)
+
+// violation is a driver's error with its meaning.
+type violation struct {
+	kind kind
+	err  error
+}
+
+func (v *violation) Error() string { return v.err.Error() }
+func (v *violation) Unwrap() error { return v.err }
+
+// violates tells whether an error has that meaning.
+func violates(err error, k kind) bool {
+	var v *violation
+	return errors.As(err, &v) && v.kind == k
+}
+
+// coded gives a driver's error its meaning, and its code where every caller would
+// give the same one.
+func coded(err error) error {
+	if err == nil || errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	var seen *violation
+	if errors.As(err, &seen) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	switch k := classify(err); k {
+	case other:
+		return err
+	case busy, lostRace:
+		return fleet.Wrap(fleet.Unavailable, &violation{k, err}, "The database does not answer; try again.")
+	case corrupt:
+		return fleet.Wrap(fleet.DatabaseCorrupt, &violation{k, err}, "The database is damaged.")
+	default:
+		return &violation{k, err}
+	}
+}
+
+func classify(err error) kind {
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		return classifySQLite(lite.Code())
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return classifyPostgres(pg.Code)
+	}
+	var dial *pgconn.ConnectError
+	if errors.As(err, &dial) || pgconn.Timeout(err) || errors.Is(err, sql.ErrConnDone) {
+		return busy
+	}
+	return other
+}
+
+func classifySQLite(code int) kind {
+	switch code {
+	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+		return notUnique
+	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+		return noSuchParent
+	}
+	switch code & 0xff { // the primary code
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return busy
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return corrupt
+	}
+	return other
+}
+
+func classifyPostgres(state string) kind {
+	switch state {
+	case "23505":
+		return notUnique
+	case "23503":
+		return noSuchParent
+	case "40001", "40P01":
+		return lostRace
+	case "57P01", "57P02", "57P03", "53300", "55P03":
+		return busy
+	}
+	if len(state) == 5 && state[:2] == "08" { // connection exceptions
+		return busy
+	}
+	return other
+}
