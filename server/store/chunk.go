@@ -1,0 +1,58 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"restic-manager/server/fleet"
+)
+
+const (
+	chunkHead = "job_id, seq, first_line, lines, bytes, from_at, to_at"
+	chunkCols = chunkHead + ", data"
+)
+
+// LogChunks reads chunks of a job's log after a number, in order, with their data.
+func (q Queries) LogChunks(ctx context.Context, id fleet.JobID, after int64, limit int) ([]fleet.LogChunk, error) {
+	var chunks []fleet.LogChunk
+	err := q.all(ctx, &chunks, `SELECT `+chunkCols+` FROM log_chunks WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?`, id, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the log of job %s: %w", id, err)
+	}
+	return chunks, nil
+}
+
+// LogChunk reads one chunk. NotFound when there is none of that number.
+func (q Queries) LogChunk(ctx context.Context, id fleet.JobID, seq int64) (*fleet.LogChunk, error) {
+	var c fleet.LogChunk
+	err := q.get(ctx, &c, `SELECT `+chunkCols+` FROM log_chunks WHERE job_id = ? AND seq = ?`, id, seq)
+	return &c, missing(err, "log chunk %d of job %s", seq, id)
+}
+
+// LogHeads reads chunks after a number without their data.
+func (q Queries) LogHeads(ctx context.Context, id fleet.JobID, after int64, limit int) ([]fleet.LogChunk, error) {
+	var chunks []fleet.LogChunk
+	err := q.all(ctx, &chunks, `SELECT `+chunkHead+` FROM log_chunks WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?`, id, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the log of job %s: %w", id, err)
+	}
+	return chunks, nil
+}
+
+// LogChunkAt finds the number of the last chunk that begins at or before a line; 0
+// when there is none.
+func (q Queries) LogChunkAt(ctx context.Context, id fleet.JobID, line int64) (int64, error) {
+	var seq int64
+	err := q.get(ctx, &seq, `SELECT COALESCE(MAX(seq), 0) FROM log_chunks WHERE job_id = ? AND first_line <= ?`, id, line)
+	return seq, err
+}
+
+// AppendLog writes chunks of a job that is locked.
+func (tx *Tx) AppendLog(ctx context.Context, chunks []fleet.LogChunk) error {
+	for i := range chunks {
+		if _, err := tx.named(ctx, insert("log_chunks", chunkCols), &chunks[i]); err != nil {
+			return fmt.Errorf("append the log of job %s: %w", chunks[i].JobID, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"restic-manager/server/fleet"
+)
+
+const snapshotCols = "repository_id, id, host_id, schedule_id, job_id, time_at, first_seen, last_seen, hostname, username, paths, tags, " +
+	"files, bytes, bytes_added"
+
+// SnapshotFilter narrows a list of snapshots; empty fields do not.
+type SnapshotFilter struct {
+	Repository fleet.RepositoryID
+	Host       fleet.HostID
+	Schedule   fleet.ScheduleID
+	Tag        string
+	From, To   fleet.Time // made at or after, before
+}
+
+// Snapshots lists snapshots, newest first by the time they claim.
+func (q Queries) Snapshots(ctx context.Context, f SnapshotFilter, p Page) ([]fleet.Snapshot, string, error) {
+	var w where
+	for _, c := range []struct{ column, value string }{
+		{"repository_id", string(f.Repository)}, {"host_id", string(f.Host)}, {"schedule_id", string(f.Schedule)},
+	} {
+		if c.value != "" {
+			w.add(c.column+" = ?", c.value)
+		}
+	}
+	w.holds("tags", f.Tag)
+	if !f.From.IsZero() {
+		w.add("time_at >= ?", f.From)
+	}
+	if !f.To.IsZero() {
+		w.add("time_at < ?", f.To)
+	}
+	var at fleet.Time
+	var id, repository string
+	if ok, err := p.after(f, &at, &id, &repository); err != nil {
+		return nil, "", err
+	} else if ok {
+		w.add("(time_at, id, repository_id) < (?, ?, ?)", at, id, repository)
+	}
+	var list []fleet.Snapshot
+	err := q.all(ctx, &list, `SELECT `+snapshotCols+` FROM snapshots`+w.String()+
+		` ORDER BY time_at DESC, id DESC, repository_id DESC LIMIT ?`, append(w.args, p.size()+1)...)
+	if err != nil {
+		return nil, "", fmt.Errorf("list snapshots: %w", err)
+	}
+	return paged(p, f, list, func(s *fleet.Snapshot) []any { return []any{s.Time, s.ID, s.RepositoryID} })
+}
+
+// Snapshot reads a snapshot by its full id. NotFound when it was never seen or is
+// gone.
+func (q Queries) Snapshot(ctx context.Context, repository fleet.RepositoryID, id string) (*fleet.Snapshot, error) {
+	var s fleet.Snapshot
+	err := q.get(ctx, &s, `SELECT `+snapshotCols+` FROM snapshots WHERE repository_id = ? AND id = ?`, repository, id)
+	return &s, missing(err, "snapshot %s in repository %s", id, repository)
+}
+
+// SeeSnapshots writes snapshots that were seen. Of a known one, when it was first
+// seen and whose it is stay; what it holds does not change.
+func (tx *Tx) SeeSnapshots(ctx context.Context, list []fleet.Snapshot) error {
+	const rows = 200 // of a statement
+	for len(list) > 0 {
+		n := min(rows, len(list))
+		_, err := tx.named(ctx, insert("snapshots", snapshotCols)+` ON CONFLICT (repository_id, id) DO UPDATE SET
+			last_seen = CASE WHEN excluded.last_seen > snapshots.last_seen THEN excluded.last_seen ELSE snapshots.last_seen END,
+			host_id = CASE WHEN snapshots.host_id = '' THEN excluded.host_id ELSE snapshots.host_id END,
+			schedule_id = CASE WHEN snapshots.schedule_id = '' THEN excluded.schedule_id ELSE snapshots.schedule_id END,
+			job_id = CASE WHEN snapshots.job_id = '' THEN excluded.job_id ELSE snapshots.job_id END,
+			files = CASE WHEN excluded.files > 0 THEN excluded.files ELSE snapshots.files END,
+			bytes = CASE WHEN excluded.bytes > 0 THEN excluded.bytes ELSE snapshots.bytes END,
+			bytes_added = CASE WHEN excluded.bytes_added > 0 THEN excluded.bytes_added ELSE snapshots.bytes_added END`, list[:n])
+		if err != nil {
+			return fmt.Errorf("write snapshots of repository %s: %w", list[0].RepositoryID, err)
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+// DropUnseenSnapshots removes the snapshots of a repository that were last seen
+// before a moment, and tells how many.
+func (tx *Tx) DropUnseenSnapshots(ctx context.Context, repository fleet.RepositoryID, before fleet.Time) (int64, error) {
+	return tx.exec(ctx, `DELETE FROM snapshots WHERE repository_id = ? AND last_seen < ?`, repository, before)
+}
+
+// ConfirmJobs takes the mark "unconfirmed" from jobs of a repository whose snapshot
+// has been seen.
+func (tx *Tx) ConfirmJobs(ctx context.Context, repository fleet.RepositoryID) error {
+	_, err := tx.exec(ctx, `UPDATE jobs SET unconfirmed = ?, version = version + 1
+		WHERE repository_id = ? AND unconfirmed = ? AND EXISTS (SELECT 1 FROM snapshots s WHERE s.repository_id = jobs.repository_id AND s.id = jobs.snapshot_id)`,
+		false, repository, true)
+	return err
+}
+
+// CountSnapshots writes the number of snapshots of a repository, its newest one and
+// the numbers of the hosts that use it. It counts, so it is right whatever came
+// before.
+func (tx *Tx) CountSnapshots(ctx context.Context, repository fleet.RepositoryID) error {
+	_, err := tx.exec(ctx, `UPDATE repositories SET
+		snapshots = (SELECT COUNT(*) FROM snapshots s WHERE s.repository_id = repositories.id),
+		last_snapshot = (SELECT COALESCE(MAX(time_at), 0) FROM snapshots s WHERE s.repository_id = repositories.id),
+		version = version + 1 WHERE id = ?`, repository)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(ctx, `UPDATE hosts SET snapshots = (SELECT COUNT(*) FROM snapshots s WHERE s.host_id = hosts.id), version = version + 1
+		WHERE id IN (SELECT DISTINCT host_id FROM schedules WHERE repository_id = ?)
+		OR id IN (SELECT DISTINCT host_id FROM snapshots WHERE repository_id = ?)`, repository, repository)
+	return err
+}
+
+// CountSnapshot is CountSnapshots after one new snapshot of a host.
+func (tx *Tx) CountSnapshot(ctx context.Context, s *fleet.Snapshot) error {
+	_, err := tx.exec(ctx, `UPDATE repositories SET snapshots = snapshots + 1,
+		last_snapshot = CASE WHEN last_snapshot < ? THEN ? ELSE last_snapshot END, version = version + 1 WHERE id = ?`, s.Time, s.Time, s.RepositoryID)
+	if err != nil || s.HostID == "" {
+		return err
+	}
+	_, err = tx.exec(ctx, `UPDATE hosts SET snapshots = snapshots + 1, version = version + 1 WHERE id = ?`, s.HostID)
+	return err
+}
