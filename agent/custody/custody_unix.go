@@ -86,34 +86,35 @@ func openTo(excess fs.FileMode) string {
 func modeCommand(path string, r rights, at place, d Demand) string {
 	switch {
 	case at == folder && d == Private:
-		return "chmod 0700 " + quote(path)
+		return "chmod 0700 " + Quote(path)
 	case at != file || r.mode&0o111 != 0: // others must still get through, or run it
-		return "chmod go-w " + quote(path)
+		return "chmod go-w " + Quote(path)
 	}
-	return "chmod 0600 " + quote(path)
+	return "chmod 0600 " + Quote(path)
 }
 
 func ownerCommand(path string, self identity) string {
 	if self.uid == 0 {
-		return "chown root " + quote(path)
+		return "chown root " + Quote(path)
 	}
-	return fmt.Sprintf("chown %d %s", self.uid, quote(path))
+	return fmt.Sprintf("chown %d %s", self.uid, Quote(path))
 }
 
 func copyCommand(from, to string) string {
-	return "cp --remove-destination " + quote(from) + " " + quote(to)
+	return "cp --remove-destination " + Quote(from) + " " + Quote(to)
 }
 
-// quote makes a path one word for a shell.
-func quote(path string) string {
+// Quote makes a text one word for the system's shell. A person is told commands to
+// copy, and what stands in them was not always written by a friend.
+func Quote(text string) string {
 	special := func(r rune) bool {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-		return !letter && !strings.ContainsRune("/._-+:@%", r)
+		return !letter && !strings.ContainsRune("/._-+:@%,", r)
 	}
-	if path != "" && strings.IndexFunc(path, special) < 0 {
-		return path // absolute, so it cannot be taken for an option
+	if text != "" && strings.IndexFunc(text, special) < 0 {
+		return text
 	}
-	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // openNoFollow opens without waiting for a writer, should a pipe lie there.
@@ -131,6 +132,20 @@ func makePrivate(path string) error {
 		return os.Chmod(path, 0o700)
 	}
 	return os.Chmod(path, 0o600)
+}
+
+// makeLike gives path the owner and bits of another file.
+func makeLike(path, other string) error {
+	info, err := os.Lstat(other)
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		if err := os.Lchown(path, int(st.Uid), int(st.Gid)); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(path, info.Mode().Perm())
 }
 
 // syncFolder brings a rename to the disk.

@@ -160,7 +160,7 @@ func TestWhatIsNoRegularFileIsRefusedWithoutWaiting(t *testing.T) {
 	wantProblem(t, CheckFolder(newFile(t, 0o600), Private), "is not a folder")
 }
 
-func TestAPathIsOneWordInTheCommand(t *testing.T) {
+func TestAQuotedPathIsOneWord(t *testing.T) {
 	for path, want := range map[string]string{
 		"/etc/a.yaml":     "/etc/a.yaml",
 		"/etc/a b":        "'/etc/a b'",
@@ -168,7 +168,7 @@ func TestAPathIsOneWordInTheCommand(t *testing.T) {
 		"/$(id)":          "'/$(id)'",
 		"/a\nb":           "'/a\nb'",
 	} {
-		if got := quote(path); got != want {
+		if got := Quote(path); got != want {
 			t.Errorf("%q: got %s, want %s", path, got, want)
 		}
 	}

@@ -43,7 +43,7 @@ func inspect(path string, _ fs.FileInfo, at place, d Demand) error {
 		return fmt.Errorf("read the owner of %s: %w", path, err)
 	}
 	if !trusts(owner, self) { //guard:custody-owner
-		return &Problem{path, "belongs to " + nameOf(owner), `run: icacls ` + quote(path) + ` /setowner *S-1-5-32-544`}
+		return &Problem{path, "belongs to " + nameOf(owner), `run: icacls ` + Quote(path) + ` /setowner *S-1-5-32-544`}
 	}
 	dacl, _, err := sd.DACL()
 	if err != nil {
@@ -119,17 +119,28 @@ func nameOf(sid *windows.SID) string {
 }
 
 func resetCommand(path string) string {
-	return "icacls " + quote(path) + " /inheritance:r /grant *S-1-5-18:F /grant *S-1-5-32-544:F"
+	return "icacls " + Quote(path) + " /inheritance:r /grant *S-1-5-18:F /grant *S-1-5-32-544:F"
 }
 
 func copyCommand(from, to string) string {
-	return "del " + quote(to) + " & copy " + quote(from) + " " + quote(to)
+	return "del " + Quote(to) + " & copy " + Quote(from) + " " + Quote(to)
 }
 
-// quote makes a path one word for cmd.exe. A name on Windows holds no quotation
-// mark; a percent sign would be a variable, and is left for the reader to see.
-func quote(path string) string {
-	return `"` + strings.ReplaceAll(path, `"`, "") + `"`
+// Quote makes a text one word for cmd.exe. A person is told commands to copy, and
+// what stands in them was not always written by a friend. What cmd.exe would read
+// even within quotation marks is not written.
+func Quote(text string) string {
+	special := func(r rune) bool {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		return !letter && !strings.ContainsRune(`/\._-+:@*,`, r)
+	}
+	switch {
+	case text != "" && strings.IndexFunc(text, special) < 0:
+		return text
+	case strings.ContainsAny(text, `"%!`):
+		return "(a name that cannot be written in a command)"
+	}
+	return `"` + text + `"`
 }
 
 func openNoFollow(path string) (*os.File, error) {
@@ -159,6 +170,24 @@ func makePrivate(path string) error {
 	dacl, _, err := sd.DACL()
 	if err != nil {
 		return fmt.Errorf("make the access rules for %s: %w", path, err)
+	}
+	err = windows.SetNamedSecurityInfo(path, windows.SE_FILE_OBJECT,
+		windows.DACL_SECURITY_INFORMATION|windows.PROTECTED_DACL_SECURITY_INFORMATION, nil, nil, dacl, nil)
+	if err != nil {
+		return fmt.Errorf("set the access rules of %s: %w", path, err)
+	}
+	return nil
+}
+
+// makeLike gives path the access rules of another file.
+func makeLike(path, other string) error {
+	sd, err := windows.GetNamedSecurityInfo(other, windows.SE_FILE_OBJECT, windows.DACL_SECURITY_INFORMATION)
+	if err != nil {
+		return fmt.Errorf("read the access rules of %s: %w", other, err)
+	}
+	dacl, _, err := sd.DACL()
+	if err != nil {
+		return fmt.Errorf("read the access rules of %s: %w", other, err)
 	}
 	err = windows.SetNamedSecurityInfo(path, windows.SE_FILE_OBJECT,
 		windows.DACL_SECURITY_INFORMATION|windows.PROTECTED_DACL_SECURITY_INFORMATION, nil, nil, dacl, nil)

@@ -17,6 +17,23 @@ func Replace(path string, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("replace %s: %w", path, err)
 	}
+	return swap(temp, path)
+}
+
+// Rewrite is Replace for a file that exists and keeps its owner and rights: others
+// may have been allowed to read it.
+func Rewrite(path string, data []byte) error {
+	temp, err := stage(path, data)
+	if err != nil {
+		return fmt.Errorf("rewrite %s: %w", path, err)
+	}
+	if err := makeLike(temp, path); err != nil {
+		return fmt.Errorf("rewrite %s: %w", path, errors.Join(err, os.Remove(temp)))
+	}
+	return swap(temp, path)
+}
+
+func swap(temp, path string) error {
 	if err := os.Rename(temp, path); err != nil {
 		return fmt.Errorf("replace %s: %w", path, errors.Join(err, os.Remove(temp)))
 	}

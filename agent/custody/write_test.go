@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 )
 
@@ -18,6 +19,30 @@ func TestReplaceLeavesOneCompletePrivateFile(t *testing.T) {
 		if err != nil || string(got) != content {
 			t.Errorf("got %q, %v, want %q", got, err, content)
 		}
+	}
+	wantAlone(t, path)
+}
+
+func TestRewriteKeepsWhoMayRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := Rewrite(path, nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a file: got %v, want that there is none", err)
+	}
+	if err := os.WriteFile(path, []byte("first"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := Rewrite(path, []byte("second")); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || runtime.GOOS != "windows" && info.Mode() != 0o644 {
+		t.Errorf("got mode %v, %v, want 0644", info.Mode(), err)
+	}
+	if got, err := Read(path, Unchangeable, 100); err != nil || string(got) != "second" {
+		t.Errorf("got %q, %v", got, err)
 	}
 	wantAlone(t, path)
 }

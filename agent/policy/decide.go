@@ -1,0 +1,98 @@
+package policy
+
+import (
+	"errors"
+	"slices"
+
+	"restic-manager/restic"
+)
+
+// AllowOperation returns a *Refusal unless the policy lets an operation run on the
+// repository at a location. What can delete, or needs the credential that can, runs
+// only where the policy makes this the repository's maintenance host.
+func (p *Policy) AllowOperation(op restic.Operation, location string) error {
+	if op.Deletes || op.Slot == restic.SlotMaintenance || !slices.Contains(op.Places, restic.PlaceHost) {
+		return p.allowMaintenance(op, location)
+	}
+	if p.Operations == nil || slices.Contains(p.Operations, op.Name) || slices.Contains(p.allowed(WhatOperation), op.Name) {
+		return nil
+	}
+	return &Refusal{CodeOperationNotAllowed, "the operation " + op.Name + " is not among those that this host's policy lists",
+		allowCommand(WhatOperation, op.Name)}
+}
+
+// AllowOperationNamed is AllowOperation for a name from a job.
+func (p *Policy) AllowOperationNamed(name, location string) error {
+	op, known := restic.OperationNamed(name)
+	if !known {
+		return &Refusal{CodeOperationUnknown, "the operation is not one that this agent knows",
+			"update the agent if the server is newer"}
+	}
+	return p.AllowOperation(op, location)
+}
+
+func (p *Policy) allowMaintenance(op restic.Operation, location string) error {
+	l, err := restic.ParseLocation(location)
+	if err != nil {
+		return notALocation(err)
+	}
+	folders := p.allowed(WhatMaintenance)
+	for _, m := range p.Maintenance {
+		folders = append(folders, m.Path)
+	}
+	if l.Path() != "" && slices.ContainsFunc(folders, func(f string) bool { return under(l, f) && followed(l.Path(), f) }) {
+		return nil
+	}
+	next := "order it at the maintenance host, which works in the repository's folder"
+	if l.Path() != "" {
+		next = allowCommand(WhatMaintenance, l.Path())
+	}
+	return &Refusal{CodeOperationNotAllowed, "the operation " + op.Name + " can delete, and this is not the maintenance host of the repository", next}
+}
+
+// AllowRepository returns a *Refusal unless the policy lets data go to a location.
+func (p *Policy) AllowRepository(location string) error {
+	l, err := restic.ParseLocation(location)
+	if err != nil {
+		return notALocation(err)
+	}
+	if p.Profile == Trusting {
+		return nil
+	}
+	prefixes := slices.Concat(p.Repos.Allow, p.allowed(WhatRepository))
+	allowed := slices.ContainsFunc(prefixes, func(prefix string) bool {
+		return under(l, prefix) && (l.Path() == "" || followed(l.Path(), prefix))
+	})
+	if !allowed { //guard:policy-repository
+		return &Refusal{CodeRepoNotAllowed, "the repository " + l.String() + " is not under a location that this host's policy allows",
+			allowCommand(WhatRepository, l.String())}
+	}
+	return nil
+}
+
+// notALocation does not repeat the text: it is not even known to be one line.
+func notALocation(err error) error {
+	r := &Refusal{CodeRepoNotAllowed, "the repository's location is not understood", "correct it at the server"}
+	var why *restic.Error
+	if errors.As(err, &why) {
+		r.What += ": " + why.Message
+		r.Next += ": " + why.Next
+	}
+	return r
+}
+
+func under(l restic.Location, prefix string) bool {
+	p, err := restic.ParseLocation(prefix)
+	return err == nil && l.Under(p)
+}
+
+// followed reports whether a folder on the disk is still below another when links
+// are followed: a link below an allowed folder must not lead out of it.
+func followed(path, root string) bool {
+	real, err := resolve(path)
+	if err != nil {
+		return false
+	}
+	realRoot, err := resolve(root)
+	return err == nil && within(real, realRoot)
+}
