@@ -1,0 +1,188 @@
+package spool
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"restic-manager/agent/control"
+)
+
+// How long it is remembered that a command or job was taken.
+const (
+	seenFor  = 30 * 24 * time.Hour
+	seenMost = 10_000
+)
+
+// Kinds of commands.
+const (
+	kindRun    = "run"
+	kindCancel = "cancel"
+)
+
+// What is remembered of an id.
+const (
+	seenCommand = "command"
+	seenJob     = "job"
+	seenCancel  = "cancel"
+)
+
+// Journal makes commands durable, all or none, and returns the number to
+// acknowledge. received is when the answer that brought them came. Commands that
+// are known by number, id or job are skipped, unless a higher epoch permits their
+// job anew. A cancel marks its job, whichever of the two comes first. Kinds other
+// than run and cancel end at once as rejected.
+//
+// The numbers may have holes, since the server withdraws commands that it has not
+// handed out: whoever gets a number has got all below it that still stand.
+func (s *Spool) Journal(ctx context.Context, commands []control.Command, received time.Time) (acked int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.draft(stepJournal)
+	d.required = true
+	ordered := slices.SortedStableFunc(slices.Values(commands), func(a, b control.Command) int {
+		return int(a.Seq - b.Seq)
+	})
+	for _, c := range ordered {
+		if c.Seq <= d.acked {
+			continue
+		}
+		if err := d.take(ctx, c, received); err != nil {
+			return s.acked, fmt.Errorf("journal command %d: %w", c.Seq, err)
+		}
+		d.acked = c.Seq
+	}
+	if d.acked == s.acked {
+		return s.acked, nil
+	}
+	d.pruneSeen()
+	for _, j := range d.jobs {
+		d.urgent = d.urgent || j.Phase == Finished
+	}
+	err = s.commit(ctx, d)
+	return s.acked, err
+}
+
+// take adds one command to the draft.
+func (d *draft) take(ctx context.Context, c control.Command, received time.Time) error {
+	if _, known, err := d.seen(ctx, c.Id, seenCommand); err != nil || known {
+		return err
+	}
+	d.remember(c.Id, seenCommand, c.Epoch)
+	switch c.Kind {
+	case kindRun:
+		return d.takeRun(ctx, c, received)
+	case kindCancel:
+		if j := d.job(c.JobId); j != nil && c.Epoch >= j.Epoch && j.Phase != Finished {
+			j.CancelRequested = true
+		}
+		d.remember(c.JobId, seenCancel, c.Epoch)
+		return nil
+	default:
+		return d.refuse(ctx, c, received)
+	}
+}
+
+func (d *draft) takeRun(ctx context.Context, c control.Command, received time.Time) error {
+	if j := d.job(c.JobId); j != nil {
+		// The server may have lost sight of a job that lives here: it goes on under the new epoch.
+		j.Epoch = max(j.Epoch, c.Epoch)
+		return nil
+	}
+	epoch, known, err := d.seen(ctx, c.JobId, seenJob)
+	if err != nil || known && epoch >= c.Epoch {
+		return err
+	}
+	j, err := d.commanded(c, received)
+	if err != nil {
+		return err
+	}
+	epoch, cancelled, err := d.seen(ctx, c.JobId, seenCancel)
+	j.CancelRequested = cancelled && epoch >= c.Epoch
+	return err
+}
+
+// refuse answers a kind that this agent does not know.
+func (d *draft) refuse(ctx context.Context, c control.Command, received time.Time) error {
+	message := fmt.Sprintf("This agent does not know commands of kind %q.", c.Kind)
+	if j := d.job(c.JobId); j != nil {
+		return j.event(control.Event{At: received, Kind: eventNote, Message: message})
+	}
+	if _, known, err := d.seen(ctx, c.JobId, seenJob); err != nil || known {
+		return err
+	}
+	j, err := d.commanded(c, received)
+	if err != nil {
+		return err
+	}
+	return j.finish(received, control.Outcome{
+		Result: Rejected, Code: "unsupported", Message: message, NextStep: "Update the agent on this host.",
+	}, nil)
+}
+
+// commanded makes the job of a command.
+func (d *draft) commanded(c control.Command, received time.Time) (*job, error) {
+	j := newJob(Job{
+		ID: c.JobId, Epoch: c.Epoch, WriterID: uuid.NewString(), CommandID: c.Id,
+		Operation: c.Operation, Trigger: c.Trigger, Params: c.Params,
+		OpenedAt: received, Phase: Acked,
+	})
+	if c.StartWithinS > 0 {
+		j.StartBy = received.Add(time.Duration(c.StartWithinS) * time.Second)
+	}
+	j.refer(c.Params)
+	d.add(j)
+	return j, j.event(control.Event{At: received, Kind: string(Acked)})
+}
+
+// refer notes what the params name, for `opened`. Params that say nothing of it,
+// or are no object, are none of the spool's business.
+func (j *job) refer(params json.RawMessage) {
+	var names struct {
+		ScheduleID      string `json:"schedule_id"`
+		ScheduleVersion int64  `json:"schedule_version"`
+		RepositoryID    string `json:"repository_id"`
+	}
+	if json.Unmarshal(params, &names) != nil {
+		return
+	}
+	j.ScheduleID, j.ScheduleVersion, j.RepositoryID = names.ScheduleID, names.ScheduleVersion, names.RepositoryID
+}
+
+// add puts a new job into the draft.
+func (d *draft) add(j *job) {
+	d.jobs[j.ID] = j
+	d.remember(j.ID, seenJob, j.Epoch)
+}
+
+// seen tells the highest epoch under which the id was taken.
+func (d *draft) seen(ctx context.Context, id, what string) (epoch int64, known bool, err error) {
+	if epoch, known := d.taken[taken{id, what}]; known {
+		return epoch, true, nil
+	}
+	const query = `SELECT epoch FROM seen WHERE id = ? AND what = ?`
+	err = d.spool.db.QueryRowContext(context.WithoutCancel(ctx), query, id, what).Scan(&epoch)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, false, nil
+	}
+	return epoch, err == nil, err
+}
+
+func (d *draft) remember(id, what string, epoch int64) {
+	d.taken[taken{id, what}] = epoch
+	d.exec(`INSERT INTO seen (id, what, epoch, at) VALUES (?, ?, ?, ?)
+		ON CONFLICT (id, what) DO UPDATE SET epoch = MAX(epoch, excluded.epoch), at = excluded.at`,
+		id, what, epoch, d.spool.now().UnixMicro())
+}
+
+// pruneSeen forgets what is older than anything that may still be repeated.
+func (d *draft) pruneSeen() {
+	d.exec(`DELETE FROM seen WHERE at < ?`, d.spool.now().Add(-seenFor).UnixMicro())
+	d.exec(`DELETE FROM seen WHERE rowid IN (SELECT rowid FROM seen ORDER BY at DESC LIMIT -1 OFFSET ?)`, seenMost)
+}

@@ -1,0 +1,95 @@
+package spool
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"restic-manager/agent/control"
+)
+
+// mostJobs is how many jobs a session's opening and a sync may name.
+const mostJobs = 1000
+
+// AgentJobs returns the jobs that are not wholly reported, for a session's
+// opening: at most 1000, oldest first.
+func (s *Spool) AgentJobs() []control.AgentJob {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	jobs := []control.AgentJob{}
+	for _, j := range s.ordered() {
+		if j.Muted || len(jobs) == mostJobs {
+			continue
+		}
+		jobs = append(jobs, control.AgentJob{
+			JobId: j.ID, Epoch: j.Epoch, WriterId: j.WriterID, Phase: string(j.Phase),
+			FirstEventSeq: j.Events.First, NextEventSeq: j.Events.Next,
+			FirstLogSeq: j.Chunks.First, NextLogSeq: j.Chunks.Next,
+		})
+	}
+	return jobs
+}
+
+// Running returns the jobs without a result, for a sync: at most 1000, oldest first.
+func (s *Spool) Running() []control.RunningJob {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var jobs []control.RunningJob
+	for _, j := range s.ordered() {
+		if j.Phase == Finished || len(jobs) == mostJobs {
+			continue
+		}
+		jobs = append(jobs, control.RunningJob{
+			JobId: j.ID, Epoch: j.Epoch, Phase: string(j.Phase), LastEventSeq: j.Events.Next - 1,
+		})
+	}
+	return jobs
+}
+
+// Summary says what waits for the server.
+func (s *Spool) Summary() control.SpoolSummary {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := control.SpoolSummary{DroppedLines: s.counts.DroppedLines}
+	for _, j := range s.ordered() {
+		if !j.Events.retained() && !j.Chunks.retained() {
+			continue
+		}
+		sum.Jobs++
+		sum.Bytes += j.Events.size + j.Chunks.size
+		if sum.OldestAt.IsZero() {
+			sum.OldestAt = j.OpenedAt
+		}
+	}
+	return sum
+}
+
+// Health names what is wrong with the disk or was lost: `journal_failed` while
+// writes fail, `spool_damaged` while a database that was moved aside still lies
+// there, `records_rejected` once the server refused a record.
+func (s *Spool) Health() []control.HealthProblem {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var problems []control.HealthProblem
+	if s.failure != nil {
+		problems = append(problems, control.HealthProblem{
+			Code:     "journal_failed",
+			Message:  cut("The agent cannot write its state: "+s.failure.Error(), maxStep),
+			NextStep: fmt.Sprintf("Make room on the file system of %s, or look why it takes no writes.", s.dir),
+		})
+	}
+	for _, path := range s.damaged {
+		problems = append(problems, control.HealthProblem{
+			Code:     "spool_damaged",
+			Message:  fmt.Sprintf("The agent's state database was damaged and moved to %s; a new one was begun.", filepath.Base(path)),
+			NextStep: fmt.Sprintf("Check the disk, then delete %s and restart the agent.", path),
+		})
+	}
+	if s.counts.Rejected > 0 {
+		problems = append(problems, control.HealthProblem{
+			Code:     "records_rejected",
+			Message:  fmt.Sprintf("The server refused %d records; the agent keeps copies of the last ones.", s.counts.Rejected),
+			NextStep: "Update server and agent to the same version and report this.",
+		})
+	}
+	return problems
+}
