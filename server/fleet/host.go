@@ -81,8 +81,9 @@ func (h *Host) Drift() bool {
 	return !h.EnrolledAt.IsZero() && h.ConfigInForce != h.ConfigRevision
 }
 
-// Installation is one enrolment of a host: an identity that can sign in. A host
-// has at most one that is active; the ones before it are kept as history.
+// Installation is one enrolment of a host: an identity that can sign in. It is
+// active from its first sign-in on; then the ones before it are superseded, cannot
+// sign in again and are kept as history. A host has at most one that is active.
 type Installation struct {
 	ID             string `db:"id"` // the agent's install_id
 	HostID         HostID `db:"host_id"`
@@ -90,6 +91,7 @@ type Installation struct {
 	NextSecretHash string `db:"next_secret_hash"`
 	NextUntil      Time   `db:"next_until"` // until when both hashes work
 	Active         bool   `db:"active"`
+	SupersededAt   Time   `db:"superseded_at"`
 	CreatedAt      Time   `db:"created_at"`
 }
 

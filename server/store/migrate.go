@@ -23,7 +23,7 @@ var migrations embed.FS
 type migration struct {
 	log      *slog.Logger
 	postgres bool
-	locker   lock.SessionLocker                            // nil: nobody else migrates
+	locker   lock.SessionLocker                             // nil: nobody else migrates
 	copy     func(ctx context.Context, version int64) error // nil: not copied before
 }
 

@@ -41,6 +41,15 @@ func (q Queries) all(ctx context.Context, into any, query string, args ...any) e
 	})
 }
 
+// getIn is get for a query with IN (?) whose argument is a slice.
+func (q Queries) getIn(ctx context.Context, into any, query string, args ...any) error {
+	query, args, err := sqlx.In(query, args...)
+	if err != nil {
+		return err
+	}
+	return q.get(ctx, into, query, args...)
+}
+
 // allIn is all for a query with IN (?) whose argument is a slice.
 func (q Queries) allIn(ctx context.Context, into any, query string, args ...any) error {
 	query, args, err := sqlx.In(query, args...)

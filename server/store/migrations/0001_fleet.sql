@@ -98,6 +98,7 @@ CREATE TABLE installations (
     next_secret_hash TEXT    NOT NULL DEFAULT '',
     next_until       BIGINT  NOT NULL DEFAULT 0,
     active           BOOLEAN NOT NULL,
+    superseded_at    BIGINT  NOT NULL DEFAULT 0,
     created_at       BIGINT  NOT NULL
 );
 CREATE INDEX installations_host ON installations (host_id);

@@ -1,0 +1,210 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"restic-manager/server/fleet"
+)
+
+const hostCols = "id, name, tags, profile, disabled, version, created_at, enrolled_at, prefixes, snapshot_host, " +
+	"last_contact, contact_deadline, os, arch, agent_version, restic_version, policy, health, spool, last_exchange, clock_offset, " +
+	"command_seq, acked_seq, journal_id, session_no, config_revision, config_in_force, config_error, " +
+	"schedules, enabled_schedules, timed_schedules, snapshots, active_jobs, last_backup, last_good_backup"
+
+// HostFilter narrows a list of hosts; empty fields do not.
+type HostFilter struct {
+	Query    string // a part of the name, in any case
+	Tag      string
+	Presence fleet.Presence
+}
+
+// Host reads a host. NotFound when there is none.
+func (q Queries) Host(ctx context.Context, id fleet.HostID) (*fleet.Host, error) {
+	var h fleet.Host
+	err := q.get(ctx, &h, `SELECT `+hostCols+` FROM hosts WHERE id = ?`, id)
+	return one(&h, err, "host %s", id)
+}
+
+// Hosts lists hosts by name.
+func (q Queries) Hosts(ctx context.Context, f HostFilter, p Page) ([]fleet.Host, string, error) {
+	var w where
+	w.contains("name", f.Query)
+	w.holds("tags", f.Tag)
+	w.present(f.Presence, q.now())
+	var name string
+	if ok, err := p.after(f, &name); err != nil {
+		return nil, "", err
+	} else if ok {
+		w.add("name > ?", name)
+	}
+	var hosts []fleet.Host
+	err := q.all(ctx, &hosts, `SELECT `+hostCols+` FROM hosts`+w.String()+` ORDER BY name LIMIT ?`, append(w.args, p.size()+1)...)
+	if err != nil {
+		return nil, "", fmt.Errorf("list hosts: %w", err)
+	}
+	return paged(p, f, hosts, func(h *fleet.Host) []any { return []any{h.Name} })
+}
+
+// present adds what fleet.Host.Presence tells, as conditions.
+func (w *where) present(p fleet.Presence, now fleet.Time) {
+	switch p {
+	case fleet.Disabled:
+		w.add("disabled")
+	case fleet.Never:
+		w.add("NOT disabled AND enrolled_at = 0")
+	case fleet.Offline:
+		w.add("NOT disabled AND enrolled_at > 0 AND contact_deadline < ?", now)
+	case fleet.Online:
+		w.add("NOT disabled AND enrolled_at > 0 AND contact_deadline >= ?", now)
+	}
+}
+
+// HostNames gives the names of hosts by id; deleted ones are left out.
+func (q Queries) HostNames(ctx context.Context, ids []fleet.HostID) (map[fleet.HostID]string, error) {
+	return names(ctx, q, "hosts", ids)
+}
+
+// HostDeleted tells whether a host of that id existed and was deleted.
+func (q Queries) HostDeleted(ctx context.Context, id fleet.HostID) (bool, error) {
+	var n int
+	err := q.get(ctx, &n, `SELECT count(*) FROM deleted_hosts WHERE id = ?`, id)
+	return n > 0, err
+}
+
+// CreateHost adds a host. NameTaken when another has its name.
+func (tx *Tx) CreateHost(ctx context.Context, h *fleet.Host) error {
+	if h.CreatedAt.IsZero() {
+		h.CreatedAt = tx.Now
+	}
+	if h.Version == 0 {
+		h.Version = 1
+	}
+	if h.ConfigRevision == 0 {
+		h.ConfigRevision = 1
+	}
+	h.Tags, h.Prefixes = orEmpty(h.Tags), orEmpty(h.Prefixes)
+	if _, err := tx.named(ctx, insert("hosts", hostCols), h); err != nil {
+		return taken(fmt.Errorf("create host: %w", err), h.Name)
+	}
+	tx.Touch(fleet.TopicHosts, string(h.ID))
+	return nil
+}
+
+// UpdateHost writes what people edit: name, tags, profile, prefixes and whether it
+// is disabled. h.Version is the one that was read and is raised. VersionConflict
+// when somebody else was faster, NameTaken when another has its name.
+func (tx *Tx) UpdateHost(ctx context.Context, h *fleet.Host) error {
+	n, err := tx.named(ctx, `UPDATE hosts SET name = :name, tags = :tags, profile = :profile, prefixes = :prefixes, disabled = :disabled,
+		version = version + 1 WHERE id = :id AND version = :version`, h)
+	if err != nil {
+		return taken(fmt.Errorf("update host %s: %w", h.ID, err), h.Name)
+	}
+	if n == 0 {
+		return tx.changedOrMissing(ctx, "hosts", string(h.ID), "host")
+	}
+	h.Version++
+	tx.Touch(fleet.TopicHosts, string(h.ID))
+	tx.Wake(h.ID) // a parked agent learns of it at once
+	return nil
+}
+
+// DeleteHost removes a host with everything that is its own. Its id is remembered,
+// so that its agent is told.
+func (tx *Tx) DeleteHost(ctx context.Context, id fleet.HostID) error {
+	var repositories []fleet.RepositoryID
+	err := tx.all(ctx, &repositories, `SELECT DISTINCT repository_id FROM schedules WHERE host_id = ?`, id)
+	if err != nil {
+		return fmt.Errorf("read the repositories of host %s: %w", id, err)
+	}
+	n, err := tx.exec(ctx, `DELETE FROM hosts WHERE id = ?`, id)
+	if err != nil {
+		return fmt.Errorf("delete host %s: %w", id, err)
+	}
+	if n == 0 {
+		return missingNow("host %s", id)
+	}
+	for _, statement := range []string{
+		`DELETE FROM credentials WHERE host_id = ?`,
+		`DELETE FROM conditions WHERE object_type = 'host' AND object_id = ?`,
+		`UPDATE snapshots SET host_id = '' WHERE host_id = ?`,
+	} {
+		if _, err := tx.exec(ctx, statement, id); err != nil {
+			return fmt.Errorf("delete what belongs to host %s: %w", id, err)
+		}
+	}
+	if _, err := tx.exec(ctx, `INSERT INTO deleted_hosts (id, deleted_at) VALUES (?, ?)`, id, tx.Now); err != nil {
+		return fmt.Errorf("remember host %s as deleted: %w", id, err)
+	}
+	for _, repository := range repositories {
+		if err := tx.recountRepository(ctx, repository); err != nil {
+			return err
+		}
+	}
+	tx.Touch(fleet.TopicHosts, string(id))
+	tx.Wake(id)
+	return nil
+}
+
+// HostFacts is what an agent tells about its machine.
+type HostFacts struct {
+	OS            string    `db:"os"`
+	Arch          string    `db:"arch"`
+	AgentVersion  string    `db:"agent_version"`
+	ResticVersion string    `db:"restic_version"`
+	Policy        fleet.Doc `db:"policy"`
+}
+
+// SetHostFacts writes what an agent told at the start of its session.
+func (tx *Tx) SetHostFacts(ctx context.Context, id fleet.HostID, f HostFacts) error {
+	n, err := tx.exec(ctx, `UPDATE hosts SET os = ?, arch = ?, agent_version = ?, restic_version = ?, policy = ?, version = version + 1
+		WHERE id = ? AND (os <> ? OR arch <> ? OR agent_version <> ? OR restic_version <> ? OR policy <> ?)`,
+		f.OS, f.Arch, f.AgentVersion, f.ResticVersion, f.Policy, id, f.OS, f.Arch, f.AgentVersion, f.ResticVersion, f.Policy)
+	if n > 0 {
+		tx.Touch(fleet.TopicHosts, string(id))
+	}
+	return err
+}
+
+// HostStatus is what an agent tells with each sync.
+type HostStatus struct {
+	Policy        fleet.Doc
+	Health        fleet.Doc
+	Spool         fleet.Doc
+	LastExchange  fleet.Doc
+	ClockOffset   int64 // milliseconds
+	ConfigInForce int64
+	ConfigError   string
+}
+
+// StatusOf gives the status that a host's row holds.
+func StatusOf(h *fleet.Host) HostStatus {
+	return HostStatus{h.Policy, h.Health, h.Spool, h.LastExchange, h.ClockOffset, h.ConfigInForce, h.ConfigError}
+}
+
+// SetHostStatus writes what an agent told with a sync. Compare with StatusOf
+// before: a status that did not change needs no transaction.
+func (tx *Tx) SetHostStatus(ctx context.Context, id fleet.HostID, s HostStatus) error {
+	_, err := tx.exec(ctx, `UPDATE hosts SET policy = ?, health = ?, spool = ?, last_exchange = ?, clock_offset = ?,
+		config_in_force = ?, config_error = ?, version = version + 1 WHERE id = ?`,
+		s.Policy, s.Health, s.Spool, s.LastExchange, s.ClockOffset, s.ConfigInForce, s.ConfigError, id)
+	tx.Touch(fleet.TopicHosts, string(id))
+	return err
+}
+
+// BumpConfig raises the configuration revision of hosts and wakes their agents,
+// which fetch it.
+func (tx *Tx) BumpConfig(ctx context.Context, ids ...fleet.HostID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := tx.execIn(ctx, `UPDATE hosts SET config_revision = config_revision + 1, version = version + 1 WHERE id IN (?)`, ids)
+	if err != nil {
+		return fmt.Errorf("raise the configuration revision: %w", err)
+	}
+	for _, id := range ids {
+		tx.Touch(fleet.TopicHosts, string(id))
+	}
+	tx.Wake(ids...)
+	return nil
+}
