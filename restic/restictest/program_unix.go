@@ -1,0 +1,7 @@
+//go:build !windows
+
+package restictest
+
+import "syscall"
+
+func processGroup() int { return syscall.Getpgrp() }

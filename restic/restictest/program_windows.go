@@ -1,0 +1,3 @@
+package restictest
+
+func processGroup() int { return 0 }
