@@ -15,7 +15,7 @@ func one[T any](row *T, err error, format string, args ...any) (*T, error) {
 	return row, nil
 }
 
-func missingNow(format string, args ...any) error {
+func missingNow(format string, args ...any) *fleet.Error {
 	return fleet.Errorf(fleet.NotFound, "There is no "+format+".", args...)
 }
 

@@ -131,7 +131,7 @@ func (tx *Tx) scheduleChanged(ctx context.Context, s *fleet.Schedule, repositori
 
 func scheduleError(err error, s *fleet.Schedule) error {
 	if violates(err, noSuchParent) {
-		return missingNow("repository %s", s.RepositoryID).(*fleet.Error).At("/repository_id")
+		return missingNow("repository %s", s.RepositoryID).At("/repository_id")
 	}
 	return taken(err, s.Name)
 }

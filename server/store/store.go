@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,17 +23,22 @@ type Options struct {
 	Logger  *slog.Logger     // nil discards
 	Now     func() time.Time // nil is the clock: the machine's with SQLite, the database's with PostgreSQL
 	DataDir string           // where copies are put before a migration; empty is beside the database file
+
+	// ListenURL is where PostgreSQL notifies: a way past a pooler that hands out
+	// connections by the transaction. Empty is the database URL.
+	ListenURL string
 }
 
 // Store is the database. It is safe for concurrent use.
 type Store struct {
 	Queries
 
-	db       *sqlx.DB // every connection of PostgreSQL, the readers of SQLite
-	writer   *writer  // nil with PostgreSQL
-	postgres bool
-	url      string
-	log      *slog.Logger
+	db        *sqlx.DB // every connection of PostgreSQL, the readers of SQLite
+	writer    *writer  // nil with PostgreSQL
+	postgres  bool
+	url       string
+	listenURL string
+	log       *slog.Logger
 
 	listener atomic.Pointer[func(Effects)]
 	contacts contacts
@@ -67,7 +73,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{log: o.Logger, url: databaseURL}
+	s := &Store{log: o.Logger, url: databaseURL, listenURL: cmp.Or(o.ListenURL, databaseURL)}
 	s.contacts.seen = map[fleet.HostID]contact{}
 	s.replica.id = fleet.NewID[string]()
 	clock := o.Now
@@ -84,6 +90,9 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	}
 	if err == nil {
 		err = s.makeEpoch(ctx)
+	}
+	if err == nil {
+		err = s.join(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
