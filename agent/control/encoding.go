@@ -1,0 +1,64 @@
+package control
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+const (
+	compressAbove = 1 << 10
+	plainFor      = time.Hour
+	refusalsTaken = 2 // in a row, before requests go plain
+)
+
+// encoding decides whether requests are compressed. Some firewalls refuse those.
+type encoding struct {
+	mu       sync.Mutex
+	refusals int
+	plain    time.Time // until then requests go uncompressed
+}
+
+// encode compresses the body if that is worth it and the way takes it.
+func (e *encoding) encode(body []byte, now time.Time) (encoded []byte, compressed bool, err error) {
+	e.mu.Lock()
+	plain := now.Before(e.plain)
+	e.mu.Unlock()
+	if plain || len(body) <= compressAbove {
+		return body, false, nil
+	}
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err = w.Write(body)
+	if err := errors.Join(err, w.Close()); err != nil {
+		return nil, false, fmt.Errorf("compress the request: %w", err)
+	}
+	return b.Bytes(), true, nil
+}
+
+// observe learns from how a compressed request ended.
+func (e *encoding) observe(now time.Time, err error) {
+	var transport *TransportError
+	refused := errors.As(err, &transport) && transport.Kind == NotOurs
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !refused {
+		if transport == nil {
+			e.refusals = 0 // the server got it
+		}
+		return
+	}
+	switch transport.Status {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusUnsupportedMediaType:
+	default:
+		return
+	}
+	if e.refusals++; e.refusals >= refusalsTaken {
+		e.refusals, e.plain = 0, now.Add(plainFor)
+	}
+}
