@@ -70,15 +70,10 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	return hash, nil
 }
 
-// Compare tells whether the password belongs to the hash, and whether the hash
-// should be made anew because the cost has changed. An empty hash never matches
-// and takes the same work. It blocks like Hash.
-func (h *Hasher) Compare(ctx context.Context, password, hash string) (match, stale bool, err error) {
-	free, err := h.enter(ctx)
-	if err != nil {
-		return false, false, err
-	}
-	defer free()
+// compare tells whether the password belongs to the hash, and whether the hash
+// should be made anew because the cost has changed. An empty hash never matches and
+// takes the same work. The caller has entered.
+func (h *Hasher) compare(password, hash string) (match, stale bool, err error) {
 	compared := hash
 	if hash == "" {
 		compared = h.decoy
@@ -90,6 +85,7 @@ func (h *Hasher) Compare(ctx context.Context, password, hash string) (match, sta
 	return match && hash != "", *params != *h.cost.params(), nil
 }
 
+// enter waits for a slot; free gives it back.
 func (h *Hasher) enter(ctx context.Context) (free func(), err error) {
 	timer := time.NewTimer(h.queue)
 	defer timer.Stop()

@@ -61,7 +61,7 @@ func (v *Visit) log(log *slog.Logger, r *http.Request, status int, took time.Dur
 		slog.String("address", v.Address.String()), slog.String("method", r.Method),
 		slog.Int("status", status), slog.Duration("dur", took),
 	}
-	if v.Err != nil {
+	if v.Err != nil && status >= http.StatusBadRequest { // a page may ask for what is not there, and be good
 		level = slog.LevelInfo
 		if status >= http.StatusInternalServerError && !fleet.Is(v.Err, fleet.Draining) {
 			level = slog.LevelError
