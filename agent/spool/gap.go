@@ -70,7 +70,7 @@ const announceMost = 3
 
 // bridgeLog tells the server that what it waits for will never come. The records
 // that it lacks were dropped or, when its database was set back, confirmed by it.
-func (s *Spool) bridgeLog(ctx context.Context, j *job, next int64) error {
+func (s *Spool) bridgeLog(ctx context.Context, d *draft, j *job, next int64) error {
 	if next >= j.Chunks.Next || j.Events.retained() {
 		return nil // nothing to come, or the gap record is still on its way
 	}
@@ -81,6 +81,7 @@ func (s *Spool) bridgeLog(ctx context.Context, j *job, next int64) error {
 	if j.Hole.First != next || j.Hole.Last != lowest-1 {
 		j.Hole = hole{First: next, Last: lowest - 1}
 	}
+	d.urgent = true
 	gap := control.Gap{
 		Stream: control.Log, FirstSeq: next, LastSeq: lowest - 1,
 		Reason: "The agent no longer has these records.",

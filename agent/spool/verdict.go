@@ -63,12 +63,14 @@ func (s *Spool) apply(ctx context.Context, d *draft, j *job, v control.ReportVer
 		j.mute()
 		return nil
 	case outcomeUnknown:
+		d.urgent = d.urgent || j.Known // asked again in vain is asked at the usual pace
 		j.Known = false
 		return nil
 	case outcomeDiverged:
 		j.Known = true
 		return s.diverge(ctx, d, j, v.NextEventSeq, v.NextLogSeq)
 	case outcomeRejected:
+		d.urgent = true
 		// Rows are rewritten below; what waits in memory must be rows by then.
 		if len(j.Events.unsaved)+len(j.Chunks.unsaved) > 0 {
 			return nil
@@ -99,7 +101,7 @@ func (s *Spool) position(ctx context.Context, d *draft, j *job, nextEvent, nextC
 	if nextChunk < 1 {
 		return nil
 	}
-	return s.bridgeLog(ctx, j, nextChunk)
+	return s.bridgeLog(ctx, d, j, nextChunk)
 }
 
 // diverge makes the job go on as a new writer at the numbers that the server
