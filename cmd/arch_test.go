@@ -40,9 +40,8 @@ var arrows = map[string][]string{
 	"server/job":             {"server/fleet", "server/store", "server/alert", "server/secret", "server/wake", "restic"},
 	"server/api": {"server/job", "server/alert", "server/store", "server/auth", "server/notify", "server/wake",
 		"server/fleet", "restic", "restic/listing"},
-	"server/ui": {"server/job", "server/alert", "server/store", "server/auth", "server/notify", "server/wake",
-		"server/fleet", "restic", "restic/listing", "web"},
-	"server": {"server/*", "restic", "web", "deploy"},
+	"server/ui": {"server/api", "web"},
+	"server":    {"server/*", "restic", "web", "deploy"},
 
 	"agent/slot":      {},
 	"agent/custody":   {},

@@ -65,6 +65,9 @@ type Shell struct {
 	// Cursor is the change feed's position that the page was read at; live.js goes
 	// on from there, so that nothing between reading and listening is missed.
 	Cursor int64
+	// Address is where live parts are read again from, when that is not where the
+	// page came from: the answer to a form.
+	Address string
 	// Search is what was searched for, shown in the field again.
 	Search string
 	Crumbs []Crumb

@@ -51,7 +51,7 @@ async function readAgain() {
 }
 
 async function replace(ids) {
-  const answer = await fetch(location.pathname + location.search, {
+  const answer = await fetch(document.body.dataset.address ?? location.pathname + location.search, {
     headers: { Accept: "text/html" }, credentials: "same-origin", cache: "no-store", signal: AbortSignal.timeout(15_000),
   });
   if (answer.redirected || answer.status === 401) return location.reload();

@@ -1,0 +1,263 @@
+package ui
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"restic-manager/server/api"
+	"restic-manager/web"
+)
+
+// hostRow is a host in a list.
+type hostRow struct {
+	Host  api.Host
+	State web.State
+	Run   runButton
+}
+
+func rowOf(h api.Host) hostRow { return hostRow{Host: h, State: hostState(h), Run: runOf(h)} }
+
+// runButton is "Run now", or why it is off.
+type runButton struct {
+	Action string
+	Why    string // empty: it is on
+}
+
+// runOf is run now of a host; which schedule that means the contract decides.
+func runOf(h api.Host) runButton {
+	b := runButton{Action: "/hosts/" + string(h.Id) + "/run", Why: away(h)}
+	if b.Why == "" && h.Counts.EnabledSchedules == 0 {
+		b.Why = "no enabled schedule"
+	}
+	return b
+}
+
+// away says why a host cannot start anything now.
+func away(h api.Host) string {
+	switch h.Presence {
+	case api.Never:
+		return "no agent yet"
+	case api.Offline:
+		return "the host is offline"
+	case api.Disabled:
+		return "the host is disabled"
+	}
+	return ""
+}
+
+type hostsView struct {
+	web.Shell
+	Rows   []hostRow
+	Filter []web.Field
+	Empty  *web.Empty
+	Pager  web.Pager
+}
+
+func (u *UI) hosts(v *visit) error {
+	shell, err := v.shell("Hosts")
+	if err != nil {
+		return err
+	}
+	q := url.Values{"page_size": {"50"}}
+	for _, name := range []string{"q", "tag", "presence", "page_token"} {
+		if s := v.query(name); s != "" {
+			q.Set(name, s)
+		}
+	}
+	page, err := get[api.HostPage](v, "/api/v1/hosts", q)
+	if err != nil {
+		return err
+	}
+	shell.Search = v.query("q")
+	view := hostsView{Shell: shell, Pager: v.pager(page.NextPageToken), Filter: []web.Field{
+		{Name: "q", Label: "Name", Value: v.query("q"), Type: "search"},
+		{Name: "tag", Label: "Tag", Value: v.query("tag")},
+		{Name: "presence", Label: "State", Value: v.query("presence"), Options: []web.Option{
+			{Label: "any"}, {Value: "online", Label: "online"}, {Value: "offline", Label: "offline"}, {Value: "never", Label: "waiting for its agent"}, {Value: "disabled", Label: "disabled"}}},
+	}}
+	for _, h := range page.Hosts {
+		view.Rows = append(view.Rows, rowOf(h))
+	}
+	switch {
+	case len(view.Rows) > 0:
+	case len(q) > 1:
+		view.Empty = &web.Empty{Title: "No host is like that", Text: "Change or clear the filter.", Action: web.Link{Label: "All hosts", Href: "/hosts"}}
+	default:
+		view.Empty = &web.Empty{Title: "No hosts yet", Text: "Add one and paste its line on the machine.", Action: web.Link{Label: "Add a host", Href: "/hosts/new"}}
+	}
+	return v.show(http.StatusOK, "hosts", view)
+}
+
+// pager leads on through a list that keeps its filters.
+func (v *visit) pager(next string) web.Pager {
+	q := v.r.URL.Query()
+	q.Del("done")
+	at := func(token string) string {
+		q.Del("page_token")
+		if token != "" {
+			q.Set("page_token", token)
+		}
+		if len(q) == 0 {
+			return v.r.URL.Path
+		}
+		return v.r.URL.Path + "?" + q.Encode()
+	}
+	var p web.Pager
+	if v.query("page_token") != "" {
+		p.First = at("")
+	}
+	if next != "" {
+		p.Next = at(next)
+	}
+	return p
+}
+
+// hostFrame is what every tab of a host has.
+type hostFrame struct {
+	web.Shell
+	Host     api.Host
+	State    web.State
+	Presence web.State
+	Run      runButton
+	Tabs     []web.Tab
+	Prefix   string // /hosts/ID
+}
+
+func (v *visit) hostFrame(tab string) (hostFrame, error) { return v.hostFrameOf(v.param("host"), tab) }
+
+func (v *visit) hostFrameOf(id, tab string) (hostFrame, error) {
+	h, err := get[api.Host](v, "/api/v1/hosts/"+url.PathEscape(id), nil)
+	if err != nil {
+		return hostFrame{}, err
+	}
+	shell, err := v.shell(string(h.Name), web.Crumb{Label: "Hosts", Href: "/hosts"}, web.Crumb{Label: string(h.Name)})
+	if err != nil {
+		return hostFrame{}, err
+	}
+	f := hostFrame{Shell: shell, Host: h, State: hostState(h), Presence: presenceState(h.Presence), Run: runOf(h), Prefix: "/hosts/" + string(h.Id)}
+	for _, t := range []web.Tab{
+		{Label: "Overview", Href: f.Prefix},
+		{Label: "Schedules", Href: f.Prefix + "/schedules", Count: some(h.Counts.Schedules)},
+		{Label: "Snapshots", Href: f.Prefix + "/snapshots", Count: some(h.Counts.Snapshots)},
+		{Label: "Jobs", Href: f.Prefix + "/jobs"},
+		{Label: "Policy", Href: f.Prefix + "/policy"},
+		{Label: "Settings", Href: f.Prefix + "/settings"},
+	} {
+		t.Current = t.Label == tab
+		f.Tabs = append(f.Tabs, t)
+	}
+	return f, nil
+}
+
+type hostView struct {
+	hostFrame
+	Attention []attention
+	Facts     []web.Fact
+	Running   []api.Job
+	Jobs      []api.Job
+	Offer     string // the schedule to give a time, after the first good backup
+}
+
+func (u *UI) host(v *visit) error {
+	frame, err := v.hostFrame("Overview")
+	if err != nil {
+		return err
+	}
+	jobs, err := get[api.JobPage](v, "/api/v1/jobs", url.Values{"host_id": {string(frame.Host.Id)}, "page_size": {"8"}})
+	if err != nil {
+		return err
+	}
+	h := frame.Host
+	view := hostView{hostFrame: frame, Attention: attentions(string(h.Name), frame.Prefix, h.Conditions), Facts: hostFacts(h, v.u)}
+	for _, j := range jobs.Jobs {
+		if j.State == api.Finished {
+			view.Jobs = append(view.Jobs, j)
+		} else {
+			view.Running = append(view.Running, j)
+		}
+	}
+	if h.Counts.Schedules > 0 && h.Counts.TimedSchedules == 0 && !h.LastGoodBackupAt.IsZero() {
+		view.Offer = frame.Prefix + "/schedules"
+	}
+	return v.show(http.StatusOK, "host", view)
+}
+
+func hostFacts(h api.Host, u *UI) []web.Fact {
+	last := web.Fact{Term: "Last good backup", Big: "never"}
+	if !h.LastGoodBackupAt.IsZero() {
+		last.Big = web.Relative(h.LastGoodBackupAt, u.now())
+	}
+	agent := web.Fact{Term: "Agent", Big: h.AgentVersion, Note: strings.TrimSpace(h.Os + " " + h.Arch)}
+	restic := web.Fact{Term: "restic", Big: h.ResticVersion}
+	for _, f := range []*web.Fact{&agent, &restic} {
+		if f.Big == "" {
+			f.Big = "unknown"
+		}
+	}
+	config := web.Fact{Term: "Configuration", Big: "in force", Note: fmt.Sprintf("revision %d", h.Config.InForceRevision)}
+	if h.Config.Drift {
+		config.Big, config.Note = "not yet in force", fmt.Sprintf("agent has revision %d, wanted is %d", h.Config.InForceRevision, h.Config.WantedRevision)
+	}
+	return []web.Fact{last, {Term: "Snapshots", Big: web.Count(int64(h.Counts.Snapshots))}, agent, restic, config}
+}
+
+type hostListView struct {
+	hostFrame
+	Jobs      []api.Job
+	Snapshots []api.Snapshot
+	Pager     web.Pager
+}
+
+func (u *UI) hostJobs(v *visit) error {
+	frame, err := v.hostFrame("Jobs")
+	if err != nil {
+		return err
+	}
+	page, err := get[api.JobPage](v, "/api/v1/jobs", v.paged("host_id", string(frame.Host.Id)))
+	if err != nil {
+		return err
+	}
+	return v.show(http.StatusOK, "host-jobs", hostListView{hostFrame: frame, Jobs: page.Jobs, Pager: v.pager(page.NextPageToken)})
+}
+
+func (u *UI) hostSnapshots(v *visit) error {
+	frame, err := v.hostFrame("Snapshots")
+	if err != nil {
+		return err
+	}
+	page, err := get[api.SnapshotPage](v, "/api/v1/snapshots", v.paged("host_id", string(frame.Host.Id)))
+	if err != nil {
+		return err
+	}
+	return v.show(http.StatusOK, "host-snapshots", hostListView{hostFrame: frame, Snapshots: page.Snapshots, Pager: v.pager(page.NextPageToken)})
+}
+
+// paged is a list's query with the page that is looked at.
+func (v *visit) paged(name, value string) url.Values {
+	q := url.Values{name: {value}, "page_size": {"50"}}
+	if t := v.query("page_token"); t != "" {
+		q.Set("page_token", t)
+	}
+	return q
+}
+
+func (u *UI) hostPolicy(v *visit) error {
+	frame, err := v.hostFrame("Policy")
+	if err != nil {
+		return err
+	}
+	return v.show(http.StatusOK, "host-policy", frame)
+}
+
+func (u *UI) runHost(v *visit) error {
+	job, err := send[api.Job](v, http.MethodPost, "/api/v1/hosts/"+url.PathEscape(v.param("host"))+"/jobs", api.JobCreate{Operation: "backup"})
+	if is(err, "pick_a_schedule") {
+		return v.goTo("/hosts/" + v.param("host") + "/schedules?pick=1")
+	}
+	if err != nil {
+		return err
+	}
+	return v.goTo("/jobs/" + string(job.Id))
+}

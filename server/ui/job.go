@@ -1,0 +1,181 @@
+package ui
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"restic-manager/server/api"
+	"restic-manager/web"
+)
+
+type jobsView struct {
+	web.Shell
+	Jobs   []api.Job
+	Filter []web.Field
+	Empty  *web.Empty
+	Pager  web.Pager
+}
+
+func choice(name, label, value string, values ...string) web.Field {
+	f := web.Field{Name: name, Label: label, Value: value, Options: []web.Option{{Label: "any"}}}
+	for _, x := range values {
+		f.Options = append(f.Options, web.Option{Value: x, Label: x})
+	}
+	return f
+}
+
+func (u *UI) jobs(v *visit) error {
+	shell, err := v.shell("Jobs")
+	if err != nil {
+		return err
+	}
+	q := url.Values{"page_size": {"50"}}
+	for _, name := range []string{"host_id", "repository_id", "schedule_id", "state", "result", "operation", "trigger", "page_token"} {
+		if s := v.query(name); s != "" {
+			q.Set(name, s)
+		}
+	}
+	page, err := get[api.JobPage](v, "/api/v1/jobs", q)
+	if err != nil {
+		return err
+	}
+	operations, err := get[api.OperationList](v, "/api/v1/operations", nil)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, o := range operations.Operations {
+		names = append(names, o.Name)
+	}
+	view := jobsView{Shell: shell, Jobs: page.Jobs, Pager: v.pager(page.NextPageToken), Filter: []web.Field{
+		choice("operation", "Operation", v.query("operation"), names...),
+		choice("state", "State", v.query("state"), "pending", "acked", "waiting", "running", "stopping", "unresponsive", "finished"),
+		choice("result", "Result", v.query("result"), "succeeded", "warning", "failed", "cancelled", "interrupted", "rejected", "skipped", "missed", "expired", "lost"),
+	}}
+	switch {
+	case len(page.Jobs) > 0:
+	case len(q) > 1:
+		view.Empty = &web.Empty{Title: "No job is like that", Text: "Change or clear the filter.", Action: web.Link{Label: "All jobs", Href: "/jobs"}}
+	default:
+		view.Empty = &web.Empty{Title: "Nothing has run yet", Text: "Press Run now on a host.", Action: web.Link{Label: "Hosts", Href: "/hosts"}}
+	}
+	return v.show(http.StatusOK, "jobs", view)
+}
+
+type jobView struct {
+	web.Shell
+	Job        api.Job
+	State      web.State
+	Active     bool
+	Percent    float64
+	Facts      []web.Fact
+	Events     []api.Event
+	Cancel     web.Dialog
+	Again      string // where the same can be run again
+	Took       time.Duration
+	MoreEvents bool
+}
+
+func (u *UI) job(v *visit) error {
+	j, err := get[api.Job](v, "/api/v1/jobs/"+url.PathEscape(v.param("job")), nil)
+	if err != nil {
+		return err
+	}
+	events, err := get[api.EventPage](v, "/api/v1/jobs/"+string(j.Id)+"/events", nil)
+	if err != nil {
+		return err
+	}
+	title := j.Operation + " of " + string(j.HostName)
+	shell, err := v.shell(title, web.Crumb{Label: "Hosts", Href: "/hosts"}, web.Crumb{Label: string(j.HostName), Href: "/hosts/" + string(j.HostId)},
+		web.Crumb{Label: "Jobs", Href: "/hosts/" + string(j.HostId) + "/jobs"}, web.Crumb{Label: short(string(j.Id)), Mono: true})
+	if err != nil {
+		return err
+	}
+	at := "/jobs/" + string(j.Id)
+	view := jobView{
+		Shell: shell, Job: j, State: jobState(string(j.State), result(j)), Active: j.State != api.Finished, Events: events.Events, MoreEvents: !events.End && len(events.Events) >= 500,
+		Facts:  jobFacts(j),
+		Cancel: web.Dialog{ID: "cancel", Title: "Cancel this job?", Text: "restic is asked to stop and to remove its lock. What was uploaded so far is used again by the next backup.", Action: at + "/cancel", Confirm: "Cancel job", Keep: "Let it run", Danger: true},
+	}
+	if j.Progress != nil {
+		view.Percent = j.Progress.Percent
+	}
+	if !j.StartedAt.IsZero() {
+		end := j.FinishedAt
+		if end.IsZero() {
+			end = v.u.now()
+		}
+		view.Took = end.Sub(j.StartedAt)
+	}
+	if !view.Active && j.ScheduleId != "" {
+		view.Again = at + "/again"
+	}
+	return v.show(http.StatusOK, "job", view)
+}
+
+// jobFacts are the numbers of a backup that has ended.
+func jobFacts(j api.Job) []web.Fact {
+	if j.Outcome == nil || j.Outcome.Stats == nil {
+		return nil
+	}
+	s := j.Outcome.Stats
+	return []web.Fact{
+		{Term: "Files", Big: web.Count(s.FilesProcessed), Note: web.Count(s.FilesNew) + " new, " + web.Count(s.FilesChanged) + " changed"},
+		{Term: "Size", Big: web.Bytes(s.BytesProcessed)},
+		{Term: "Added", Big: web.Bytes(s.DataAdded), Note: web.Bytes(s.DataAddedPacked) + " stored"},
+		{Term: "Took", Big: web.Duration(time.Duration(j.Outcome.DurationMs) * time.Millisecond)},
+		{Term: "Unreadable", Big: strconv.FormatInt(j.Outcome.WarningsTotal, 10)},
+	}
+}
+
+func (u *UI) cancelJob(v *visit) error {
+	err := v.call(http.MethodPost, "/api/v1/jobs/"+url.PathEscape(v.param("job"))+"/cancel", nil, nil)
+	if err != nil && !is(err, "job_finished") {
+		return err
+	}
+	return v.goTo("/jobs/" + v.param("job"))
+}
+
+// runAgain starts the schedule that the job ran.
+func (u *UI) runAgain(v *visit) error {
+	j, err := get[api.Job](v, "/api/v1/jobs/"+url.PathEscape(v.param("job")), nil)
+	if err != nil {
+		return err
+	}
+	again, err := send[api.Job](v, http.MethodPost, "/api/v1/hosts/"+string(j.HostId)+"/schedules/"+string(j.ScheduleId)+"/run", api.RunRequest{})
+	if err != nil {
+		return err
+	}
+	return v.goTo("/jobs/" + string(again.Id))
+}
+
+type snapshotsView struct {
+	web.Shell
+	Snapshots []api.Snapshot
+	Empty     *web.Empty
+	Pager     web.Pager
+}
+
+func (u *UI) snapshots(v *visit) error {
+	shell, err := v.shell("Snapshots")
+	if err != nil {
+		return err
+	}
+	q := url.Values{"page_size": {"50"}}
+	for _, name := range []string{"host_id", "repository_id", "schedule_id", "page_token"} {
+		if s := v.query(name); s != "" {
+			q.Set(name, s)
+		}
+	}
+	page, err := get[api.SnapshotPage](v, "/api/v1/snapshots", q)
+	if err != nil {
+		return err
+	}
+	view := snapshotsView{Shell: shell, Snapshots: page.Snapshots, Pager: v.pager(page.NextPageToken)}
+	if len(page.Snapshots) == 0 {
+		view.Empty = &web.Empty{Title: "No snapshots yet", Text: "The first backup makes one.", Action: web.Link{Label: "Hosts", Href: "/hosts"}}
+	}
+	return v.show(http.StatusOK, "snapshots", view)
+}

@@ -1,0 +1,270 @@
+package ui
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"restic-manager/server/api"
+	"restic-manager/web"
+)
+
+const (
+	hostID       = "01936f0e-5c1a-7c3e-9a54-000000000001"
+	scheduleID   = "01936f0e-5c1a-7c3e-9a54-000000000002"
+	repositoryID = "01936f0e-5c1a-7c3e-9a54-000000000003"
+	jobID        = "01936f0e-5c1a-7c3e-9a54-000000000004"
+	userID       = "01936f0e-5c1a-7c3e-9a54-000000000005"
+)
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// hostile is what a machine may send as a name or message.
+const hostile = markup + "\u202e\x1b[31m"
+
+// markup is what a person may type as a name.
+const markup = "<img src=x onerror=alert(1)>"
+
+// contract answers as the server would, with one of everything.
+type contract struct {
+	setUp   bool
+	answers map[string]any // "GET /path" → what comes back; a *api.Problem is an error
+	got     []string       // method, path and body of each change
+}
+
+func newContract() *contract {
+	id := func(s string) api.Id { return api.Id(s) }
+	host := api.Host{
+		Id: id(hostID), Name: markup, Tags: []api.Tag{"lab"}, Presence: api.Online, Profile: "guarded", Version: 3, CreatedAt: noon, LastContactAt: noon, Hostname: hostile, Os: "linux", Arch: "amd64",
+		AgentVersion: "1.0", ResticVersion: "0.18.0", Counts: api.HostCounts{Schedules: 1, EnabledSchedules: 1, Snapshots: 2, ActiveJobs: 1}, LastGoodBackupAt: noon.Add(-time.Hour),
+		LastBackup: &api.JobBrief{Id: id(jobID), Operation: "backup", State: "finished", Result: "succeeded", At: noon},
+		Policy:     &api.PolicyReport{State: "ok", Profile: "guarded", Digest: "sha256:1", Rules: []api.PolicyRule{{Name: "operations", Value: hostile}}},
+		Conditions: []api.Condition{{Code: "x", Severity: "critical", Message: hostile, NextStep: hostile, Since: noon, JobId: id(jobID)}},
+	}
+	schedule := api.Schedule{Id: id(scheduleID), HostId: id(hostID), Name: markup, RepositoryId: id(repositoryID), RepositoryName: markup, Paths: []string{"/etc", markup, "/a", "/b"}, Tags: []api.Tag{"t"},
+		Manual: true, Enabled: true, Retention: api.Retention{KeepDaily: 7}, Version: 2, LastJob: host.LastBackup, CreatedAt: noon, UpdatedAt: noon}
+	repository := api.Repository{Id: id(repositoryID), Name: markup, Location: "rest:https://nas:8000/a/", State: "failed", ResticId: strings.Repeat("a", 64), InitJobId: id(jobID), HasPassword: true, Conditions: host.Conditions, CreatedAt: noon,
+		Credentials: []api.CredentialInfo{{Slot: "append", Username: hostile, Version: 1, CanDelete: "no", UpdatedAt: noon}}}
+	running := api.Job{Id: id(jobID), HostId: id(hostID), HostName: markup, RepositoryId: id(repositoryID), RepositoryName: markup, ScheduleId: id(scheduleID), ScheduleName: markup, Operation: "backup", Trigger: "run-now", CreatedBy: "ana",
+		State: "running", WaitingOn: hostile, Attempt: 2, Progress: &api.Progress{At: noon, Percent: 41.5}, CreatedAt: noon, StartedAt: noon, Version: 9}
+	ended := running
+	ended.State, ended.FinishedAt, ended.Late, ended.Unconfirmed = "finished", noon.Add(time.Minute), true, true
+	ended.Outcome = &api.Outcome{Result: "warning", Code: "some_unreadable", Message: hostile, NextStep: hostile, SnapshotId: strings.Repeat("b", 64), Stats: &api.BackupStats{FilesProcessed: 12}, WarningsTotal: 1,
+		Warnings: []api.FileWarning{{Path: hostile, Message: hostile}}, Locks: []api.LockInfo{{Id: "abc", Hostname: hostile, Pid: 7, CreatedAt: noon}}, DurationMs: 61000}
+	snapshot := api.Snapshot{Id: strings.Repeat("b", 64), RepositoryId: id(repositoryID), RepositoryName: hostile, HostId: id(hostID), HostName: hostile, JobId: id(jobID), Time: noon, FirstSeenAt: noon, Hostname: hostile, Paths: []string{hostile}, Tags: []string{"rm:x"}, Files: 3, Bytes: 1 << 30}
+	user := api.User{Id: id(userID), Name: "ana", Role: "admin", CreatedAt: noon}
+	return &contract{setUp: true, answers: map[string]any{
+		"GET /api/v1/changes":                                api.ChangeList{Cursor: 42, Changes: []api.Change{}},
+		"GET /api/v1/me":                                     user,
+		"GET /api/v1/overview":                               api.Overview{Hosts: 1, Online: 1, Repositories: 1, ActiveJobs: 1},
+		"GET /api/v1/hosts":                                  api.HostPage{Hosts: []api.Host{host}, NextPageToken: "n"},
+		"GET /api/v1/hosts/" + hostID:                        host,
+		"GET /api/v1/hosts/" + hostID + "/schedules":         api.SchedulePage{Schedules: []api.Schedule{schedule}},
+		"GET " + schedulePath:                                schedule,
+		"GET /api/v1/repositories":                           api.RepositoryPage{Repositories: []api.Repository{repository}},
+		"GET /api/v1/repositories/" + repositoryID:           repository,
+		"GET /api/v1/jobs":                                   api.JobPage{Jobs: []api.Job{running, ended}},
+		"GET /api/v1/jobs/" + jobID:                          ended,
+		"GET /api/v1/jobs/" + jobID + "/events":              api.EventPage{Events: []api.Event{{Seq: 1, At: noon, Kind: "finished", Message: hostile, Outcome: ended.Outcome, Gap: &api.Gap{Stream: "log", FirstSeq: 1, LastSeq: 2, Reason: hostile}}}, End: true},
+		"GET /api/v1/operations":                             api.OperationList{Operations: []api.Operation{{Name: "backup"}}},
+		"GET /api/v1/snapshots":                              api.SnapshotPage{Snapshots: []api.Snapshot{snapshot}},
+		"GET /api/v1/audit":                                  api.AuditPage{Entries: []api.AuditEntry{{Seq: 1, At: noon, Actor: hostile, Action: "host.create", ObjectName: hostile, Detail: hostile}}},
+		"GET /api/v1/users":                                  api.UserPage{Users: []api.User{user}},
+		"POST /api/v1/hosts":                                 api.HostCreated{Host: host, Enrolment: api.Enrolment{LineLinux: "the linux line", LineWindows: "the windows line"}},
+		"POST /api/v1/hosts/" + hostID + "/jobs":             running,
+		"POST " + schedulePath + "/run":                      running,
+		"POST /api/v1/jobs/" + jobID + "/cancel":             running,
+		"POST " + repositoryPath + "/recovery-sheet":         api.RecoverySheet{Text: "the sheet"},
+		"POST /api/v1/hosts/" + hostID + "/schedules":        schedule,
+		"PUT " + schedulePath:                                schedule,
+		"POST /api/v1/sign-in":                               user,
+		"PATCH /api/v1/users/" + userID:                      user,
+		"POST /api/v1/hosts/" + hostID + "/enrolment-tokens": api.Enrolment{LineLinux: "the linux line"},
+	}}
+}
+
+const (
+	schedulePath   = "/api/v1/hosts/" + hostID + "/schedules/" + scheduleID
+	repositoryPath = "/api/v1/repositories/" + repositoryID
+)
+
+func (c *contract) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	if r.Method != http.MethodGet {
+		c.got = append(c.got, r.Method+" "+r.URL.RequestURI()+" "+strings.TrimSpace(string(body)))
+	}
+	a, ok := c.answers[r.Method+" "+r.URL.Path]
+	switch {
+	case r.URL.Path == "/api/v1/setup" && r.Method == http.MethodGet && !c.setUp:
+		a = api.Setup{Open: true}
+	case r.Header.Get("Cookie") == "" && !strings.HasPrefix(r.URL.Path, "/api/v1/s"):
+		a = &api.Problem{Status: 401, Code: "sign_in_required", Title: "Sign in"}
+	case !ok && r.Method != http.MethodGet:
+		w.WriteHeader(http.StatusNoContent)
+		return
+	case !ok:
+		a = &api.Problem{Status: 404, Code: "not_found", Title: "Not found"}
+	}
+	if p, isProblem := a.(*api.Problem); isProblem {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(p.Status)
+	}
+	_ = json.NewEncoder(w).Encode(a)
+}
+
+func newPages(t *testing.T, c *contract) http.Handler {
+	t.Helper()
+	u, err := New(Options{API: c, Version: "test", Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return noon }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := chi.NewRouter()
+	u.Mount(mux)
+	return mux
+}
+
+func visitPage(t *testing.T, h http.Handler, method, path string, form url.Values) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(form.Encode()))
+	r.Header.Set("Cookie", "rm=somebody")
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// known are the paths that stand for each pattern.
+var known = strings.NewReplacer("{host}", hostID, "{schedule}", scheduleID, "{repository}", repositoryID, "{job}", jobID, "{user}", userID)
+
+func TestEveryPageIsRenderedWholeAndShowsNamesAsText(t *testing.T) {
+	c := newContract()
+	h := newPages(t, c)
+	u, _ := New(Options{API: c, Now: time.Now})
+	for _, pattern := range u.Patterns() {
+		method, path, _ := strings.Cut(pattern, " ")
+		if method != "GET" || strings.HasSuffix(path, "*") {
+			continue
+		}
+		t.Run(path, func(t *testing.T) {
+			c.setUp = path != "/setup"
+			w := visitPage(t, h, "GET", known.Replace(path), nil)
+			if w.Code != http.StatusOK {
+				t.Fatalf("got %d: %s", w.Code, w.Body)
+			}
+			body := w.Body.String()
+			for _, bad := range []string{"<img src=x", "\u202e", "\x1b", "<no value>", "ZgotmplZ", " style=", "<script>", "onclick="} {
+				if strings.Contains(body, bad) {
+					t.Errorf("the page holds %q", bad)
+				}
+			}
+			if !strings.HasSuffix(strings.TrimSpace(body), "</html>") {
+				t.Error("the page is not whole")
+			}
+			if got := w.Header().Get("Content-Security-Policy"); got != web.ContentSecurityPolicy {
+				t.Errorf("policy %q", got)
+			}
+			if ids := twice(body); len(ids) > 0 {
+				t.Errorf("ids that stand twice: %v", ids)
+			}
+		})
+	}
+}
+
+var idAttribute = regexp.MustCompile(` id="([^"]+)"`)
+
+func twice(body string) (ids []string) {
+	seen := map[string]bool{}
+	for _, m := range idAttribute.FindAllStringSubmatch(body, -1) {
+		if seen[m[1]] {
+			ids = append(ids, m[1])
+		}
+		seen[m[1]] = true
+	}
+	return ids
+}
+
+func TestAFormChangesThroughTheContractAndLeadsOn(t *testing.T) {
+	for name, tc := range map[string]struct {
+		path     string
+		form     url.Values
+		wantSent string
+		wantTo   string
+	}{
+		"run now":        {"/hosts/" + hostID + "/run", nil, `POST /api/v1/hosts/` + hostID + `/jobs {"operation":"backup"}`, "/jobs/" + jobID},
+		"run a schedule": {"/hosts/" + hostID + "/schedules/" + scheduleID + "/run", nil, "POST " + schedulePath + "/run {}", "/jobs/" + jobID},
+		"cancel":         {"/jobs/" + jobID + "/cancel", nil, "POST /api/v1/jobs/" + jobID + "/cancel", "/jobs/" + jobID},
+		"a manual schedule": {"/hosts/" + hostID + "/schedules/new", url.Values{"name": {"n"}, "repository_id": {repositoryID}, "paths": {"/etc\r\n/home \r\n\r\n"}, "manual": {"true"}, "cron": {"nonsense"}, "enabled": {"true"}, "keep_daily": {"7"}},
+			`POST /api/v1/hosts/` + hostID + `/schedules {"enabled":true,"manual":true,"name":"n","paths":["/etc","/home "],"repository_id":"` + repositoryID + `","retention":{"keep_daily":7}}`,
+			"/hosts/" + hostID + "/schedules?done=schedule-created"},
+		"an edit knows its version": {"/hosts/" + hostID + "/schedules/" + scheduleID, url.Values{"name": {"n"}, "version": {"2"}, "cron": {"0 2 * * *"}, "zone": {"UTC"}},
+			`PUT ` + schedulePath + `?if_version=2 {"cron":"0 2 * * *","enabled":false,"name":"n","paths":[],"repository_id":"","retention":{},"zone":"UTC"}`,
+			"/hosts/" + hostID + "/schedules?done=schedule-saved"},
+		"sign in and go on":      {"/sign-in", url.Values{"name": {"ana"}, "password": {" pass "}, "to": {"/jobs?x=1"}}, `POST /api/v1/sign-in {"name":"ana","password":" pass "}`, "/jobs?x=1"},
+		"sign in, not elsewhere": {"/sign-in", url.Values{"name": {"ana"}, "password": {"p"}, "to": {"//evil.test"}}, `POST /api/v1/sign-in {"name":"ana","password":"p"}`, "/"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newContract()
+			w := visitPage(t, newPages(t, c), "POST", tc.path, tc.form)
+			if w.Code != http.StatusSeeOther || w.Header().Get("Location") != tc.wantTo {
+				t.Errorf("got %d to %q, want 303 to %q\n%s", w.Code, w.Header().Get("Location"), tc.wantTo, w.Body)
+			}
+			if len(c.got) != 1 || c.got[0] != strings.TrimSpace(tc.wantSent)+ifNoBody(tc.wantSent) {
+				t.Errorf("sent %q, want %q", c.got, tc.wantSent)
+			}
+		})
+	}
+}
+
+// ifNoBody is the blank that stands where a body would.
+func ifNoBody(sent string) string {
+	if strings.HasSuffix(sent, "}") {
+		return ""
+	}
+	return " "
+}
+
+func TestARefusedFormKeepsWhatWasTypedAndShowsEachMistakeAtItsField(t *testing.T) {
+	c := newContract()
+	c.answers["POST /api/v1/hosts"] = &api.Problem{Status: 422, Code: "invalid_field", Title: "Not valid", Fields: []api.FieldProblem{{Field: "/paths/0", Code: "invalid_field", Detail: "Must be absolute."}, {Field: "/name", Code: "name_taken", Detail: "Taken."}}}
+	w := visitPage(t, newPages(t, c), "POST", "/hosts/new", url.Values{"name": {"web-1"}, "paths": {"etc"}, "repository_id": {repositoryID}, "profile": {"guarded"}})
+	body := w.Body.String()
+	if w.Code != http.StatusUnprocessableEntity {
+		t.Errorf("got %d", w.Code)
+	}
+	for _, want := range []string{`value="web-1"`, "etc</textarea>", "Must be absolute.", "Taken.", `id="f-paths-error"`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+}
+
+func TestWhoIsNotSignedInIsLedToTheSignInAndBack(t *testing.T) {
+	h := newPages(t, newContract())
+	r := httptest.NewRequest("GET", "/jobs?state=running", nil)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if got, want := w.Header().Get("Location"), "/sign-in?to=%2Fjobs%3Fstate%3Drunning"; w.Code != http.StatusSeeOther || got != want {
+		t.Errorf("got %d to %q, want %q", w.Code, got, want)
+	}
+}
+
+func TestNothingIsDeletedUntilItsNameWasTyped(t *testing.T) {
+	for _, path := range []string{"/hosts/" + hostID + "/delete", "/repositories/" + repositoryID + "/delete"} {
+		c := newContract()
+		w := visitPage(t, newPages(t, c), "POST", path, url.Values{"typed": {"another"}})
+		if w.Code != http.StatusUnprocessableEntity || len(c.got) != 0 {
+			t.Errorf("%s: got %d, sent %q", path, w.Code, c.got)
+		}
+	}
+}

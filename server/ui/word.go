@@ -1,0 +1,180 @@
+package ui
+
+import (
+	"html/template"
+	"strings"
+	"time"
+	"unicode"
+
+	"restic-manager/server/api"
+	"restic-manager/web"
+)
+
+// functions are what the pages use beside web.Funcs.
+var functions = template.FuncMap{
+	"visible": visible,
+	"short":   short,
+	"join":    func(items []string, by string) string { return strings.Join(items, by) },
+	"jobState": func(j api.Job) web.State {
+		return jobState(string(j.State), result(j))
+	},
+	"briefState": func(b api.JobBrief) web.State { return jobState(string(b.State), string(b.Result)) },
+	"ms":         func(n int64) time.Duration { return time.Duration(n) * time.Millisecond },
+}
+
+// visible makes control and direction characters of names and messages seen, so that
+// text from a machine cannot rearrange the page it stands on.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return r
+		case r < 0x20:
+			return 0x2400 + r
+		case r == 0x7f:
+			return 0x2421
+		case r >= 0x80 && r < 0xa0, unicode.Is(unicode.Bidi_Control, r), r == '\u2028', r == '\u2029':
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
+
+// short gives the part of a long id that people read.
+func short(id string) string {
+	if len(id) > 8 {
+		return id[:8]
+	}
+	return id
+}
+
+func result(j api.Job) string {
+	if j.Outcome == nil {
+		return ""
+	}
+	return string(j.Outcome.Result)
+}
+
+// states are the words and shapes of a job's states and results.
+var states = map[string]web.State{
+	"pending":      {Tone: web.Idle, Glyph: "wait", Word: "Waiting for its agent"},
+	"acked":        {Tone: web.Idle, Glyph: "wait", Word: "Picked up"},
+	"waiting":      {Tone: web.Idle, Glyph: "wait", Word: "Waiting"},
+	"running":      {Tone: web.Run, Glyph: "run", Word: "Running"},
+	"stopping":     {Tone: web.Run, Glyph: "stop", Word: "Stopping"},
+	"unresponsive": {Tone: web.Idle, Glyph: "idle", Word: "Agent is silent"},
+	"succeeded":    {Tone: web.OK, Glyph: "ok", Word: "Succeeded"},
+	"warning":      {Tone: web.Warn, Glyph: "warn", Word: "Warning"},
+	"failed":       {Tone: web.Risk, Glyph: "risk", Word: "Failed"},
+	"cancelled":    {Tone: web.Idle, Glyph: "cancel", Word: "Cancelled"},
+	"interrupted":  {Tone: web.Risk, Glyph: "stop", Word: "Interrupted"},
+	"rejected":     {Tone: web.Risk, Glyph: "refused", Word: "Refused by the host"},
+	"skipped":      {Tone: web.Idle, Glyph: "cancel", Word: "Skipped"},
+	"missed":       {Tone: web.Risk, Glyph: "none", Word: "Missed"},
+	"expired":      {Tone: web.Idle, Glyph: "lost", Word: "Not picked up in time"},
+	"lost":         {Tone: web.Risk, Glyph: "lost", Word: "Lost"},
+}
+
+func jobState(state, result string) web.State {
+	word := state
+	if state == string(api.Finished) && result != "" {
+		word = result
+	}
+	if s, ok := states[word]; ok {
+		return s
+	}
+	return web.State{Tone: web.Idle, Glyph: "idle", Word: word}
+}
+
+// hostState is how a host stands, in one word: what is wrong with it first, then
+// whether it is there, then how its last backup ended.
+func hostState(h api.Host) web.State {
+	switch h.Presence {
+	case api.Disabled:
+		return web.State{Tone: web.Idle, Glyph: "stop", Word: "Disabled"}
+	case api.Never:
+		return web.State{Tone: web.Idle, Glyph: "wait", Word: "Waiting for its agent"}
+	}
+	for _, c := range h.Conditions {
+		if c.Severity == api.ConditionSeverityCritical {
+			return web.State{Tone: web.Risk, Glyph: "risk", Word: "Needs attention"}
+		}
+	}
+	switch {
+	case h.Counts.ActiveJobs > 0:
+		return web.State{Tone: web.Run, Glyph: "run", Word: "Running"}
+	case h.Presence == api.Offline:
+		return web.State{Tone: web.Idle, Glyph: "idle", Word: "Offline"}
+	case h.LastGoodBackupAt.IsZero():
+		return web.State{Tone: web.Warn, Glyph: "none", Word: "Never backed up"}
+	case h.LastBackup != nil && h.LastBackup.Result != "succeeded" && h.LastBackup.Result != "":
+		return jobState("finished", string(h.LastBackup.Result))
+	case h.Counts.TimedSchedules == 0:
+		return web.State{Tone: web.Idle, Glyph: "none", Word: "Not scheduled"}
+	}
+	return web.State{Tone: web.OK, Glyph: "ok", Word: "Backed up"}
+}
+
+func presenceState(p api.Presence) web.State {
+	switch p {
+	case api.Online:
+		return web.State{Tone: web.OK, Glyph: "ok", Word: "Online"}
+	case api.Offline:
+		return web.State{Tone: web.Idle, Glyph: "idle", Word: "Offline"}
+	case api.Disabled:
+		return web.State{Tone: web.Idle, Glyph: "stop", Word: "Disabled"}
+	}
+	return web.State{Tone: web.Idle, Glyph: "wait", Word: "Waiting for its agent"}
+}
+
+func repositoryState(r api.Repository) web.State {
+	for _, c := range r.Conditions {
+		if c.Severity == api.ConditionSeverityCritical {
+			return web.State{Tone: web.Risk, Glyph: "risk", Word: "Needs attention"}
+		}
+	}
+	switch r.State {
+	case api.RepositoryStateReady:
+		return web.State{Tone: web.OK, Glyph: "ok", Word: "Ready"}
+	case api.RepositoryStateInitialising:
+		return web.State{Tone: web.Run, Glyph: "run", Word: "Being prepared"}
+	case api.RepositoryStateFailed:
+		return web.State{Tone: web.Risk, Glyph: "risk", Word: "Not usable"}
+	}
+	return web.State{Tone: web.Idle, Glyph: "wait", Word: "Waits for a host"}
+}
+
+// attention is a condition as the pages show it.
+type attention struct {
+	State        web.State
+	Object, Href string // whose condition it is
+	Message      string
+	NextStep     string
+	Since        time.Time
+	Job          string
+}
+
+func attentions(object, href string, list []api.Condition) []attention {
+	var all []attention
+	for _, c := range list {
+		a := attention{Object: object, Href: href, Message: c.Message, NextStep: c.NextStep, Since: c.Since, Job: string(c.JobId)}
+		switch c.Severity {
+		case api.ConditionSeverityCritical:
+			a.State = web.State{Tone: web.Risk, Glyph: "risk", Word: "Critical"}
+		case api.ConditionSeverityWarning:
+			a.State = web.State{Tone: web.Warn, Glyph: "warn", Word: "Warning"}
+		default:
+			a.State = web.State{Tone: web.Idle, Glyph: "idle", Word: "Note"}
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+// inZone tells a slot in the schedule's own zone, with its offset.
+func inZone(t time.Time, zone string) string {
+	if l, err := time.LoadLocation(zone); err == nil {
+		t = t.In(l)
+	}
+	return t.Format("Mon 2 Jan 2006, 15:04 -07:00")
+}
