@@ -1,0 +1,148 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"restic-manager/agent/policy"
+	"restic-manager/agent/spool"
+	"restic-manager/restic"
+)
+
+// admit decides whether this host does the job, and on what. It starts nothing.
+func (r *Runner) admit(job spool.Job) (*Task, *Ending) {
+	if current, err := r.spool.Job(job.ID); err == nil && current.CancelRequested {
+		e := end(spool.Cancelled, CodeCancelledBeforeStart, "the job was cancelled before it began", "")
+		return nil, &e
+	}
+	if job.Overdue(time.Now()) {
+		e := end(spool.Expired, CodeStartTooLate,
+			"the job was to begin by "+job.StartBy.UTC().Format(time.RFC3339)+", and the agent came to it later", "run it again")
+		return nil, &e
+	}
+	return r.assign(job)
+}
+
+// assign finds out what the job is about, within what policy and configuration allow.
+func (r *Runner) assign(job spool.Job) (*Task, *Ending) {
+	rules, err := r.policy()
+	if err != nil {
+		return nil, refusedByPolicy(err)
+	}
+	task := &Task{Job: job, runner: r}
+	if refusal := task.understand(r.recipes); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := task.configure(r.config()); refusal != nil {
+		return nil, refusal
+	}
+	if err := task.permit(rules); err != nil {
+		return nil, refusedByPolicy(err)
+	}
+	return task, nil
+}
+
+// understand takes the operation and params of a job only if each is known.
+func (t *Task) understand(recipes []Recipe) *Ending {
+	var known bool
+	t.Operation, known = restic.OperationNamed(t.Job.Operation)
+	i := slices.IndexFunc(recipes, func(r Recipe) bool { return r.Operation == t.Job.Operation })
+	if !known || i < 0 {
+		return rejected(string(restic.CodeUnknownOperation), "this agent does not know the operation",
+			"update the agent if the server is newer")
+	}
+	t.recipe = recipes[i]
+	params, err := restic.ValidateParams(t.Job.Operation, t.Job.Params)
+	if err != nil {
+		return refusedParams(err)
+	}
+	t.Params = params
+	return nil
+}
+
+// refusedParams names the first mistake as the code, and all of them in words.
+func refusedParams(err error) *Ending {
+	e := rejected(string(restic.CodeParamsInvalid), err.Error(), "correct the request")
+	var all restic.Errors
+	if errors.As(err, &all) && len(all) > 0 {
+		e.Code = string(all[0].Code)
+		if all[0].Next != "" {
+			e.NextStep = clip(all[0].Next, 2000)
+		}
+	}
+	return e
+}
+
+// configure finds the schedule and the repository in the configuration in force.
+func (t *Task) configure(c Config) *Ending {
+	t.SnapshotHost = c.SnapshotHost
+	repository := t.Params.String("repository_id")
+	if id := t.Params.String("schedule_id"); id != "" {
+		asked := t.Params.Int("schedule_version")
+		schedule, ok := c.Schedules[id]
+		if !ok || schedule.Version < asked {
+			return notInForce(fmt.Sprintf("version %d of the schedule is not in force on this host", asked))
+		}
+		t.Schedule, t.Excludes, repository = schedule, slices.Clone(schedule.Excludes), schedule.RepositoryID
+	}
+	var ok bool
+	if t.Repository, ok = c.Repositories[repository]; !ok {
+		return notInForce("the repository is not in the configuration in force on this host")
+	}
+	return nil
+}
+
+func notInForce(message string) *Ending {
+	return rejected(CodeConfigNotInForce, message, "wait until the host has its latest configuration, and run the job again")
+}
+
+// permit asks the host's policy about everything that the job would touch.
+func (t *Task) permit(rules *policy.Policy) error {
+	location := t.Repository.Location.String()
+	if err := rules.AllowOperation(t.Operation, location); err != nil {
+		return err
+	}
+	if err := rules.AllowRepository(location); err != nil {
+		return err
+	}
+	if t.Schedule.ID == "" {
+		return nil
+	}
+	if err := rules.AllowSources(t.Schedule.Paths, t.Schedule.Excludes); err != nil {
+		return err
+	}
+	t.Excludes = append(t.Excludes, rules.DeniedIn(t.Schedule.Paths)...)
+	return nil
+}
+
+// refusedByPolicy says what the host itself forbids, with root's command.
+func refusedByPolicy(err error) *Ending {
+	var locked *policy.Locked
+	var refusal *policy.Refusal
+	switch {
+	case errors.As(err, &locked):
+		return rejected(locked.Code, locked.What, locked.Next)
+	case errors.As(err, &refusal):
+		return rejected(refusal.Code, refusal.What, refusal.Next)
+	}
+	return rejected(policy.CodeInsecure, "the policy file could not be read", "look at the agent's log on the host")
+}
+
+// maxJobs is how many jobs run at a time: a restic may take a gigabyte of memory
+// and all of the disk, and a server that sends hundreds of jobs must not fell the host.
+const maxJobs = 4
+
+// wants lists what the job must have while it runs.
+func (t *Task) wants() []want {
+	list := []want{{thing: "a free place on this machine", key: "machine", most: maxJobs}, {
+		thing: "repository " + t.Repository.Name,
+		key:   "repository " + t.Repository.ID,
+		alone: t.recipe.Alone || t.Operation.Lock == restic.LockExclusive,
+	}}
+	if t.Schedule.ID != "" {
+		list = append(list, want{thing: "schedule " + t.Schedule.Name, key: "schedule " + t.Schedule.ID, alone: true})
+	}
+	return list
+}

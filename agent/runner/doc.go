@@ -1,0 +1,39 @@
+// Package runner executes one job at a time: it decides whether this host does it
+// at all, waits until nothing is in the way, carries out the operation's recipe and
+// writes down how it ended.
+//
+// # Vocabulary
+//
+//   - A recipe is how an operation is done: several restic processes in order, with
+//     the facts checked that an exit code does not prove. [Recipes] lists them; the
+//     names are those of restic.Operations.
+//   - Admission is the decision. It looks at the host's policy file, at the job's
+//     params and at the configuration in force, and starts nothing.
+//   - A hold is our own exclusion between the jobs of this host: what changes a
+//     repository alone has the repository alone, and a schedule runs once at a time.
+//     It is not restic's lock, which holds between hosts.
+//   - An Ending is the outcome of a job with the snapshot that it made.
+//
+// # Order
+//
+// A job comes here when it is in the journal. Cancelled and overdue jobs end at
+// once. Then the policy file is read again, for every job; then the params are
+// checked, then the configuration: a backup runs what the schedule in force says,
+// never what a job says. After the holds are taken admission is repeated, since
+// hours may have passed. Only then is the start recorded, and only after that record
+// is on the disk does restic start; the process is recorded before it can touch the
+// repository. The result is recorded before Run returns.
+//
+// # Ends without a word
+//
+// When the agent died under a job, what restic was about to say is lost. Such a job
+// is `interrupted`, and never started again. Recover then looks for what the job
+// left in the repository. A backup's snapshot is the last thing that restic writes:
+// if one with the job's tag is listed, the data is there, and the result becomes
+// `warning`, since nobody knows which files could not be read. It does not become
+// `succeeded`, which is restic's own word. The same look is taken when restic was
+// killed or crashed under a living agent.
+//
+// The package may import agent/spool, agent/policy, agent/secret, agent/retention,
+// restic and restic/listing. It starts processes through restic alone.
+package runner

@@ -1,0 +1,51 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+
+	"restic-manager/agent/spool"
+	"restic-manager/restic"
+)
+
+// runIdentify opens a repository that exists and says which one it is.
+func runIdentify(ctx context.Context, t *Task) *Ending {
+	identity, e := t.identity(ctx)
+	if e != nil {
+		return e
+	}
+	return &Ending{Outcome: spool.Outcome{Result: spool.Succeeded, Repository: identity}}
+}
+
+// pinned makes sure that the repository at the location is the one that it has been.
+func (t *Task) pinned(ctx context.Context) (restic.RepositoryConfig, *Ending) {
+	result, e := perform(ctx, t, restic.CatConfig{})
+	if e != nil {
+		return restic.RepositoryConfig{}, e
+	}
+	if known := t.Repository.ResticID; known != "" && known != result.Value.ID {
+		return result.Value, failed(CodeRepositoryChanged,
+			fmt.Sprintf("the repository at this location is not the one it was: its id is %.12s…, and was %.12s…", result.Value.ID, known),
+			"find out who replaced it; if that was meant, add it as a repository of its own")
+	}
+	return result.Value, nil
+}
+
+// identity reads the repository's id and which of its keys is ours.
+func (t *Task) identity(ctx context.Context) (*spool.RepositoryIdentity, *Ending) {
+	config, e := t.pinned(ctx)
+	if e != nil {
+		return nil, e
+	}
+	keys, e := perform(ctx, t, restic.ListKeys{})
+	if e != nil {
+		return nil, e
+	}
+	identity := &spool.RepositoryIdentity{ResticId: config.ID, FormatVersion: config.Version, KeyCount: len(keys.Value)}
+	for _, key := range keys.Value {
+		if key.Current {
+			identity.KeyId = key.ID
+		}
+	}
+	return identity, nil
+}

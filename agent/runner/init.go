@@ -1,0 +1,54 @@
+package runner
+
+import (
+	"context"
+
+	"restic-manager/agent/spool"
+	"restic-manager/restic"
+)
+
+// runInit makes a repository, once in its life.
+func runInit(ctx context.Context, t *Task) *Ending {
+	if t.Repository.ResticID != "" {
+		return failed(string(restic.CodeRepoExists), "the repository has been initialised before, and is never initialised again",
+			"if it is gone from its location, bring the storage back")
+	}
+	if _, e := perform(ctx, t, restic.Init{}); e != nil {
+		if e.Result == spool.Cancelled || e.Result == spool.Interrupted {
+			return halfMade(e)
+		}
+		return e
+	}
+	// It exists from here on. What else is read is worth having and no reason to fail.
+	identity, e := t.identity(context.WithoutCancel(ctx))
+	if e != nil {
+		e.NextStep = "identify the repository: it was made, but could not be read afterwards"
+		return e
+	}
+	return &Ending{Outcome: spool.Outcome{Result: spool.Succeeded, Repository: identity}}
+}
+
+// halfMade explains what an init that did not come to its end may have left.
+func halfMade(e *Ending) *Ending {
+	e.Code = CodeInitInterrupted
+	e.Message = clip(e.Message+"; a part of the repository may be there", 4000)
+	e.NextStep = "look at the location: with a file named config, identify the repository; without one, " +
+		"remove what is there (keys, empty folders) with the storage's own tools, and initialise it again"
+	return e
+}
+
+// recoverInit finds out whether an init that nobody saw the end of made it.
+func recoverInit(ctx context.Context, t *Task) *Ending {
+	identity, e := t.identity(ctx)
+	switch {
+	case e == nil:
+		e := end(spool.Interrupted, CodeInitInterrupted, "the agent died while it made the repository, which is there and opens",
+			"identify the repository")
+		e.Repository = identity
+		return &e
+	case e.Code == string(restic.CodeRepoNotFound), e.Code == string(restic.CodeWrongPassword), e.Code == string(restic.CodeRepoDamaged):
+		half := end(spool.Interrupted, CodeInitInterrupted, "the agent died while it made the repository", "")
+		return halfMade(&half)
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+
+	"restic-manager/agent/secret"
+	"restic-manager/restic"
+)
+
+// open gets what opens the repository, and looks once at each version of a
+// credential: one that can delete does not belong on a host.
+func (t *Task) open(ctx context.Context) *Ending {
+	if e := t.unseal(ctx); e != nil {
+		return e
+	}
+	return t.proveCredential(ctx)
+}
+
+// unseal fills in the access from the secrets that the configuration names.
+func (t *Task) unseal(ctx context.Context) *Ending {
+	password, err := t.runner.secrets.Secret(ctx, t.Repository.Password)
+	if err != nil {
+		return t.noSecret(ctx, "password", err)
+	}
+	t.access = restic.Access{
+		Location: t.Repository.Location,
+		Password: password.Secret,
+		KeyHint:  t.Repository.KeyID,
+	}
+	if t.Repository.Credential == (secret.Ref{}) {
+		return nil
+	}
+	credential, err := t.runner.secrets.Secret(ctx, t.Repository.Credential)
+	if err != nil {
+		return t.noSecret(ctx, "credential", err)
+	}
+	t.access.Username, t.access.RESTPassword = credential.Username, credential.Secret
+	return nil
+}
+
+func (t *Task) noSecret(ctx context.Context, what string, err error) *Ending {
+	if ctx.Err() != nil {
+		return stopped(ctx)
+	}
+	return failed(CodeSecretUnavailable, fmt.Sprintf("the %s of the repository is not kept on this host and could not be fetched: %s", what, err),
+		"look whether the agent reaches its server, and run the job again")
+}
+
+// proveCredential refuses a credential that can delete, unless an admin has allowed
+// it. A storage that gives no clear answer is asked again the next time.
+func (t *Task) proveCredential(ctx context.Context) *Ending {
+	if t.runner.storage == nil || !t.access.Location.REST() {
+		return nil
+	}
+	key := provenKey{t.access.Location.String(), t.Repository.Credential}
+	found, known := t.runner.proven.get(key)
+	if !known || t.recipe.Operation == "init" || t.recipe.Operation == "identify" {
+		var err error
+		if found, err = probeDeletion(ctx, t.runner.storage, t.access); err != nil {
+			t.say(err.Error())
+		}
+		t.runner.proven.put(key, found)
+		t.Note(findings[found])
+	}
+	if found != CanDelete || t.Repository.AllowDeletingCredential {
+		return nil
+	}
+	return rejected(CodeCredentialCanDelete, "this credential could delete backups, so this host does not use it",
+		"create an append-only one (rest-server --append-only) and set it for the repository; "+
+			"an admin may allow this one there, against advice")
+}
+
+// findings put what a probe found into the job's events.
+var findings = map[Deletion]string{
+	CanDelete:       "the storage lets this credential delete",
+	CannotDelete:    "the storage does not let this credential delete",
+	DeletionUnknown: "whether this credential could delete is not known: the storage gave no clear answer",
+}

@@ -1,0 +1,129 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"restic-manager/agent/spool"
+	"restic-manager/restic"
+)
+
+// Recipe is how one operation is done.
+type Recipe struct {
+	Operation string
+
+	// Run does it. Its context is cancelled with ErrCancelled or ErrStopping as
+	// the cause; it returns when no process is left.
+	Run func(context.Context, *Task) *Ending
+
+	// Recover looks for what a Run left that nobody saw the end of, and returns nil
+	// if it could not find out. A nil Recover knows that there is nothing to find.
+	Recover func(context.Context, *Task) *Ending
+
+	// Alone says that no other job of this host may be in the repository meanwhile,
+	// although restic itself would let it.
+	Alone bool
+}
+
+// Recipes returns how every operation of restic.Operations is done.
+func Recipes() []Recipe {
+	return []Recipe{
+		{Operation: "init", Run: runInit, Recover: recoverInit, Alone: true},
+		{Operation: "identify", Run: runIdentify},
+		{Operation: "backup", Run: runBackup, Recover: recoverBackup},
+		{Operation: "snapshots", Run: runSnapshots},
+		{Operation: "locks", Run: runLocks},
+	}
+}
+
+// Task is what a recipe works with: an admitted job.
+type Task struct {
+	Job        spool.Job
+	Operation  restic.Operation
+	Params     restic.Params
+	Repository Repository
+	Schedule   Schedule // of a backup
+
+	SnapshotHost string
+	Excludes     []string // of a backup: the schedule's, then those of the policy
+
+	recipe Recipe
+	runner *Runner
+	access restic.Access
+}
+
+// Note adds an event to the job.
+func (t *Task) Note(message string) {
+	t.runner.record("note", t.Job, t.runner.spool.Note(context.Background(), t.Job.ID, clip(message, 4000), nil))
+}
+
+// say adds a line of our own to the job's log.
+func (t *Task) say(text string) {
+	t.runner.spool.Log(t.Job.ID, spool.Line{At: time.Now(), Stream: spool.Agent, Text: text})
+}
+
+// perform runs one restic for the task. The Ending is nil when restic succeeded,
+// or made a snapshot with something left out of it.
+func perform[T any](ctx context.Context, t *Task, op restic.Op[T]) (restic.Result[T], *Ending) {
+	t.say("restic " + op.Name())
+	result, err := restic.Run(ctx, t.runner.restic, op, t.access, t.handlers())
+	t.runner.record("detach", t.Job, t.runner.spool.Attach(context.Background(), t.Job.ID, nil))
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return result, stopped(ctx)
+	case errors.Is(err, errNotRecorded):
+		return result, failed(CodeJournalFailed, err.Error(), nextJournal)
+	case err != nil:
+		return result, notRun(err)
+	case result.Outcome == restic.Cancelled:
+		e := ofFailure(result.Outcome, result.ExitCode, result.Failure)
+		why := stopped(ctx)
+		e.Result, e.Code, e.Message, e.NextStep = why.Result, why.Code, why.Message, why.NextStep
+		if result.Killed {
+			e.Message = clip(e.Message+"; it did not end by itself and was killed, so a lock of it may be left", 4000)
+		}
+		return result, e
+	case result.Outcome == restic.Failed:
+		return result, t.known(ofFailure(result.Outcome, result.ExitCode, result.Failure))
+	}
+	return result, nil
+}
+
+// known turns a repository that is not there into an alarm where it is known to
+// have been there: it must never be made anew in the place of the lost one.
+func (t *Task) known(e *Ending) *Ending {
+	if e.Code == string(restic.CodeRepoNotFound) && t.Repository.ResticID != "" {
+		e.Code = CodeRepoMissing
+		e.Message = clip("the repository is gone from its location, where it was before: "+e.Message, 4000)
+		e.NextStep = "find out what happened to the storage; do not initialise it again, its backups may still be brought back"
+	}
+	return e
+}
+
+// errNotRecorded is why a process that the disk does not know of was not started.
+var errNotRecorded = errors.New("the process could not be recorded on the disk, so it was not started")
+
+const nextJournal = "make room in the agent's state directory, or look at its disk"
+
+// handlers record what a restic says.
+func (t *Task) handlers() restic.Handlers {
+	streams := map[restic.Stream]spool.Stream{restic.Stdout: spool.Stdout, restic.Stderr: spool.Stderr}
+	return restic.Handlers{
+		Started: func(ref restic.ProcessRef) error {
+			text, err := json.Marshal(ref)
+			if err == nil {
+				err = t.runner.spool.Attach(context.Background(), t.Job.ID, text)
+			}
+			if err != nil {
+				return errors.Join(errNotRecorded, err)
+			}
+			return nil
+		},
+		Line: func(l restic.Line) {
+			t.runner.spool.Log(t.Job.ID, spool.Line{At: l.Time, Stream: streams[l.Stream], Text: l.Text})
+		},
+		Progress: func(p restic.Progress) { t.runner.spool.Progress(t.Job.ID, progressOf(p)) },
+	}
+}

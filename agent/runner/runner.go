@@ -1,0 +1,167 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"restic-manager/agent/policy"
+	"restic-manager/agent/secret"
+	"restic-manager/agent/spool"
+	"restic-manager/restic"
+)
+
+// Causes with which the context of a running job is cancelled.
+var (
+	// ErrCancelled says that somebody asked for the job to end.
+	ErrCancelled = errors.New("cancelled")
+	// ErrStopping says that the agent itself is being stopped.
+	ErrStopping = errors.New("the agent is being stopped")
+)
+
+// Secrets gives the values behind references.
+type Secrets interface {
+	// Secret returns a value from what the host keeps, or else from the server. It
+	// may block on the network.
+	Secret(ctx context.Context, ref secret.Ref) (secret.Value, error)
+}
+
+// Listings takes large results.
+type Listings interface {
+	// Put hands over one part at an offset, and returns the offset that is wanted
+	// next, which differs from the part's end when parts were lost. It repeats
+	// what the network loses until ctx ends.
+	Put(ctx context.Context, jobID, name string, offset int64, part []byte, last bool) (next int64, err error)
+}
+
+// Options are what a Runner works with. All but Recipes and Storage are required.
+type Options struct {
+	Spool    *spool.Spool
+	Restic   *restic.Runner
+	Policy   func() (*policy.Policy, error) // reads the file anew
+	Config   func() Config                  // the configuration in force
+	Secrets  Secrets
+	Listings Listings
+	Storage  *http.Client // reaches REST servers as restic does; nil asks no storage anything
+	Recipes  []Recipe     // nil for Recipes()
+	Log      *slog.Logger
+}
+
+// Runner executes jobs. Its methods may be called at the same time, once a job.
+type Runner struct {
+	spool    *spool.Spool
+	restic   *restic.Runner
+	policy   func() (*policy.Policy, error)
+	config   func() Config
+	secrets  Secrets
+	listings Listings
+	storage  *http.Client
+	recipes  []Recipe
+	log      *slog.Logger
+
+	holds  holds
+	proven proven
+}
+
+// New returns a Runner that has nothing to do.
+func New(o Options) *Runner {
+	if o.Recipes == nil {
+		o.Recipes = Recipes()
+	}
+	return &Runner{
+		spool: o.Spool, restic: o.Restic, policy: o.Policy, config: o.Config, secrets: o.Secrets,
+		listings: o.Listings, storage: o.Storage, recipes: o.Recipes, log: o.Log,
+	}
+}
+
+// Run carries a job from the journal to its result, which is in the spool when Run
+// returns. Cancelling ctx, with ErrCancelled or ErrStopping as the cause, stops it
+// in order. A job that never started because the agent is being stopped stays in
+// the journal for the agent's next life.
+func (r *Runner) Run(ctx context.Context, job spool.Job) {
+	began := time.Now()
+	ending := r.execute(ctx, job)
+	if ending == nil {
+		return
+	}
+	ending.elapsed(began)
+	r.finish(job, *ending)
+}
+
+// finish records the result. It is earned, whatever becomes of the contexts.
+func (r *Runner) finish(job spool.Job, e Ending) {
+	r.record("finish", job, r.spool.Finish(context.Background(), job.ID, e.Outcome, e.Snapshot))
+	r.log.Info("job finished", "job", job.ID, "op", job.Operation, "result", string(e.Result), "code", e.Code)
+}
+
+// record logs what the spool could not do: there is nobody to return it to.
+func (r *Runner) record(what string, job spool.Job, err error) {
+	if err != nil && !errors.Is(err, spool.ErrFinished) {
+		r.log.Error("job not recorded", "job", job.ID, "step", what, "err", err)
+	}
+}
+
+// execute returns how the job ended, or nil for one that stays in the journal.
+func (r *Runner) execute(ctx context.Context, job spool.Job) *Ending {
+	task, refusal := r.admit(job)
+	if refusal != nil {
+		return refusal
+	}
+	release, err := r.holds.take(ctx, job.ID, task.wants(), func(on string) {
+		r.record("wait", job, r.spool.Wait(context.Background(), job.ID, on))
+	})
+	if err != nil {
+		return notStarted(ctx)
+	}
+	defer release()
+	if task, refusal = r.admit(job); refusal != nil {
+		return refusal
+	}
+	if ctx.Err() != nil {
+		return notStarted(ctx)
+	}
+	if task.Job, err = r.spool.Start(context.Background(), job.ID); err != nil {
+		return failed(CodeJournalFailed, "the start could not be recorded on the disk, so nothing was started", nextJournal)
+	}
+	defer r.announceStop(ctx, job)()
+	if e := task.open(ctx); e != nil {
+		return e
+	}
+	return task.recipe.Run(ctx, task)
+}
+
+// announceStop records at once that a running job was told to end. The function
+// that it returns ends the watch, after the record.
+func (r *Runner) announceStop(ctx context.Context, job spool.Job) (done func()) {
+	recorded := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(recorded)
+		r.record("stop", job, r.spool.Stop(context.Background(), job.ID, context.Cause(ctx).Error()))
+	})
+	return func() {
+		if !stop() {
+			<-recorded
+		}
+	}
+}
+
+// notStarted is the ending of a job that was told to end before it started.
+func notStarted(ctx context.Context) *Ending {
+	if errors.Is(context.Cause(ctx), ErrCancelled) {
+		e := end(spool.Cancelled, CodeCancelledBeforeStart, "the job was cancelled before it began", "")
+		return &e
+	}
+	return nil
+}
+
+// stopped is the ending of a job that was told to end under way.
+func stopped(ctx context.Context) *Ending {
+	if errors.Is(context.Cause(ctx), ErrCancelled) {
+		e := end(spool.Cancelled, "cancelled", "the job was cancelled", "")
+		return &e
+	}
+	e := end(spool.Interrupted, CodeAgentStopped, "the agent was stopped while the job ran, and stopped it", "run it again")
+	return &e
+}
