@@ -1,0 +1,191 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"restic-manager/agent/control"
+	"restic-manager/agent/policy"
+	"restic-manager/agent/runner"
+	"restic-manager/agent/secret"
+	"restic-manager/agent/spool"
+	"restic-manager/restic"
+)
+
+// Options are the parts that an agent is made of. [Assemble] makes them from a
+// configuration; a test may put others in their place. All but the last group are
+// required.
+type Options struct {
+	Identity Identity
+	Link     *control.Link
+	Spool    *spool.Spool
+	Secrets  *secret.Store                  // what is sealed on this host
+	Policy   func() (*policy.Policy, error) // reads the policy file anew
+	Config   *control.AgentConfig           // in force when the agent last ran; nil for none
+	Version  string
+	BootID   string
+	Log      *slog.Logger
+
+	Restic       *restic.Runner  // nil where recipes start no processes
+	Storage      *http.Client    // nil asks no storage what a credential can do
+	Recipes      []runner.Recipe // nil for all
+	FirstContact time.Duration   // the first contact comes after a random part of this
+	Rand         func() float64  // numbers in [0,1); nil for math/rand
+}
+
+// Agent is one process life of an agent.
+type Agent struct {
+	identity Identity
+	link     *control.Link
+	spool    *spool.Spool
+	vault    *vault
+	policy   func() (*policy.Policy, error)
+	restic   *restic.Runner
+	version  string
+	bootID   string
+	log      *slog.Logger
+	rand     func() float64
+
+	firstContact time.Duration
+	recipeNames  []string
+	started      time.Time
+
+	inForce    inForce
+	directives *directives
+	jobs       *jobs
+	prefetch   sync.WaitGroup
+
+	rotation   sync.Mutex // guards identity's secrets
+	session    atomic.Pointer[string]
+	trouble    atomic.Pointer[string] // why the server was last not reached, "" when it was
+	uploadRate atomic.Int64           // bytes a second, 0 for no limit
+
+	sentPolicy control.PolicyReport // as the server last took it; the sync goroutine's alone
+}
+
+// New returns an agent that has done nothing yet. A configuration in force that is
+// not understood is set aside: the server sends another.
+func New(o Options) (*Agent, error) {
+	if o.Recipes == nil {
+		o.Recipes = runner.Recipes()
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Float64
+	}
+	a := &Agent{
+		identity: o.Identity, link: o.Link, spool: o.Spool, policy: o.Policy, restic: o.Restic,
+		version: o.Version, bootID: o.BootID, log: o.Log, rand: o.Rand,
+		firstContact: o.FirstContact, directives: newDirectives(), started: time.Now(),
+	}
+	a.vault = &vault{store: o.Secrets, fetch: a.fetchFromServer, log: o.Log}
+	for _, recipe := range o.Recipes {
+		a.recipeNames = append(a.recipeNames, recipe.Operation)
+	}
+	if o.Config != nil {
+		config, err := understandConfig(*o.Config, o.Identity.HostID)
+		if err != nil {
+			a.log.Error("configuration in force not understood", "revision", o.Config.Revision, "err", err)
+		} else {
+			a.inForce.put(o.Config.Revision, config)
+		}
+	}
+	a.jobs = newJobs(o.Spool, runner.New(runner.Options{
+		Spool: o.Spool, Restic: o.Restic, Policy: o.Policy, Config: a.inForce.get, Secrets: a.vault,
+		Listings: a, Storage: o.Storage, Recipes: o.Recipes, Log: o.Log,
+	}))
+	return a, nil
+}
+
+// How long the last words may take when the agent is stopped.
+const lastWords = 5 * time.Second
+
+// Run works until ctx ends, and stops in order as the package comment says. It
+// returns nil then; an error means that it could not begin.
+func (a *Agent) Run(ctx context.Context) error {
+	if err := a.clearUp(ctx); err != nil {
+		return err
+	}
+	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
+	var writer sync.WaitGroup
+	writer.Go(func() { _ = a.spool.Run(writing) }) // ends with its context alone
+	a.jobs.recoverInterrupted()
+	a.jobs.startPending()
+	a.talk(ctx)
+	a.log.Info("stopping")
+	a.jobs.stop()
+	a.prefetch.Wait()
+	a.sayGoodbye(context.WithoutCancel(ctx))
+	stopWriting()
+	writer.Wait()
+	a.link.Close()
+	return a.spool.Flush(context.WithoutCancel(ctx))
+}
+
+// clearUp ends what an earlier life of the agent left running, before anything new
+// is started.
+func (a *Agent) clearUp(ctx context.Context) error {
+	if a.restic == nil {
+		return nil
+	}
+	for _, job := range a.spool.Interrupted() {
+		if len(job.Process) == 0 || string(job.Process) == "null" {
+			continue
+		}
+		var ref restic.ProcessRef
+		if err := json.Unmarshal(job.Process, &ref); err != nil {
+			a.log.Error("recorded process not understood", "job", job.ID, "err", err)
+			continue
+		}
+		killed, err := restic.KillOrphan(ctx, ref)
+		if err != nil {
+			return fmt.Errorf("end the restic of job %s, left by an earlier agent: %w", job.ID, err)
+		}
+		if killed {
+			a.log.Warn("killed a restic that an earlier agent left", "job", job.ID, "pid", ref.PID)
+		}
+	}
+	if err := a.restic.RemoveLeftovers(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.log.Warn("temporary files not removed", "err", err)
+	}
+	return nil
+}
+
+// sayGoodbye reports once more and closes the session, if the server is there.
+func (a *Agent) sayGoodbye(ctx context.Context) {
+	session := a.session.Load()
+	if session == nil || !a.reached() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lastWords)
+	defer cancel()
+	for more := true; more; {
+		var err error
+		if _, more, err = a.reportOnce(ctx, *session, limitsOf(control.Limits{})); err != nil {
+			a.log.Info("last report not delivered; it waits in the spool", "err", err)
+			return
+		}
+	}
+	if err := a.link.CloseSession(ctx, *session); err != nil {
+		a.log.Info("session not closed", "err", err)
+	}
+}
+
+// reached reports whether the last exchange with the server was an answer of it.
+func (a *Agent) reached() bool {
+	trouble := a.trouble.Load()
+	return trouble == nil || *trouble == ""
+}
+
+// jitter returns a random part of d.
+func (a *Agent) jitter(d time.Duration) time.Duration {
+	return time.Duration(a.rand() * float64(d))
+}

@@ -1,0 +1,281 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"restic-manager/agent/control"
+	"restic-manager/agent/custody"
+	"restic-manager/agent/policy"
+	"restic-manager/agent/runner"
+	"restic-manager/agent/secret"
+	"restic-manager/agent/spool"
+)
+
+// Verdict says how serious a finding is.
+type Verdict string
+
+// The verdicts. Only Bad keeps something from working.
+const (
+	Good    Verdict = "ok"
+	Warning Verdict = "warning"
+	Bad     Verdict = "problem"
+	Unknown Verdict = "not seen" // could not be looked at, because of something else
+)
+
+// Finding is what Examine saw of one thing.
+type Finding struct {
+	Subject string
+	Verdict Verdict
+	Says    string
+	Next    string // what helps
+}
+
+// examination is one run of the doctor.
+type examination struct {
+	config   Config
+	getenv   func(string) string
+	version  string
+	identity Identity
+	findings []Finding
+}
+
+func (x *examination) found(v Verdict, subject, says, next string) {
+	x.findings = append(x.findings, Finding{Subject: subject, Verdict: v, Says: says, Next: next})
+}
+
+const examineDeadline = 20 * time.Second
+
+// Examine looks at everything that the agent needs. It changes nothing, and does not
+// disturb an agent that is running.
+func Examine(ctx context.Context, configPath, version string, getenv func(string) string) []Finding {
+	x := &examination{version: version, getenv: getenv}
+	config, err := ReadConfig(configPath, getenv)
+	if err != nil {
+		x.found(Bad, "configuration", err.Error(), "correct it")
+		return x.findings
+	}
+	x.config = config
+	x.configuration()
+	x.state()
+	x.server(ctx)
+	x.restic(ctx)
+	x.policy()
+	x.repositories(ctx)
+	return x.findings
+}
+
+func (x *examination) configuration() {
+	if x.config.Server == "" {
+		x.found(Bad, "configuration", "it names no server", "paste the enrolment line that the server shows under Add host")
+		return
+	}
+	x.found(Good, "configuration", "server "+x.config.Server, "")
+}
+
+// sealedStore is the file of package secret, which makes it when it is not there.
+const sealedStore = "secrets.sealed"
+
+// state looks at the folder with what the agent must remember, and at its identity.
+func (x *examination) state() {
+	err := custody.CheckFolder(x.config.StateDir, custody.Private)
+	var problem *custody.Problem
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		x.found(Bad, "enrolment", errNotEnrolled.Error(), "")
+		return
+	case errors.As(err, &problem):
+		x.found(Bad, "state", problem.Path+" "+problem.What, problem.Mend)
+		return
+	case err != nil:
+		x.found(Bad, "state", err.Error(), "run the doctor as the agent's user, normally root")
+		return
+	}
+	if _, err := os.Stat(filepath.Join(x.config.StateDir, sealedStore)); errors.Is(err, fs.ErrNotExist) {
+		x.found(Bad, "enrolment", errNotEnrolled.Error(), "")
+		return
+	}
+	store, err := secret.Open(x.config.StateDir, x.getenv)
+	if err != nil {
+		var known *secret.Error
+		if errors.As(err, &known) {
+			x.found(Bad, "secrets", known.What, known.Next)
+			return
+		}
+		x.found(Bad, "secrets", err.Error(), "")
+		return
+	}
+	x.identity, err = loadIdentity(store)
+	if err == nil && x.identity.HostID == "" {
+		err = errNotEnrolled
+	}
+	if err != nil {
+		x.found(Bad, "enrolment", err.Error(), "")
+		return
+	}
+	x.found(Good, "enrolment", "host "+x.identity.HostID, "")
+	x.found(Good, "secrets", "the key is kept as: "+store.Rung(), "")
+}
+
+// server asks with a session that cannot exist: the refusal proves the way there, the
+// server's identity and the agent's secret, and disturbs no session that does.
+func (x *examination) server(ctx context.Context) {
+	if x.config.Server == "" {
+		return
+	}
+	link, err := control.NewLink(x.config.linkOptions(x.identity, x.version, nil))
+	if err != nil {
+		x.found(Bad, "server", err.Error(), "")
+		return
+	}
+	defer link.Close()
+	ctx, cancel := context.WithTimeout(ctx, examineDeadline)
+	defer cancel()
+	_, err = link.Sync(ctx, control.SyncRequest{
+		SessionId: uuid.NewString(), JournalId: uuid.NewString(), WaitS: control.NoWait,
+	})
+	var transport *control.TransportError
+	var refusal *control.Refusal
+	switch {
+	case errors.As(err, &transport):
+		x.found(Bad, "server", err.Error(), strings.TrimPrefix(transportAdvice(transport.Kind), "; "))
+		return
+	case control.IsRefusal(err, codeCredentialUnknown) && x.identity.HostID == "":
+		x.found(Good, "server", "it is reached; this machine is not enrolled yet", "")
+	case control.IsRefusal(err, codeCredentialUnknown):
+		x.found(Bad, "server", "it is reached, but does not know this agent's secret", "make an enrolment line for this host at the server, and paste it here")
+	case errors.As(err, &refusal) && endsSession(err) && refusal.Code != codeSessionUnknown && refusal.Code != codeSessionSuperseded:
+		x.found(Bad, "server", "it is reached, and refuses this agent: "+refusal.Error(), "look at the host's page at the server")
+	case errors.As(err, &refusal):
+		x.found(Good, "server", "it is reached, and knows this agent", "")
+	case err != nil:
+		x.found(Bad, "server", err.Error(), "")
+		return
+	}
+	x.clock(link)
+}
+
+func (x *examination) clock(link *control.Link) {
+	offset, known := link.ClockOffset()
+	switch {
+	case !known:
+		x.found(Unknown, "clock", "the server did not tell its time", "")
+	case offset.Abs() > maxSkew:
+		x.found(Bad, "clock", fmt.Sprintf("it differs from the server's by %s", offset.Abs().Round(time.Second)),
+			"set the clock, for instance by turning on time synchronisation")
+	default:
+		x.found(Good, "clock", fmt.Sprintf("it agrees with the server's to %s", max(offset.Abs().Round(time.Second), time.Second)), "")
+	}
+}
+
+func (x *examination) restic(ctx context.Context) {
+	path, version, err := findRestic(ctx, x.config, x.getenv)
+	if err != nil {
+		says, next, _ := strings.Cut(resticWords(err), "; ")
+		x.found(Bad, "restic", says, next)
+		return
+	}
+	x.found(Good, "restic", version.String()+" at "+path, "")
+}
+
+func (x *examination) policy() {
+	summary := PolicySummary(x.config)
+	if summary.State == policy.StateLocked {
+		x.found(Bad, "policy", summary.Message, summary.NextStep)
+		return
+	}
+	x.found(Good, "policy", "profile "+summary.Profile+" in "+x.config.Policy, "")
+}
+
+// repositories looks whether the storage of each repository in force is reached: by
+// HTTP, or as a folder. It opens none.
+func (x *examination) repositories(ctx context.Context) {
+	if x.identity.HostID == "" {
+		return
+	}
+	offered, err := spool.LoadConfig(x.config.hostDir(x.identity.HostID))
+	if errors.Is(err, fs.ErrNotExist) {
+		x.found(Unknown, "repository", "the server has sent no configuration yet", "")
+		return
+	}
+	if err != nil {
+		x.found(Bad, "repository", err.Error(), "start the agent: it fetches the configuration anew")
+		return
+	}
+	config, err := understandConfig(offered, x.identity.HostID)
+	if err != nil {
+		x.found(Bad, "repository", err.Error(), "correct it at the server")
+		return
+	}
+	if len(config.Repositories) == 0 {
+		x.found(Unknown, "repository", "no schedule names one for this machine yet", "")
+	}
+	rules, policyErr := x.config.loadPolicy()
+	for _, repository := range config.Repositories {
+		if policyErr == nil {
+			if err := rules.AllowRepository(repository.Location.String()); err != nil {
+				x.found(Bad, "repository", err.Error(), "")
+				continue
+			}
+		}
+		x.storage(ctx, repository)
+	}
+}
+
+func (x *examination) storage(ctx context.Context, r runner.Repository) {
+	if !r.Location.REST() {
+		if _, err := os.Stat(r.Location.Path()); err != nil {
+			x.found(Warning, "repository", fmt.Sprintf("%s: %v", r.Name, err), "mount the disk, or wait until it is initialised")
+			return
+		}
+		x.found(Good, "repository", r.Name+": the folder is there", "")
+		return
+	}
+	client, err := x.config.storageClient()
+	if err != nil {
+		x.found(Bad, "repository", err.Error(), "correct restic_ca_file in the configuration")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, examineDeadline)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodHead, strings.TrimPrefix(r.Location.String(), "rest:")+"config", nil)
+	if err != nil {
+		x.found(Bad, "repository", err.Error(), "")
+		return
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		x.found(Bad, "repository", fmt.Sprintf("%s: the storage is not reached: %v", r.Name, cause(err)),
+			"look at the address, the firewall, and restic_proxy and restic_ca_file in the configuration")
+		return
+	}
+	_ = response.Body.Close()
+	x.found(Good, "repository", fmt.Sprintf("%s: the storage answers (%d)", r.Name, response.StatusCode), "")
+	if !r.Location.Encrypted() && !loopback(request.URL.Hostname()) {
+		x.found(Warning, "repository", r.Name+": the way there is not encrypted", "use https, if the storage can")
+	}
+}
+
+// cause is an error of the network without the method and address before it.
+func cause(err error) error {
+	var inURL *url.Error
+	if errors.As(err, &inURL) {
+		err = inURL.Err
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op
+	}
+	return err
+}

@@ -1,0 +1,113 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"restic-manager/agent/control"
+	"restic-manager/agent/policy"
+	"restic-manager/restic"
+)
+
+// Codes of what is wrong with a host, beside those of the spool, the policy file and
+// restic.
+const (
+	codeClockSkew   = "clock_skew"
+	codeSecretStore = "secret_store_problem"
+)
+
+// maxSkew is how far the host's clock may be from the server's: schedules fire by it.
+const maxSkew = time.Minute
+
+const versionDeadline = 30 * time.Second
+
+// health is what the server learns of the host's condition.
+type health struct {
+	problems      []control.HealthProblem
+	policy        control.PolicyReport
+	resticVersion string
+}
+
+// health looks at everything anew. It costs two small files to read: the version of
+// restic is asked again only when the program has changed.
+func (a *Agent) health(ctx context.Context) health {
+	var h health
+	h.problems = a.spool.Health()
+	summary := policy.SummaryOf(a.policy())
+	h.policy = policyReport(summary)
+	if summary.State == policy.StateLocked {
+		h.add(summary.Code, summary.Message, summary.NextStep)
+	}
+	h.resticVersion = a.resticHealth(ctx, &h)
+	if offset, known := a.link.ClockOffset(); known && offset.Abs() > maxSkew {
+		h.add(codeClockSkew,
+			fmt.Sprintf("the clock of this host differs from the server's by %s", offset.Abs().Round(time.Second)),
+			"set the clock, for instance by turning on time synchronisation")
+	}
+	if refused := a.inForce.refusal(); refused != nil {
+		h.add(refused.Code, fmt.Sprintf("configuration %d was refused: %s", refused.Revision, refused.Message),
+			"correct it at the server; until then the one before it is in force")
+	}
+	h.problems = append(h.problems, a.vault.problems()...)
+	h.problems = h.problems[:min(len(h.problems), 50)]
+	return h
+}
+
+func (h *health) add(code, message, next string) {
+	h.problems = append(h.problems, control.HealthProblem{Code: code, Message: clip(message, 2000), NextStep: clip(next, 1000)})
+}
+
+// resticHealth returns the version of restic; why it cannot be used becomes a problem.
+func (a *Agent) resticHealth(ctx context.Context, h *health) string {
+	if a.restic == nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, versionDeadline)
+	defer cancel()
+	version, err := a.restic.Version(ctx)
+	var refused *restic.Error
+	switch {
+	case errors.As(err, &refused):
+		h.add(string(refused.Code), refused.Message, refused.Next)
+		if refused.Code != restic.CodeResticTooOld {
+			return ""
+		}
+	case err != nil:
+		return ""
+	}
+	return version.String()
+}
+
+// policyReport is a summary of the policy as it travels.
+func policyReport(s policy.Summary) control.PolicyReport {
+	report := control.PolicyReport{
+		State: s.State, Code: s.Code, Message: clip(s.Message, 2000), NextStep: clip(s.NextStep, 1000),
+		Profile: s.Profile, Digest: s.Digest,
+	}
+	for _, rule := range s.Rules {
+		report.Rules = append(report.Rules, control.PolicyRule{Name: rule.Name, Value: rule.Value})
+	}
+	return report
+}
+
+// noteTrouble logs when the server gets out of reach, and when it is back: once each.
+func (a *Agent) noteTrouble(err error) {
+	var transport *control.TransportError
+	kind := ""
+	switch {
+	case errors.As(err, &transport):
+		kind = string(transport.Kind)
+	case err != nil:
+		kind = "refused by the server"
+	}
+	if before := a.trouble.Swap(&kind); before != nil && *before == kind || before == nil && kind == "" {
+		return
+	}
+	if kind == "" {
+		a.log.Info("server reached again")
+		return
+	}
+	a.log.Warn("server not reached", "kind", kind, "err", err)
+}

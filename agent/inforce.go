@@ -1,0 +1,130 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"restic-manager/agent/control"
+	"restic-manager/agent/runner"
+	"restic-manager/agent/secret"
+	"restic-manager/restic"
+)
+
+// inForce is the configuration that the agent works by, and why a newer one was
+// refused, if one was.
+type inForce struct {
+	mu      sync.Mutex
+	number  int64
+	config  runner.Config
+	refused *control.ConfigError
+}
+
+func (f *inForce) get() runner.Config {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.config
+}
+
+func (f *inForce) revision() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.number
+}
+
+func (f *inForce) refusal() *control.ConfigError {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.refused
+}
+
+func (f *inForce) put(revision int64, c runner.Config) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.number, f.config, f.refused = revision, c, nil
+}
+
+func (f *inForce) refuse(revision int64, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refused = &control.ConfigError{Revision: revision, Code: codeConfigInvalid, Message: clip(err.Error(), 2000)}
+}
+
+const codeConfigInvalid = "config_invalid"
+
+// applyConfig puts a configuration in force, or keeps the one that is and says why.
+// The disk has it before anything works by it. Secrets that it no longer names go.
+func (a *Agent) applyConfig(ctx context.Context, offered control.AgentConfig) {
+	config, err := understandConfig(offered, a.identity.HostID)
+	if err == nil {
+		err = a.spool.SaveConfig(context.WithoutCancel(ctx), offered)
+	}
+	if err != nil {
+		a.inForce.refuse(offered.Revision, err)
+		a.log.Error("configuration refused", "revision", offered.Revision, "err", err)
+		return
+	}
+	a.inForce.put(offered.Revision, config)
+	a.log.Info("configuration in force", "revision", offered.Revision,
+		"repositories", len(config.Repositories), "schedules", len(config.Schedules))
+	a.vault.keep(config.SecretRefs())
+	a.prefetch.Go(func() { a.fetchSecrets(ctx, config.SecretRefs()) })
+}
+
+// fetchSecrets gets what a new configuration names while the server is there, so
+// that the jobs do not need it.
+func (a *Agent) fetchSecrets(ctx context.Context, refs []secret.Ref) {
+	for _, ref := range refs {
+		if _, err := a.vault.Secret(ctx, ref); err != nil {
+			a.log.Warn("secret not fetched yet", "secret", ref.ID, "err", err)
+		}
+	}
+}
+
+// understandConfig checks a configuration whole. What is wrong is said for all of
+// it, by the ids, which are the server's own.
+func understandConfig(offered control.AgentConfig, host string) (runner.Config, error) {
+	c := runner.Config{
+		SnapshotHost: offered.SnapshotHost,
+		Repositories: map[string]runner.Repository{},
+		Schedules:    map[string]runner.Schedule{},
+	}
+	var wrong []error
+	if offered.HostId != host {
+		wrong = append(wrong, errors.New("it is for another host"))
+	}
+	if err := restic.CheckHost(offered.SnapshotHost); err != nil {
+		wrong = append(wrong, fmt.Errorf("snapshot_host: %w", err))
+	}
+	for _, r := range offered.Repositories {
+		repository, err := understandRepository(r)
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("repository %s: %w", r.Id, err))
+		}
+		c.Repositories[r.Id] = repository
+	}
+	for _, s := range offered.Schedules {
+		if _, ok := c.Repositories[s.RepositoryId]; !ok {
+			wrong = append(wrong, fmt.Errorf("schedule %s: its repository is not in the configuration", s.Id))
+		}
+		c.Schedules[s.Id] = runner.Schedule{
+			ID: s.Id, Name: s.Name, Version: s.Version, RepositoryID: s.RepositoryId,
+			Paths: s.Paths, Excludes: s.Excludes, Tags: s.Tags,
+		}
+	}
+	return c, errors.Join(wrong...)
+}
+
+func understandRepository(r control.AgentRepository) (runner.Repository, error) {
+	location, err := restic.ParseLocation(r.Location)
+	repository := runner.Repository{
+		ID: r.Id, Name: r.Name, Location: location, ResticID: r.ResticId, KeyID: r.KeyId,
+		Password:                secret.Ref{ID: r.Password.Id, Version: r.Password.Version},
+		AllowDeletingCredential: r.AllowDeletingCredential,
+	}
+	if r.Credential != nil {
+		repository.Credential = secret.Ref{ID: r.Credential.Id, Version: r.Credential.Version}
+	}
+	return repository, err
+}

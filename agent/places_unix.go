@@ -1,0 +1,22 @@
+//go:build unix
+
+package agent
+
+// places are where a system keeps the agent's files unless it is told otherwise.
+type places struct{ config, state, policy string }
+
+func defaultPlaces(func(string) string) places {
+	return places{
+		config: "/etc/restic-manager/agent.yaml",
+		state:  "/var/lib/restic-manager-agent",
+		policy: "/etc/restic-manager/policy.yaml",
+	}
+}
+
+// resticPlaces are where packages and people put restic.
+func resticPlaces(func(string) string) []string {
+	return []string{"/usr/bin/restic", "/usr/local/bin/restic", "/opt/restic/restic", "/usr/pkg/bin/restic"}
+}
+
+const resticAdvice = "install restic (apt install restic, dnf install restic, or the program from restic.net as /usr/local/bin/restic), " +
+	"or set restic in the configuration to its path"
