@@ -72,14 +72,18 @@ const announceMost = 3
 // that it lacks were dropped or, when its database was set back, confirmed by it.
 func (s *Spool) bridgeLog(ctx context.Context, d *draft, j *job, next int64) error {
 	if next >= j.Chunks.Next || j.Events.retained() {
-		return nil // nothing to come, or the gap record is still on its way
+		return nil // nothing is missing, or the gap record is still on its way
+	}
+	if j.Hole.First != next {
+		j.Hole = hole{First: next}
+	}
+	if j.Hole.Times > announceMost {
+		j.Chunks.trim(j.Chunks.Next)
+		return nil
 	}
 	lowest, err := s.lowestChunk(ctx, j)
 	if err != nil || lowest <= next {
 		return err
-	}
-	if j.Hole.First != next || j.Hole.Last != lowest-1 {
-		j.Hole = hole{First: next, Last: lowest - 1}
 	}
 	d.urgent = true
 	gap := control.Gap{

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -18,7 +19,7 @@ const (
 	longestLine = 32 << 10
 )
 
-// volatileLog is how much log waits in memory at most while the disk fails.
+// volatileLog is how much of a job's log waits in memory at most.
 const volatileLog = 4 << 20
 
 // wireLine is a line as chunks hold it.
@@ -28,8 +29,7 @@ type wireLine struct {
 	Text   string `json:"m"`
 }
 
-// Log adds a line to the job's log. It waits at most for a write that is under
-// way, and says nothing about the disk: see Health. Lines of unknown and finished
+// Log adds a line to the job's log. It seldom waits for the disk, and says nothing about the disk: see Health. Lines of unknown and finished
 // jobs are dropped.
 func (s *Spool) Log(id string, l Line) {
 	s.mu.Lock()
@@ -83,19 +83,24 @@ func (s *Spool) addLine(j *job, l Line) {
 	}
 }
 
-// cutForLog cuts a chunk and, while the disk fails, keeps memory within bounds.
+// cutForLog cuts a chunk and keeps what waits in memory within bounds: by a write
+// before its time, and by dropping when the disk takes none.
 func (s *Spool) cutForLog(j *job) {
 	if err := s.cutChunk(j); err != nil {
 		s.failure = err
-	}
-	if s.failure == nil {
-		return
 	}
 	var waits int64
 	for _, r := range j.Chunks.unsaved {
 		waits += r.size()
 	}
-	if waits > volatileLog {
+	if waits <= volatileLog {
+		return
+	}
+	j.dirty = true
+	if s.failure == nil {
+		s.failure = s.commit(context.Background(), s.draft(stepLog))
+	}
+	if len(j.Chunks.unsaved) > 0 {
 		s.dropUnsaved(j, waits)
 	}
 }

@@ -27,7 +27,7 @@ type job struct {
 	Known bool `json:"known,omitempty"`
 	// Muted jobs are not reported any more: the server said fenced, closed or forget.
 	Muted bool `json:"muted,omitempty"`
-	// Hole is the part of the log that had to be announced as missing after a gap record was taken.
+	// Hole is where the server waits although no gap record is on its way.
 	Hole hole `json:"hole,omitzero"`
 
 	lines      []byte // not cut into a chunk yet, as NDJSON
@@ -43,11 +43,10 @@ type job struct {
 	reopened   bool        // was started, or provisional, when the spool was opened
 }
 
-// hole is a part of the log that the server waits for in vain.
+// hole is a number of the log that the server waits for in vain.
 type hole struct {
 	First int64 `json:"first,omitempty"`
-	Last  int64 `json:"last,omitempty"`
-	Times int   `json:"times,omitempty"` // how often it was announced
+	Times int   `json:"times,omitempty"` // how often it was told so
 }
 
 // track is one stream of a job: what was produced and what of it is retained.
@@ -166,6 +165,7 @@ const (
 	maxWarnings = 200
 	maxPath     = 8192
 	maxName     = 60
+	maxWarned   = 512 << 10 // bytes in all warnings; ours, not the contract's
 )
 
 // clip cuts an event to the contract's bounds: a result with a long message is
@@ -180,14 +180,22 @@ func clip(e *control.Event) {
 	o.Code = cut(o.Code, maxName)
 	o.Message = cut(o.Message, maxMessage)
 	o.NextStep = cut(o.NextStep, maxStep)
-	o.Warnings = slices.Clone(o.Warnings[:min(len(o.Warnings), maxWarnings)])
-	for i, w := range o.Warnings {
-		o.Warnings[i] = control.FileWarning{
-			Path: cut(w.Path, maxPath), Message: cut(w.Message, maxStep), During: cut(w.During, 40),
-		}
-	}
+	o.Warnings = clipWarnings(o.Warnings)
 	o.Locks = o.Locks[:min(len(o.Locks), maxWarnings)]
-	e.Outcome = &o
+}
+
+// clipWarnings keeps the first warnings, as many as leave a report its size.
+func clipWarnings(warnings []control.FileWarning) []control.FileWarning {
+	var kept []control.FileWarning
+	room := maxWarned
+	for _, w := range warnings[:min(len(warnings), maxWarnings)] {
+		w = control.FileWarning{Path: cut(w.Path, maxPath), Message: cut(w.Message, maxStep), During: cut(w.During, 40)}
+		if room -= len(w.Path) + len(w.Message); room < 0 {
+			break
+		}
+		kept = append(kept, w)
+	}
+	return kept
 }
 
 // cut shortens s to at most n characters and says so by an ellipsis.
