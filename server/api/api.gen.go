@@ -2027,6 +2027,9 @@ type BadRequest = Problem
 // Conflict defines model for Conflict.
 type Conflict = Problem
 
+// Fault defines model for Fault.
+type Fault = Problem
+
 // Forbidden defines model for Forbidden.
 type Forbidden = Problem
 
@@ -5150,6 +5153,8 @@ type BadRequestApplicationProblemPlusJSONResponse Problem
 
 type ConflictApplicationProblemPlusJSONResponse Problem
 
+type FaultApplicationProblemPlusJSONResponse Problem
+
 type ForbiddenApplicationProblemPlusJSONResponse Problem
 
 type GoneApplicationProblemPlusJSONResponse Problem
@@ -5265,6 +5270,23 @@ func (response RotateCredential503ApplicationProblemPlusJSONResponse) VisitRotat
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateCredentialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RotateCredentialdefaultApplicationProblemPlusJSONResponse) VisitRotateCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5385,6 +5407,23 @@ func (response Enrol503ApplicationProblemPlusJSONResponse) VisitEnrolResponse(w 
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnroldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response EnroldefaultApplicationProblemPlusJSONResponse) VisitEnrolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5543,6 +5582,23 @@ func (response PutArtifact503ApplicationProblemPlusJSONResponse) VisitPutArtifac
 	return err
 }
 
+type PutArtifactdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutArtifactdefaultApplicationProblemPlusJSONResponse) VisitPutArtifactResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReportRequestObject struct {
 	Body *ReportJSONRequestBody
 }
@@ -5695,6 +5751,23 @@ func (response Report503ApplicationProblemPlusJSONResponse) VisitReportResponse(
 	return err
 }
 
+type ReportdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReportdefaultApplicationProblemPlusJSONResponse) VisitReportResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type FetchSecretsRequestObject struct {
 	Body *FetchSecretsJSONRequestBody
 }
@@ -5826,6 +5899,23 @@ func (response FetchSecrets503ApplicationProblemPlusJSONResponse) VisitFetchSecr
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FetchSecretsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response FetchSecretsdefaultApplicationProblemPlusJSONResponse) VisitFetchSecretsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5998,6 +6088,23 @@ func (response OpenSession503ApplicationProblemPlusJSONResponse) VisitOpenSessio
 	return err
 }
 
+type OpenSessiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response OpenSessiondefaultApplicationProblemPlusJSONResponse) VisitOpenSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CloseSessionRequestObject struct {
 	SessionId SessionId `json:"session_id"`
 }
@@ -6065,6 +6172,23 @@ func (response CloseSession503ApplicationProblemPlusJSONResponse) VisitCloseSess
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CloseSessiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CloseSessiondefaultApplicationProblemPlusJSONResponse) VisitCloseSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6221,6 +6345,23 @@ func (response Sync503ApplicationProblemPlusJSONResponse) VisitSyncResponse(w ht
 	return err
 }
 
+type SyncdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SyncdefaultApplicationProblemPlusJSONResponse) VisitSyncResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListAuditRequestObject struct {
 	Params ListAuditParams
 }
@@ -6291,6 +6432,23 @@ func (response ListAudit403ApplicationProblemPlusJSONResponse) VisitListAuditRes
 	return err
 }
 
+type ListAuditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAuditdefaultApplicationProblemPlusJSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListChangesRequestObject struct {
 	Params ListChangesParams
 }
@@ -6345,6 +6503,23 @@ func (response ListChanges401ApplicationProblemPlusJSONResponse) VisitListChange
 	return err
 }
 
+type ListChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListChangesdefaultApplicationProblemPlusJSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListHostsRequestObject struct {
 	Params ListHostsParams
 }
@@ -6395,6 +6570,23 @@ func (response ListHosts401ApplicationProblemPlusJSONResponse) VisitListHostsRes
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHostsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListHostsdefaultApplicationProblemPlusJSONResponse) VisitListHostsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6518,6 +6710,23 @@ func (response CreateHost422ApplicationProblemPlusJSONResponse) VisitCreateHostR
 	return err
 }
 
+type CreateHostdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateHostdefaultApplicationProblemPlusJSONResponse) VisitCreateHostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteHostRequestObject struct {
 	HostId HostId `json:"host_id"`
 }
@@ -6598,6 +6807,23 @@ func (response DeleteHost409ApplicationProblemPlusJSONResponse) VisitDeleteHostR
 	return err
 }
 
+type DeleteHostdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteHostdefaultApplicationProblemPlusJSONResponse) VisitDeleteHostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReadHostRequestObject struct {
 	HostId HostId `json:"host_id"`
 	Params ReadHostParams
@@ -6665,6 +6891,23 @@ func (response ReadHost404ApplicationProblemPlusJSONResponse) VisitReadHostRespo
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadHostdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReadHostdefaultApplicationProblemPlusJSONResponse) VisitReadHostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6788,6 +7031,23 @@ func (response UpdateHost422ApplicationProblemPlusJSONResponse) VisitUpdateHostR
 	return err
 }
 
+type UpdateHostdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UpdateHostdefaultApplicationProblemPlusJSONResponse) VisitUpdateHostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListEnrolmentTokensRequestObject struct {
 	HostId HostId `json:"host_id"`
 }
@@ -6854,6 +7114,23 @@ func (response ListEnrolmentTokens404ApplicationProblemPlusJSONResponse) VisitLi
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEnrolmentTokensdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListEnrolmentTokensdefaultApplicationProblemPlusJSONResponse) VisitListEnrolmentTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6978,6 +7255,23 @@ func (response CreateEnrolmentToken422ApplicationProblemPlusJSONResponse) VisitC
 	return err
 }
 
+type CreateEnrolmentTokendefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateEnrolmentTokendefaultApplicationProblemPlusJSONResponse) VisitCreateEnrolmentTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RevokeEnrolmentTokenRequestObject struct {
 	HostId  HostId  `json:"host_id"`
 	TokenId TokenId `json:"token_id"`
@@ -7039,6 +7333,23 @@ func (response RevokeEnrolmentToken404ApplicationProblemPlusJSONResponse) VisitR
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeEnrolmentTokendefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokeEnrolmentTokendefaultApplicationProblemPlusJSONResponse) VisitRevokeEnrolmentTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7177,6 +7488,23 @@ func (response CreateJob422ApplicationProblemPlusJSONResponse) VisitCreateJobRes
 	return err
 }
 
+type CreateJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateJobdefaultApplicationProblemPlusJSONResponse) VisitCreateJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListSchedulesRequestObject struct {
 	HostId HostId `json:"host_id"`
 	Params ListSchedulesParams
@@ -7244,6 +7572,23 @@ func (response ListSchedules404ApplicationProblemPlusJSONResponse) VisitListSche
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSchedulesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSchedulesdefaultApplicationProblemPlusJSONResponse) VisitListSchedulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7368,6 +7713,23 @@ func (response CreateSchedule422ApplicationProblemPlusJSONResponse) VisitCreateS
 	return err
 }
 
+type CreateScheduledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateScheduledefaultApplicationProblemPlusJSONResponse) VisitCreateScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteScheduleRequestObject struct {
 	HostId     HostId     `json:"host_id"`
 	ScheduleId ScheduleId `json:"schedule_id"`
@@ -7433,6 +7795,23 @@ func (response DeleteSchedule404ApplicationProblemPlusJSONResponse) VisitDeleteS
 	return err
 }
 
+type DeleteScheduledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteScheduledefaultApplicationProblemPlusJSONResponse) VisitDeleteScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReadScheduleRequestObject struct {
 	HostId     HostId     `json:"host_id"`
 	ScheduleId ScheduleId `json:"schedule_id"`
@@ -7484,6 +7863,23 @@ func (response ReadSchedule404ApplicationProblemPlusJSONResponse) VisitReadSched
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadScheduledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReadScheduledefaultApplicationProblemPlusJSONResponse) VisitReadScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7605,6 +8001,23 @@ func (response ReplaceSchedule422ApplicationProblemPlusJSONResponse) VisitReplac
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceScheduledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReplaceScheduledefaultApplicationProblemPlusJSONResponse) VisitReplaceScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7744,6 +8157,23 @@ func (response RunSchedule422ApplicationProblemPlusJSONResponse) VisitRunSchedul
 	return err
 }
 
+type RunScheduledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RunScheduledefaultApplicationProblemPlusJSONResponse) VisitRunScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListJobsRequestObject struct {
 	Params ListJobsParams
 }
@@ -7794,6 +8224,23 @@ func (response ListJobs401ApplicationProblemPlusJSONResponse) VisitListJobsRespo
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListJobsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListJobsdefaultApplicationProblemPlusJSONResponse) VisitListJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7865,6 +8312,23 @@ func (response ReadJob404ApplicationProblemPlusJSONResponse) VisitReadJobRespons
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReadJobdefaultApplicationProblemPlusJSONResponse) VisitReadJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7955,6 +8419,23 @@ func (response CancelJob409ApplicationProblemPlusJSONResponse) VisitCancelJobRes
 	return err
 }
 
+type CancelJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelJobdefaultApplicationProblemPlusJSONResponse) VisitCancelJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListJobEventsRequestObject struct {
 	JobId  JobId `json:"job_id"`
 	Params ListJobEventsParams
@@ -8026,6 +8507,23 @@ func (response ListJobEvents404ApplicationProblemPlusJSONResponse) VisitListJobE
 	return err
 }
 
+type ListJobEventsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListJobEventsdefaultApplicationProblemPlusJSONResponse) VisitListJobEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReadJobLogRequestObject struct {
 	JobId  JobId `json:"job_id"`
 	Params ReadJobLogParams
@@ -8093,6 +8591,23 @@ func (response ReadJobLog404ApplicationProblemPlusJSONResponse) VisitReadJobLogR
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadJobLogdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReadJobLogdefaultApplicationProblemPlusJSONResponse) VisitReadJobLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8218,6 +8733,23 @@ func (response DownloadJobLog404ApplicationProblemPlusJSONResponse) VisitDownloa
 	return err
 }
 
+type DownloadJobLogdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DownloadJobLogdefaultApplicationProblemPlusJSONResponse) VisitDownloadJobLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReadMeRequestObject struct {
 }
 
@@ -8251,6 +8783,23 @@ func (response ReadMe401ApplicationProblemPlusJSONResponse) VisitReadMeResponse(
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadMedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReadMedefaultApplicationProblemPlusJSONResponse) VisitReadMeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8352,6 +8901,23 @@ func (response ChangePassword429ApplicationProblemPlusJSONResponse) VisitChangeP
 	return err
 }
 
+type ChangePassworddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ChangePassworddefaultApplicationProblemPlusJSONResponse) VisitChangePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListOperationsRequestObject struct {
 }
 
@@ -8389,6 +8955,23 @@ func (response ListOperations401ApplicationProblemPlusJSONResponse) VisitListOpe
 	return err
 }
 
+type ListOperationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListOperationsdefaultApplicationProblemPlusJSONResponse) VisitListOperationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReadOverviewRequestObject struct {
 }
 
@@ -8422,6 +9005,23 @@ func (response ReadOverview401ApplicationProblemPlusJSONResponse) VisitReadOverv
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadOverviewdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReadOverviewdefaultApplicationProblemPlusJSONResponse) VisitReadOverviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8476,6 +9076,23 @@ func (response ListRepositories401ApplicationProblemPlusJSONResponse) VisitListR
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRepositoriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListRepositoriesdefaultApplicationProblemPlusJSONResponse) VisitListRepositoriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8583,6 +9200,23 @@ func (response CreateRepository422ApplicationProblemPlusJSONResponse) VisitCreat
 	return err
 }
 
+type CreateRepositorydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateRepositorydefaultApplicationProblemPlusJSONResponse) VisitCreateRepositoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteRepositoryRequestObject struct {
 	RepositoryId RepositoryId `json:"repository_id"`
 }
@@ -8663,6 +9297,23 @@ func (response DeleteRepository409ApplicationProblemPlusJSONResponse) VisitDelet
 	return err
 }
 
+type DeleteRepositorydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteRepositorydefaultApplicationProblemPlusJSONResponse) VisitDeleteRepositoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReadRepositoryRequestObject struct {
 	RepositoryId RepositoryId `json:"repository_id"`
 	Params       ReadRepositoryParams
@@ -8730,6 +9381,23 @@ func (response ReadRepository404ApplicationProblemPlusJSONResponse) VisitReadRep
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadRepositorydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReadRepositorydefaultApplicationProblemPlusJSONResponse) VisitReadRepositoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8853,6 +9521,23 @@ func (response UpdateRepository422ApplicationProblemPlusJSONResponse) VisitUpdat
 	return err
 }
 
+type UpdateRepositorydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UpdateRepositorydefaultApplicationProblemPlusJSONResponse) VisitUpdateRepositoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SetAppendCredentialRequestObject struct {
 	RepositoryId RepositoryId `json:"repository_id"`
 	Body         *SetAppendCredentialJSONRequestBody
@@ -8946,6 +9631,23 @@ func (response SetAppendCredential422ApplicationProblemPlusJSONResponse) VisitSe
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetAppendCredentialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetAppendCredentialdefaultApplicationProblemPlusJSONResponse) VisitSetAppendCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9054,6 +9756,23 @@ func (response ShowRecoverySheet429ApplicationProblemPlusJSONResponse) VisitShow
 	return err
 }
 
+type ShowRecoverySheetdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ShowRecoverySheetdefaultApplicationProblemPlusJSONResponse) VisitShowRecoverySheetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type MarkRecoverySheetSavedRequestObject struct {
 	RepositoryId RepositoryId `json:"repository_id"`
 }
@@ -9124,6 +9843,23 @@ func (response MarkRecoverySheetSaved404ApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type MarkRecoverySheetSaveddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response MarkRecoverySheetSaveddefaultApplicationProblemPlusJSONResponse) VisitMarkRecoverySheetSavedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReadSetupRequestObject struct {
 }
 
@@ -9174,6 +9910,23 @@ func (response ReadSetup429ApplicationProblemPlusJSONResponse) VisitReadSetupRes
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadSetupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReadSetupdefaultApplicationProblemPlusJSONResponse) VisitReadSetupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9305,6 +10058,23 @@ func (response CompleteSetup429ApplicationProblemPlusJSONResponse) VisitComplete
 	return err
 }
 
+type CompleteSetupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CompleteSetupdefaultApplicationProblemPlusJSONResponse) VisitCompleteSetupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SignInRequestObject struct {
 	Body *SignInJSONRequestBody
 }
@@ -9417,6 +10187,23 @@ func (response SignIn503ApplicationProblemPlusJSONResponse) VisitSignInResponse(
 	return err
 }
 
+type SignIndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SignIndefaultApplicationProblemPlusJSONResponse) VisitSignInResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SignOutRequestObject struct {
 }
 
@@ -9424,10 +10211,16 @@ type SignOutResponseObject interface {
 	VisitSignOutResponse(w http.ResponseWriter) error
 }
 
+type SignOut204ResponseHeaders struct {
+	SetCookie string
+}
+
 type SignOut204Response struct {
+	Headers SignOut204ResponseHeaders
 }
 
 func (response SignOut204Response) VisitSignOutResponse(w http.ResponseWriter) error {
+	w.Header().Set("Set-Cookie", fmt.Sprint(response.Headers.SetCookie))
 	w.WriteHeader(204)
 	return nil
 }
@@ -9460,6 +10253,23 @@ func (response SignOut403ApplicationProblemPlusJSONResponse) VisitSignOutRespons
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignOutdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SignOutdefaultApplicationProblemPlusJSONResponse) VisitSignOutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9514,6 +10324,23 @@ func (response ListSnapshots401ApplicationProblemPlusJSONResponse) VisitListSnap
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSnapshotsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSnapshotsdefaultApplicationProblemPlusJSONResponse) VisitListSnapshotsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9584,6 +10411,23 @@ func (response ListUsers403ApplicationProblemPlusJSONResponse) VisitListUsersRes
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUsersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListUsersdefaultApplicationProblemPlusJSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9691,6 +10535,23 @@ func (response CreateUser422ApplicationProblemPlusJSONResponse) VisitCreateUserR
 	return err
 }
 
+type CreateUserdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateUserdefaultApplicationProblemPlusJSONResponse) VisitCreateUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteUserRequestObject struct {
 	UserId UserId `json:"user_id"`
 }
@@ -9767,6 +10628,23 @@ func (response DeleteUser409ApplicationProblemPlusJSONResponse) VisitDeleteUserR
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteUserdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteUserdefaultApplicationProblemPlusJSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9886,6 +10764,23 @@ func (response UpdateUser422ApplicationProblemPlusJSONResponse) VisitUpdateUserR
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateUserdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UpdateUserdefaultApplicationProblemPlusJSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -11599,268 +12494,270 @@ func (sh *strictHandler) UpdateUser(w http.ResponseWriter, r *http.Request, user
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37kts21i/6KiidXZWZbLZabbeduP3PcRxn4kwSu9zOpOpM+xMhEpLgpgAGAFutuFx1nuY82HmSXVgL",
-	"4E2gRKovtlOpveubuEUSt7UW1vW3PowSucqlYMLo0dmHUU4VXTHDFPzr2dwwdc7+sP+dMp0onhsuxehs",
-	"9HbJSEa1IaJYzZgiZkkNWVNNFKPpKBpx+9AfBVObUTQSdMVGZyNqvzbV7I9RNNLJkq0ofndOi8yMzibR",
-	"aC7ViprR2YgL8/h0FI1WXPBVsYIfzSZn+BNbMDX6+DEa/Si1eZnar8B4OTXLaril1GbK7WQU+6PgiqWj",
-	"M6MKVh/8fyk2H52N/q/jaheO8Vd9/DKFMV6mbJVLw0Sy+TfbbO/EM7Ehhl2biBSC/1EwkjNF7CRFylLC",
-	"5nOWGL8hS0ZTpqop1r59ZD9en9qKXv/MxMIsR2cnkwlshf/3t+VmaKO4WOA85/9hSsOcQod1hT/ioWnG",
-	"RMch8fnUPdqYzdCT+UnOOg/mvZzdwrm8pgt2zv9k28t9I9earKkwLCXUkJXUpmOxOV2wqbYfCVLkI7vt",
-	"9BrX+cAdAv7rJLhqO6e38pIFzkCwazOF8Yx9gMg5MUtG7F/IjM2lYrvmCO90kcfpZBIiiDcsl5obqTad",
-	"J6HKR27hQM6TJUuLjHWOpt0DtzEW05ZEu4fC329hJDjOznHgXG5hlN80U52DFJqpWxjjd8rNNl2es0SK",
-	"VBMjyZpyQ+ZSES1XzCy5WBDB1h1kaR/ulOMl0zyc7JEUH+2idC6FZnDjfEfTN+yPgmmYaiKtHIX/pHme",
-	"8YTaWR/nSs4ytvrf7zVKu37b8BrfwkG3BaTCYQnXZEUzK+9YekZiLq5oxtOp+zmOSFyISyHXYjrnLEvt",
-	"H/wzFavG49HHaPRcinnGk3tdSmzPZ2qonUREYifLp4mbiv1bzpPLKZ16drR/Klkz5ZrOMgbLsnJ6zgXX",
-	"S/w3XKizQm/sP+qiQ0wLDZ+xl8uUpisOY/PqdrPPzDO+WJr4KZAYXdgFkdgzqi5ypjRLcST/V7fT9k9M",
-	"KJmtmDC4wXZEeJQqw+c0MVM5n2tmcON/kGrG0xTl8L3tvJIZm6641lws7NQSJbWeSsUXXNTpRzFamOXU",
-	"M3NrR+B/q3OA9fxLCnavS3GTYBkzfg6/SvODLER6v8QszXRuR0WqMEU+TaVgW0SUKGam9uGNLJTGCb9W",
-	"0shEZr8JXeS5VIbd79xzN/60qCYQR2TNzZLEKy6m/oGYUJGSeEWvqz/BCt5K+TNVi/s9+plMN1Mj5TSz",
-	"Q5cT+YWKjZPM+l7nY6eyomLjOciebuQ0aZjJG2bU5ghMleaI25eNvWmFZT4mjJ3xPVOE5gsxdbIAON8S",
-	"tfsbmAv1yyRRLLXTpJmuiD+RKZu6J1pMUD2/S2z6d+FYfxP0ivLMCpp73YeiGtfOMVWUCyszb3iwuZIJ",
-	"0/q+l/OMgCJAllQTSq5oVjA0hxMqhDRkxmpqBOoMwPArqRjROUv4nCfEnqz20gGfetq8Qldcr6hJlvbs",
-	"PnrNC810SwLPhF7jRuVK5kwZjhqVFyn7VvgLVZd2M1HLZGg7V5vtDYtopJm6Ympq+Io1LMOUGnYEfw1Z",
-	"I5Xq+t9qSs2PvSvfk7P31mr+GOHSrB7FF9u66+92l60VBTxA1lJdajLbkEIYnhEqpFkyRRS74mD6JnLF",
-	"9Jj8SldME7wzdEQEu2KKLGVmleAlW1kibO6gdyT0ULOjyqRyL3PDVnrfq7DKyl6z33E7QZWiG/wuriJo",
-	"jLcZIiptrYFz8DZcaAZa0FwvpZna/dg+DMW04clXmsRHR/aJeBTVjdQHjx7tI4tyiVHNd9MctbW/9XVu",
-	"UU80uj5ayCP7xyN9yfMjCVOl2VEu7U6p0dmcZpp5KvtJzgLeHfJezpCdK0KznG45e15k2YbYGdm7fZtw",
-	"WC6TZc8Dm3OlzZRdWVGtuzxuMkutiQJPEW14lhEuYGI6l8BPvUfK5MKP0+Md57LpxQHg6dizkNJryIh9",
-	"3K0oVzItEpaStV3Zgpl+C4IBh60nX1LN9sp8eOhjNForbtAE72dp14m6dHYhMfiht7aptYz6oJ1ysSYx",
-	"tsQ+zTK5Rg2ei0VNm6jJ9JmUGaPCfq/5+641noPgfMPm9rW+NHHJNm77aiLh8Wm0fbtkEu/pbRfoJPA0",
-	"OiO2naVbD+ZU67VU6aDVoUhzE29fPUwxAmrWWU0yKDYvNNO1u8efEAEJQg3xCxw35WNgM1qUBFQEC67t",
-	"Um1lnWRSCvUtIknU1kY/CG4fE2CNhmmHXSdZkbaumoZ/8snjwDfb90tfWlpRUXSR8QB6MMubTrjpPe01",
-	"d0MXnaMG2aE95lXl4+8h5v50foPhdFbFABzFtV3FuIG1w3eLK8+nIpogYTq3TZfWancwY4Z1HLMVlejw",
-	"6SvwvxgtuLm6qNqJ4DYWKTcvhAneAImXo+ya2m+4mNg4UYyawPwi+4pUweXSNFVM6/Bvpu8OWNPJUJ4F",
-	"P4Or6tpv96tn8K7f8e+B3/ceZz/VoXWGeFVTe064d5Hf9uaM6qsrN6HzQF/TRUBYM2GGGRUVbQQESSse",
-	"FdiU1lL98KFZf0eTyyI/N9To7XnPNobpqTPO8Q7pwbApNXRK0/SAF6Y5TS77v8eVniZLKhbDXhFsPeTx",
-	"Qqxkyue89yBznrGhE8N3+s8Mnx96NPjW4AU5bSotFKguU6TgPhx3sF33HHZvmyQ7hICROU/2sdVbeKjN",
-	"HfgqKDEhBsGJ/MzRcG5ddfBbf752iwrwdFIojfK733Hg7dm+Xlsrcx+Nynn6V4PrlKsVFWkoS4I4rySJ",
-	"L7lIY8I1eS8LJWjG0ojQxP6YsXTBUvCOUVAMWEpmG0KJD0M5QxG8ZIrpIjMkVsyODs7TRKaMxHV/+82M",
-	"8r5qHde6YOl0yEU4xKK2G7a9pbEqREykInFCRcKylsPlNKT22o0ImVenYR1Z0f3k+Bqf2nGH7kqaiEY6",
-	"5Nn7N8tdKJovBEtJgnSlW0ZTh1WoDVVmaomEi6nujnnPlVyB8aZYwnhuMCmDa0d8BL9A1kueLOG593JG",
-	"VoU2ZMYq4u3npDCKLxao6e7e96CGAWoDkEG07VGoqC/MkiLlJpgXdF7G+elMFoZQYvVDS1I1uxWMVsFY",
-	"qgklOVMaTde2up6ypqaZy4wnm6m9K6ZcaJYU6sZ8sGJaO9Vo2xNg9RltWN6h3l0xxc0G9ShLi/8dcTGX",
-	"o2i0pkrYp6JRorjhCa0rZrUvcJEcqunD7tQmUa3Ef7fj4OZ88UIpGbSP0i3LLsQKtS1rGvmhhwf5mLud",
-	"t37Mm3hkcfFWowxc36nicxN2LLYiAVsxALOkwuWGjatF1Z0Zfr/b/p7Nlpsnhb+4RDM/wjhE5FxM51Il",
-	"bDrQi4/fnt7kXNqfCE0mcjsapMLSMfjS8ss2IVLh8gR2xGcg6TBXcsbwUNw2aroeg58AGXIDyoWwTOl0",
-	"hSAnDgrH1N2J2zydSVOXCDTPmUiDgxa5ZfdhV3yhmeq0V4c4ctpXgp123UVTm9zuI3wjTbkbzWMUbD11",
-	"aRRLqpeYCmwMU/Yc/+e/k6Mn9Gj+7sPj04//K7TUWr7dcBd5I1mvPZHdCzpHFZameMXR7HVtVSBLbhTM",
-	"q1NPyP8LdyPcmYrRZMm00yb85fm09e+vNLEa8HrJBMnY3BBZmJ4qDWxJg1pKx2+f9+u0uMfb2zqd8s1y",
-	"EqEjeSGUzLqceYP2HB72U931+K/2mS/MtVfFNatldm5nLRGy5dmD7KyaBNmnBVCFJs8+jd9OKkQljx41",
-	"8s9PglecNjTLeh+z1H0m1BJJLfX1x2dHDx499qnU7k6BNwgXJJNrpo4SqhlZsmt0WfcWaKVTbBiz+Dzt",
-	"2m40F1HbY9gDdzZR60w7aWLlMlqaBJFxwaYZF8V1QCuS1lrJqbZaChdGEkqUlIboJcuyMfnRZz4QKZC8",
-	"3R4GNRkYac1FKte611iCQD4o10ZRI9VXmry253IOg+/c+V00VO4FZtt3HUNtX1pT37nBZQp/O1rGBusA",
-	"7DrniulB7/RlIe21Y6+/yBxWbVXTkR8a08av5CXrUGz0oBWFYkU4j6i+P42F79/r5xiRGHaT50pa67JH",
-	"5hY81gzY5YrN+XV3zLLjGl3R65f49INJIDiHKV5SeaeDy4h/+HhST4r/9vFpo5bk8aSH13Nrz8LORKD8",
-	"/r7ENh+11xTiqw7muQpKJhqw076rmVJfaZJkMrmsO1F2MoeV4ascvrqrsCAaLWi+b/X/ovkO9xoEEeKI",
-	"xGvKjUvpVoUQ7j+1kXnu/rueJS+kgazGBc3jiEhlxSoqipQItmYuYxNyB9r+rNP+JvxpmEBlYRK5X3d6",
-	"5R6D800YvyqFQPCoUIkZfFYHOgRdxtfeVA333BuWWC14R2jOOc486XSSb1fcLQ37Gt7LGeG68k1TkRIh",
-	"0aEGyZ2QxmT3ucPVcOWrLvvxKnBYVyivKq48wKJ0M9n6VDRq2sPVfv3AWZb6pNhO79SQ8C/kvO4PQ+Jj",
-	"kfep7Qil/sAz9rtz7m27kArl/n4Y+3V40KBwq/nktydPHuy1F7Deq9Nx9jEa/QvFWavSEUhfu+pbS22Y",
-	"zeppLhCIHZSO2D+hDip/BjzORe+pKEZ1zzQlbRSjq7pKVFJ2JhcB/actM/D9+vJrSyunchPH5o+MZma5",
-	"l3Nu1a/b8I3vU3LCvutdpPkjF6G4/4peT+3VOdWhnH24Baa5tEaS3aErmvWNCMOdJYVgiZdVA17MpTKH",
-	"jCitkrs3jbLIM0nTqUt5YE4RvNMY94+yl4ug0ydQhWzoKq3PrnoUbn2XkdR/yxIfeBoQ2i5jVaHodlkF",
-	"sOcTZeAAXiocce56ye7hc3zyY3SYnWcV6WzgS3V3y7Z6saLJkgv2lSb2GUINKYt5npKtbPsx+RVFPyaM",
-	"jG9iWILEm0FOz74XfpKz7xTHdFl4LZHCUMuYA/YBXmTXSZmtsWvEn6k2L/yz/uWFlKmb8aCRh/gZ0WNV",
-	"sYv3K2wrARD63GuXwlNvQCChG5Np5mKMu+1Z9xy6PgebwJCEs0swYCnBPuXbPnRerFbUpZe1E1t3ptDQ",
-	"fbmtLTWHco2ZIIwmS0fiWP0WV3gVkOsxVPOtJ1W7/NXyIKr9rQdbGl4OJ5NKOdOQesG7spI0wYTNKzZ9",
-	"L2cdN6ZLqJ02inv21P5021cdP1tWaQ3RPI0XOAtv7hDM9x33iFuV3wwtZXvk+lSjxu507uwhfqRBsQaf",
-	"Nt7ckn/xKyaIkQsG0WaXnlRLmLa704s1zmWhEvba2gMtd1PA33QjD9jggram06y5AT+7QBnxj2DYlwtG",
-	"oBBFE4l1Svau6hsVuzW/3CHCaccXoxEi/bjfjSpYm9Q7AzsVlaYhT0PNw9/Lbee1iD4KTl007CXDsg6w",
-	"tTBXhVfNtGuRYV+Kfb3/UfhZ3zh3GYftmupvED4fKDU8QEPADhigvHfVqzSDbfXA1f9cXFxPJkcXF9cn",
-	"84uL62/m7/73dgBrwAzunjd6Tybk834ZyiUlv/328vsyxEcSqsHbUalmk5MnDx/PJ+zoUXJCj75JHrKj",
-	"J/TR6dEk/SZ9OPt2fpI8eNAREPz241H536c9/vvkQTiA6KpJ297w0nkdsJcgi9PDHHQVWx1inPh3Zpug",
-	"wlf5IZv7/CsWabrwKuTwwKP9Eh4PiXx5V+pgK+rusgv620xdxUqZXEyH+Ltqlax7zyOTC5IsC3HZ70wa",
-	"6b8VuzhT71bCCUOThnMlF76yaI8Sg8/dWIsZcvp1yLJ+MVn/wqBRXB5a67jliguakTlXjEBcXs4JJX6E",
-	"lLyXs/6hGEPVULFRxpf3OABKZ0stx3nnLeIe+2gvC7Cg1KpL3A2rd3SRuqnsoRNUWTitfJw6m1RrqsLc",
-	"jsKreJJj/uZqAvK804qsO6mdqKjEQEhrKb0uHfHW280z2JV23ZAogYRiDQHwvST0Bh8cTnShQ60fnz+0",
-	"UBrCAC3pJzk7yLbcJ3Bbwac9OVZDZesBcnK4wNuqtdhpV9inf4eHt86u2qsOkv+eKwZOgEA4j2n8THeR",
-	"jDYyb2OSTHZWqG5hkQkWn1VXriba0E0DgANcUkKun5J4XmRZDNAAG2IUvWLZuMfgQ6ohDoxlhPEpOrY8",
-	"bMV5D1Uvm8Eqwrdhw3U6firxUYv76SJJGEtB6lYVHnPKs5psxv+GDVRFblyuFFaTWdlxyfMc/mvFdTun",
-	"KrO26buw4n/eTszKmUhxBliZWt5UdkBMKQFZhRklcJM4VExL7ZVe3DXgf5hKHc7k1kndALflbrBXrqrJ",
-	"tjgskcJwUbD4qWPXM4IHRbixLCXVgpn4jKRK5oQbjUxnH2Yijc/AG4k1hkumWETsn0kscyZYGhO6oFzs",
-	"T7jpwm/x0w6RYCMmsbWuH+XaebwQYRThfrHSTApGAPotIlTX01jpmnATqF7MaK5Z2j8Kt5RZ2hWBDSc+",
-	"ycuIJIWJQOeU9j9cuUtkN3gqC6Ujkit5vZnSwiwjYjL8A0S0D81netRVyWeK4OxbxwRLuckN/zNf8aBT",
-	"3uOLDsme2Bf6dqK7/KTlSeVKsEWRZW2IuVdW8ceX+hl6/m7wArrzCYUZJD12uLam1gK2PtYaP8gxMrns",
-	"KCg6KMs2yQrtNINtI2JXWnuHVrwPlyVv1A7U9rWr0GI//FnHLfyzXDwHC3/b6W4tBcuqEIqpaIhIkUCh",
-	"VSlOPMqdCw47UUjilBoKldhWDP2pTUrmiqKh+ev3P52/+jUiFL34jCbLMxJ/uBiZi9EZWfFESY1ltBcC",
-	"ahjJyZNvJhG5GGn7wMVIXoyINikIkIsRw38xpawydjGiFyM/tYvRyr5h2LX5GI8vxJbM2+k1K3mouTff",
-	"sxpPhRoLVLDuT745efRgX1Ki3akGPdpxwy4sQFfjgh2Q+jhXcjUgbO6dSuViHk32gdQfmpRp5IEZ4pg4",
-	"VdsVP29/dG7VMITb5w42+Nlt6uEWr9jrVLO0DmXhJ/0E7XbGGdI8qHOW3H1pR1B1szS/X/MVPo+1TE+D",
-	"9zp26Z6TWEsi7GUM+FO8kyxWT1e9k1hdRdjWvrxWEujBgz4iGgDXjVzoeuUqZlUcraigC6aOT4KH/au7",
-	"FSo3wJrNjk62yvduHP2xY7H16xri3Z6awQftQUOq2CtQo8PaLQUymrEFFW2szJmlIW40y+aQDZ/D3tr/",
-	"79PiOTaO0UwE9N0h3D0I3OJefCP+hWFeTO8O7rfqQ4Elwk7OG/rJXtWPoO2iyZhp5KTUpEiDpLqSw/uL",
-	"mXIakKYekjZQx1CT2kLC1aSXVDlD32uU73akjXVWlG/L2Spz1BI84GnUJYgrPbdsCb2DaBMVonbc3GSs",
-	"x53hUprg6eb+usVHvo7cH0y5yyFR2drR7cA+y8LIGxmdsXDCfzeUW76dNboXGLGUkh3Yb949uE17HZBx",
-	"4Q3F5biXak/s3LNwqVbJgAfQ9d5KrdrHg1Or4noByIYEbIDCYMDpvZxF1pqwVrDuhn5p1eYaOssYAjLB",
-	"V+aUZ4ViCC4zLzTNIqKLZEmoJvFaSbGY+sup5aUN5r83wkbb3OYTx+BmyTjUo8424DOaF1lGeEpAQVhT",
-	"hXwYEElNnLKdJWwrKaSRgidYIDXupzvaR4eoTs5i3p8XVvOwtBSbjHJB1lAz4jG0MI1YrkXbdTOolKAT",
-	"UaaOULxrefVuVVZOmk0tXZVdczNtFRU1ocwGh5k8rHg/c197aMNdA9RRED+Wbuf+J1wvWNp/yP7zUyMN",
-	"liMMh+yB3bjRfX/F1BVHvMGByazN8oCQ41J3paiCM6PjJ2nKDNKgsqoNkj7gXQni8lDLqLqD9IBWDk2N",
-	"q55GMZ97Az/wo+j+rd0cYPcTU8VoujkgiTeY/VbOrJq/38n2tm2h7Adm1UzIbabq7smBfl2GMYNCtby6",
-	"vtLYWUNHRDNG4n+9eEuOac6Pr06Oq/stronvbQIenY3eaynGb+j6FycVYQZ401T4kANiukmhFBNmmt/A",
-	"wApK1vW0L0p53bwL4DU2p9f6dPBEPBx+80AgWBURF6uKiAtVRcRHquxt7j0HfUqZGzUP3XBRTKQgaVxi",
-	"MNZTkDnPfDYxBEvsZe7huGgajJb0raZL+cIBrdQLN++37q6Rzr3Xeh3U2sNtu+vrUd0rJ6F7pUzAaAXn",
-	"5CXG0a3WwtJ4aBwNP3uTu6a2im34qr6479Cep8/phdV/fD3IQrXynXbigBWyEJ6s9Q/xBWNkw8yYxE4k",
-	"x2dA1jlVl4ApV7YklFdMpQWrm4xedgfEepmcHLIg99ae1kAcm50CRwPSJX73DYFBtwe34hr4W5JUQtOP",
-	"iHBB8kojbWTwvl1yjchaS/ANXTFFs63bWj+1MglcSejAXY07QFggpj8MMr4sSG8u7KfzV78SR5yIcWNF",
-	"1kymG8se0NGE+ly9sptyY23HUEVyPAmHDwY5Ohpl+AGruN5TbkcV7s4n9qBlKWbUxvfc2jajqghuuQGn",
-	"kyfBEIP3bFQ79Zonl7WUx1Fng4T6S4USZ02H7JkLTp/tpec23gla+d6L4tZSgg9USw9LhFKcd9xz9Ytt",
-	"rbgxTDTKPN1tNybPl1IzYS3Y9VIivlJVYVOXCYuCKkx6MarQkGHSIQLKpNuOvt4atvOpb4/FtTXNbuaf",
-	"xaroVHaExjpiewPKqP0b/S2iqFSXANR8YEOQ3VVHgCTad+LM0KkehL8+YB/xhSG7kjOVuDqk6mxlMQM2",
-	"KMONJ5Nwe1/s7tTos1Sxp06oT3jazXwQ8vITuZHi4MTbmzAY/Iped4rGPnkR3HlOgkLgDUvs1b05XzIW",
-	"KtMHt++0Qnfc2Q9pZ1ejUPJt1b2oM/S4zf7rpcwY0XbCVs3GG9o+XncZNRC5hyCftmN2gUZGO+Kbje2s",
-	"4SMOScldi8Gm2/YaAjOzRk0nAibvg0LAHQBBKYJ66QA4sk8B/BgsE/1iADK7M4ZwmVbeBqLbAzD9u6qd",
-	"vmdCM2w9oBPM1+xdtdsJzTQk/zKTi9udVZk5FJiYLKO5e+IN9qnBDfMOKeq51SZ71cf81LtJqhNm9RA2",
-	"BPrcqxrcHlzyPn7pzAyuZcz3z4jf9+RwXJ1BDMKoZp1oQgOySu8r01l2RdlieRmfEWjS74xGxVxa8BiR",
-	"A7GpIKRN+WaZ1pimM3nF0EfmbFpr/EZEsTUX6ZjEcyYSlrrXgRvAe5DZ31J+xdQCfnW4+BcCGQWMbLNk",
-	"2nfm1BFZSCIF8R652miagHdcsDXBt8ckTjKpy2HfyxlMNi/saFErXXtc69gCz18IzBu1Y5U/2V2GzETX",
-	"ONkuMc9owgg32BJmQXOCL45J7PDip+/lLD7DvG/IcXT9lF0KOCYX7s8MqabQG1bKv1Kmg+1mlS755Slm",
-	"X3vQLoa/rW6gtw3ddFjRsu9/3n8SzWYFgZmwa45mcThRmOppQKdupRLrXXGlmrsC+fpmjYUEN9NBrYLK",
-	"RqthlKUy7jkIn6lmg1SGnDUEzpbG5Prs+FhQffbtZDI5hpy245tiLflDmK5oyqawjcHj2NGhtR7aJjz1",
-	"GZ61iHQozrsHOseaHVNNr7pySfZg6/Qqbqz4uCysvUGziI6usSUfVCWSDeIPHkFzA5osGu2QMVEZguwC",
-	"96kJnI4q2d0S76DizC3j+7DWCnWRUkI+uwFDaABdLSUa/PT//7//X0TKv+AfrKpABaEzLbPCMJJTs2zi",
-	"6vjAdu1gCBcuNLa1kn0ByQP4tfcu7hn78HYVbVLfTTdlrsnWjYmrCACl1eun2GYKwF/dP/dLL2mIsUHN",
-	"eqs3b+IhqzYknD2+v1hzO7eht9HkpPG+jLbG93ef6nlHCFOwdQzRbA2Fuq7dmcGUN0HsZctpxjVkqXEg",
-	"jfnG1R5C5WjcaoTmEhMq6RU3A3TrEV7h8FVX7umyJ1wpasg7Xy3kIGSiIbreFwRVFHa6Gbs05M+dW7Sd",
-	"s76iYlPmCWpiJLlkLH9KJiBmZxow2hnLNRFSuHIqaogqMhYRmmXkT6ake4JdMbWBmontCIl9YppSnm0a",
-	"pTpWDIa95w0JwvLpUhbq4Jet0nfgqyspzPLggdeMXR7+MsIJpHTTrG96+PhRzy9sGD1g026Cw/tGhmJ9",
-	"Vxwg/y3X68ilNln6yrQkqhAaXHssBevY60YRtkwhqWRt0vKiBT9bYl1g42n7UligFOIwX/nNwB222RXz",
-	"h4LQWENcuIOcRoAtO9DXM8Tbuc8V2e1+PK+B8d28BjZRHUGivd0Sl1RD6TwUpDuFx6qN0CUQ8lPC7QtE",
-	"FwCer8hN2cAk/kFQXoMoAACCB2MSv0dK7QuAjEio4Q0Zok2DumWlQ/jU7M9kzq8Y0Zk0+ileUKjR4BTs",
-	"FeZzgEq50ogb9Kwt2i6yWPZX7ppYpu1v3R+Il6prCbu1Uf/gLSEaH9I1clit2J9SsMFYV85Gap7A9vb6",
-	"865xcwmS7Ei9kgL1ba6b8Ch9WoBXuxpWDrhyvQA93Ghp+Hv6EXWJjLrHXqk+vUv2n+csGZp/rNqeuAl5",
-	"QL62/29/6LohtktvBcJ0Hm4b1KV9yAtH3APEmQe6C94XE232OAeq2NqjYPVLKYXb3pjm1H7gimkiRbax",
-	"yr0qhENusvsbg14WW+6KCVUM7sdMykuWEtpxHx6EI31zUOgVFz6d95aE7E2kZaveqDBECkRt96bWUxKr",
-	"1RmiThRK945mH4bLXEnI5sxePvv1WZmoaZaM/FnWIzsC4NrllYsmtuyLwnLj8WuquG4Vqp32dE61BS9S",
-	"Q1BMgG/yTQjpr+953tR33NmScoighmX8x+deH7aQAT7BcJ53h//2tjZoV3Y4boDuSg+6gwwdGK+/hKkd",
-	"0MdQvsKdJfz4me7Ytc4EDcXmQ5f4xmvq/WXo7SVrwHzDC4WnusgjoTmd8YxvJabsVdiHIvXtyCLLSoCs",
-	"nTlH+NRBWWf+jd1O9365aaU7YV9BzwGkPZQkqueFPETK7OCdGnHVxghsZWtjHGWUp7qDKLu7UCeXO5Ik",
-	"dvvosD3VsE2/s67XMxmqAw5SSycn7u3XtrvoCvvITBW74gOMvyX0kuvfTqHReq6lSIedMf1R0wa2/x4k",
-	"mJ7Zk3c4oo2NnIQkXqEEve0+5Ie2dOonApsJ6sEuTfvoy/UY10aqjnZiqhALr+y6S5dkNE2hiokU2EJh",
-	"7zCH9IYqcsvSB+LTNjqp1w43qsmftmxodlavNVyvSVLP9Nu8F3VDzZ4zgy3RtpA8RMjrt43JIbo/e5iH",
-	"PlDhenJLsf3fNFOh+P7BhclYNFW6lnbUI5/zhXh5YMwiILKsYbYXWvsWi7nDVt/uFdeaHh/etRXLnyxT",
-	"p0NKgwb2hGXiM+rPUb+lOrA8b4Syve2p2at0f8btKbac2nsXM0xH61/40/Y4d3ig3UB1Ge580s4R3STK",
-	"Xax1Ay9xPauvn7Hp2Xmvl7j89K6puxbngU5IJdAR1b4yK+Pa6CAcwucjSg5A5A01a3p8Gm6+lFPlqhf3",
-	"4vgOZ28obqGrDu0sDDtw13xnFGN9lnsjdOJubryRb7Bybm/T945sx6ZX9piZpJ3b3yOU0FBVb3T1pkrm",
-	"OUsHdXrqBkeSWcr0kCTt1ml5aF1n5Tcnd6PTquV41CMsTyzZh9FlXSMwwuc1yBafc5Bzq8UTbkiRO8hq",
-	"j9GP7oPHk9Nvm6DGQYfC+UYkne4zV6o6oJYBXji8CTUYrNiJGqTdoOrPoT67qi3KZ1r7GY3WVIT6PcyL",
-	"LJtC+nl8Rqx15MqKnCurERraIzD7usxKWghetxuRfDbuLmeWAopAv6bnL+DRsDcp4A9wv5aZPv1AC1NP",
-	"bR3JKdXv5Yef1lGUE7limlCDIPXQ8xVK0TSEWS2hsP7dctvUv885dLcOs6Gupxu1PT/MI+WbzfTOz64y",
-	"9nps72C3+N17k7DTzrSVRtojD7QziNPpg9r2I7mhQ6LmLV20oJaUTIvEpc/s9F3UFeFnR/8PPfpzcvRk",
-	"PD07evfhJOrSiN/KnCd1wGNfkdNC+qsX6ASQ/az+CK61IuVhSPu3FRx1iYhfwe0k1CTLI2h9pgpxJOS6",
-	"BXkMCUNZFvz0bzp4ux+QK7mjee/QxELNF2LKh3lEhnrflNzfsRnSj3cVf8FHakvfW11lZ3BnDdVv7Fy8",
-	"wa60/XHuU117sI3bTwU9iEnf1fn1/z5693WQVe2Yh/sqkEP7yndgqX3KFH6ya3s+Yffs/DZbHAwY11Pe",
-	"Adn4Nyh3wShPobjZnNvjc2rpggV164tiMnmYQIETT+EfbIx/cw3GIASEP8RO8K/gHBhVsBg3/NKYHJVK",
-	"eck7YktWCB5x8ZUm+NRThxoUq1VsdTzFaq0zXGaVvRSsxYdP/vj27Wtr3WdS5jOKENrWxPTDeqE5mk5/",
-	"lNocqVU1Q5rzfzNLthCHxJ5Srf5ZgpFECqNoYiBROmcyhzqewsgVFAoixordGj2+EBcidkizMc4a4dZm",
-	"Sq41U/Asfl+PyTlfgBKNUAMaQheYP3jJWA7v4SLGJD6GEeqfxSEjsl7yZAkb6b91IeJnhVlKxf+EGZ6R",
-	"7+BoyKCjhcV8/bVTYvX466/JiyumNgQMC3sWVJA3PzwnT04ffeO7uJFUJgUg0PmSdoRzjxOZsvgpmSkq",
-	"EvDG4F98fymJQFFjEtujiQnXFyLegceHs7af8LMlz8o54CcVyxk12s6hmK24MSwlkGcVEW4Qh1F7lAoA",
-	"T3QL/plro7/+GqwKKzKB1i7Z5oxYAUFiEKOa/8ngqCJs+uNio1Kk8A6RIoK/xZXQjasGJ/CIa+a3oFeM",
-	"ULvclpCOx+RXSbb+SlaMCu3RbmHZ9msruiFLmaVkjmVDcm2foYJQfcn80n5HPF57lL8Db8VW0cSMyvmc",
-	"KZaSf7jeXJHdmpWllIeTf7aa2SxZlhLLa6QQhmcOhYRrouWKYQMga4w7UEtoQO2ASJ8SKi4EW+VmU/ue",
-	"NjzLyIPJZEzeMJpqsrR7IiTRPGWEzecswU5ldpEzRuhMKlMu6g2cs1vW61fnb7UrzAQNBLBSSPwyZatc",
-	"GiaSzdG/2cbhjWi6YvZokVjLvwAkJ9YukQenZEkW3PMx4qq4qQNQSHQhkNQRGAVfPn3wgMS8GnO64npl",
-	"NdgY+BURHtzHcPVQ0nU6edJ8jYvpPOOLpfHc+Jav2Ndf202znPfw4cMnlul/e/s8IpYk0RYGH15EfB8C",
-	"TTQF/xhXpBDc+MazVi4isEnGEyawbskJy9cy2/wg1Yr8KkUiVyumEk4zcjKejCdWm1eZE/D67Pg4l9nG",
-	"3qK5kvbCGUu1OHaf1Mei/oFj/ECF2dlqgFRLijwblc/KnAma89HZ6OF4Mn44qjnfS7F43EL9yKUOXG5W",
-	"4rK0lLkAGp6lTu5h20885yXVS5/zALQs2Jh8J82SrKWq0b3/EWBrCt9CD/oV2dvCUo8lakeh0LHIDXwh",
-	"gNZgIDTOtW+fhYdSApW/TEdnozfSUMOe16ERnL/tO4lQ7/aacjc6zfOMYxn78XuNfhxU3PrjoMCAkKPd",
-	"1OpccrTrMouqxIPJ5NZmAB5Q55CFodu97cHN8zEaneKgoW+Vkzv+jqbeLwevnOx/5TdBC7O0m5BYIwff",
-	"e7L/vedSzDOXAvlo8rDXQFeUZwADW9fRRmf/LbWz/777+C4aaR9nGL1xWEb1HiIOhsLHiv5btY27PkKF",
-	"0/3FDlIxTAkWu4NfqlK/Fb1kiJwu18INidoM8Iz9wZJyRLQEuGqUkAgBKzOofMeX6uxQSly42iLiUnYq",
-	"tcp+8kJU4hdZBhArvLxtvOOUDmBE+CZZMOPkarlevEin9qE4skqMw4CKXMAhxVYzV/KSpRcCP3M6Odn+",
-	"gkOYikP8+sI+e0dMCt8uyfp+2RPG7mbPFw6c/LPn0NOTHhz6VsqfqUK36emDJ71e+IWKjVuQvg1R0GD/",
-	"t4UShNoLB1xEjsYBS9yqek4gcI9NskskoCOgKRLey5k+/oBJLh+PfQNjffzBagUfMZbucMk1SKnQqqpH",
-	"jn+SM3B4fUCLzN7alT1WlrTUSTeqkWHpBQxkOpTRy3fRKC9CZmz5Vuz7LyI8bYaYOwizXqWNYBNtDx2v",
-	"GQi7M7L4k+e+52Azp8L1tx2T11QZ1LsQFgj1C6lSNPcuBPzklOlHJw/Iv/l3TxHi3di/e0GGEPOotJeo",
-	"eZX4KttJ43OxsxpbCPXxmAAQt1ukXTliBV4BZt+SCRJnVJsY4qjQnLMmj92k7C5QtcqY1iHR9rowz9xk",
-	"QBVrUAQc9B8FA5Qsd9IOPH/XWXe32T2ZfPPwm9OTbx+c7vO8hwcHHIv6UPuQlixJ9ZPaMjHMHFXIfYHl",
-	"zLigIcCwe9ap3HF1y+23lkruX2j3EI0/SDXjacoEvnG6/41fpflBFuLe7oUHfRafK5kwrVHC36GC+KNV",
-	"myy3e2YGOZfZ2RLXtmuooogt2Xdoic+ccHswIeA7jsijycRBbNp/oMyr9xm3kzwlv/Dv0Ik3JufARB1i",
-	"9MxebnZNGc3BX3DJ85ylEeAwZQycRahwstSJxQXN0ZMGNhrCoHpROSavBCNGUaFp4lRNmHjQ7vK98+9C",
-	"kWvCCN+zUGjgjgdEQtmHxXwpsmEwq/dYzb8kNp3+YvTFHpLhvZx57hwsDGr1oWFh8EpkG9ewx+XbgXNf",
-	"zPnC+aOseeUa70BaV2Ktr4ylC5baqWlwTGlr4SF8EWGZBg/i6eSUxK5eRUgz3chC6XhMkIZReIDv90Ik",
-	"GCWQdrEQdQd34RZ3/8BMsnTFonfE461S1Htm8mb5cOjiXzL0iuu/b/8DuPzOuBUoE1gIT4fM2JIL76ok",
-	"is2ZYiJhh3Aw5KTs8pIWOVOapd7pgi/4gAU3kTWlNPNdxuAp8LSgpeKTXrT/TBpbIyORIuEZ08DjZ+Ae",
-	"BXgHhE9oQUpdiHmRZRuCugdL6xEITTe61hIsxNevciZcFeqdsXWjxvXe2bpe9t3B1mUy5N8398Cb+/H+",
-	"F3zl5W9CFznS6Gd563/HFlxYWwDtD5LxeYlcgq8cKj+OP1TZbR+PAcd/uIfIEfLLdASenE4ntOtrqDci",
-	"wciz0/YhhDYmZXgPkvubsuC5nVldGHyawAVMw/tFv/QwxAuRgkNf+zxgsNOGk9JGJLuDD81+lmMSl3mT",
-	"sb8HeLIse0qBCpgWis6yTaX5PUUsTP+U64XBDXaJqF0tkev9QH0XiAuBkT58tq6pjknsUmJjophga9dW",
-	"j1HNNDKYvSLtXecVVECAqmUvl2Fz6mcWlc7AhsJ8IQChD6OEaZUoHaFmXPW+9Yy9hLYdz1pqNyysFnYH",
-	"Umdpda/rqjdX4E49t4d1R5dpLX3+vm/Sqvyj4xrFDfv7Fv3S7d9nFfdGyLIRNpelHFO7ygqPvmIMG4pj",
-	"RvPZh9ECewE0ueZnrs0zeCIaeDW+pgt2zv9kED/p8exbDOh0uMFpgtmFFVfsKT3c8SEHCxP60uP+H8Ls",
-	"RAdBE/pWAEcFffN3dYHbY4L82YAkcGlWck6YMIp//ubyxzrtWyokQKh++hERbM20QQ2qRvJ6ow1bNWke",
-	"MlLrNO8SVmpU34JJh+Q6OUczzV9cdG4Y5oQlhdJSnSFOnuu3ZJ/cyILopVyPye+uIUWsuUhYXLf/qnQA",
-	"/IwdR8i1v1zHFyJWDEJkPlXO3ZDuca6JkZLILLUTyCRN61jZgZvP7t5zt+JeAS+Y82h3fKs7lDUg0zfo",
-	"fMN2XEbmPNFPAXAe1I2MzQ2RhSt/zTPA/3AxsNAi8AONVfSDW4SCkf2d7MwGiMvuTB8R9zvlZnSn/I9H",
-	"bA+7SxVwZH+/rN9g5N/Ly6qkxx2M69LL65xbtqHqvK1+dPU993VbtYA/y5iVyw8IkeYfQy+yzp5bEPI3",
-	"dNExEP4SvulOe990ue/wH/WkxNf+hbu98Ow+7L/vgGLIbIP5op+O9OEO88Vnnujx3yGa7/Im/AKJbD42",
-	"EdWzaar26ZhXAxYZFiHEkHGKiL72/hGQOHYxeok9Wkqo9IsRXjdcO0D1M2s7zuuAwRfCIQa7LFItVwyS",
-	"hvFe44ZQyJnGTA6X4eMM1dL1QWgmBQtdVlh4ZY92MA/XkqShLOLd3Vh7dm6uPKyXsXdyByOnXSIeicLa",
-	"wrVm+iKFv/DWYf8dMTks/aHB1s/S1PdTsvu8YKirZdyjKsM5WL7YyfbbOio8c/zBgUh9REmQsVB/p/Oy",
-	"mQ8XpF7XSrShm6oOaWP5f0zesDlkmGImfy2UCdFLyOT/B0RCYOxZoTfxP7f9kt/DZByjtkj+NNTP2T5+",
-	"Uwfi50ZADVLAJdapAdKKufZNF/edfhS2Rn6HlBAsdfE5IbGrM4hJRjHhDxxkMZ97eB7IDcbAsnfX4cQg",
-	"c86ZNK7GBXwIrsZlHMghoelBAhl13v0K1cv5f1zVxJ3rC7vk5v3Lw0HE+bGZSE+93OmrTgw6OrtXPqpB",
-	"TRKCKKoarbgsCYyAQsqnkKU76mmVde9L7LHF8jahYUVtKVLu5up2Zbv37Kf9/GjvL3gXv2FWx4+sQRR5",
-	"6rQiDjt/9GGXvddwVXZyBKrtblv0hX/4LT5714UN5VC7vAA476YD7WmZ4X0ymXzed3TAMegFUMsA0lHZ",
-	"FxarB3WZKdXjKj5cXgbttjdQkKPrWWWFqAp99Jhg7QnmsaMGAY5FbLQI+nsa1WQo1BehboE4Q41KojIo",
-	"BtmlelmA76zSBHzdn6vh5Athlcdug6xJXp+radac5acx0so57OS/UpEDZDpiJMmpNn+bZLdxDfxCL5kD",
-	"VGu7RKrut7d8DRx/cDV1uy21WqIHeebmZHyiMkgDa7GVYf0MxBv+EtLLrUjZ4sz9thi+mH5Bch5nTKho",
-	"n+hdyvL9hgtsOYj9HaTiYQ1v+UJ5BhAGRV7ecXENFDmGrPfGbQPuO9cDzXdL9G+4TAxQ1OuPSeF/Op08",
-	"uRBxzpPLKZ361+Ixif/14i3xKy/JU8cOjLf6ixd4XJEYlqnjp75ylazYamYNVTkvfwRXpUJPRfe19JOc",
-	"fa530U9yNuQCmtzmwF1Xz3s5Q3FDM2jHjT3BIycW/bFiaEEKvI0eTB7c09T+vvxu4fIDnFooOPLsQqTY",
-	"vvN8p4dSVpYITrtuvUbXyE6r57wGpXcvUbi7dBo1Wm3uDDRVqvknCTbdpiFVB0Ms47P1tp636l9y11tI",
-	"vp9XCIqfpZBvdDO9Z0OjasjakT//d5jn1m2KGqLnbr4YJk6PP9R0t90GhA/TAHZJGfexVoO1KMoLHqI4",
-	"Cwlh267YTY25/iLxm3A45oBDi8K32xtG0+5dm3wq1v5k4YfeO3vTa2K/OuC3zF8qIVCNN5RrhwLkgmSY",
-	"qNcIm2GqHcTHELARg6UYEXUPTRMnW+J/Ej6vUiCsFT+n2oSjaAB9dPiN1gqSfQ6X2eTvy+zLjJMgClfF",
-	"wADDZQwXC32nV9uxKsThvpDhUmAn3oMU0BwQ0/Uq49eaxMRIMmO+SUeRnyH+lxTgE8EYJ9yz9sIFcxng",
-	"H7F+1K/Xx0djdLu7EPt8HsRpKMTnruu+Kerlop+VB+NvR8UXKIQKUWc7RMQ/QPJ492qnO+InRPP/lNUr",
-	"vhNg3wRa7Kcd/la7ddzNv1hvpncr3zPU9E8W/knOzg26STtX7HB/en/wDb7RXbvjiaQrO/q0fx2QcX0f",
-	"+k7P94noKn8A6w5FnGLQKmrOBddL6FzQVdF01dzv7X6s7aFcGikUnSisbOn4/FzJVbgWZGdXrq4BMTDd",
-	"la8uh4/07m4vov1+P6iR/cR55XYOnSVRW77eQF1FAzqxsy6qnYm4J93QXtb1bMN/QAdBpjVJZCGM/mcw",
-	"/xBAtDENwpUol1rWhXCDr6i6xFxzTdbUAFjOXCryeEL0Wa3bGiB7OAAwhOtALS4MlUXTQ+JJn1mW4+em",
-	"utzYyVCq2PZYPQX1Ie/oMLjPd11scZxQkbDsYBzRToOkmRVQqrjbTQMhzRcAi12x4FPsIbbmug5C4yCN",
-	"ozIHeS1VStZcQC9Cz5kIUocIFBcCTBe7UH/bNK0Wy5ihKCzsCHJNi6LvXBl/pi+R6//KOeXP9KWLzgJZ",
-	"gFWKZIitjIbF85rkzK48enZQ2L+An1ELAQRClpKUCc2yDTaNOBkHS01/kjN8dbAkfWbVkHP2x+dRTwmL",
-	"6Lr+cYVVl4lHZdrkFyZav9KEuYOG8mbqDvuTCNhMLjrJMYb5IXSKQ0R2wJgONQQKIZJlIS6rlCrFaPoU",
-	"/7ibkkls/wP6xMZEG8REdmXX5ScvBGLBw+ftoxGJDeVZvP0o8U+6eWlJVlRsMN0PETzdtM1SMVYpPeua",
-	"ioVajpfXlaqzQ3v5WS5uxnZdJgBsTc+a8JP+8MZ2+9pGmAdOnjTb34Y/+snFxM9y0SUkfraHHTngbiTC",
-	"iNCZLAx5QCaTiUv+dDLki5UfmVyUwgNWif1DLGMhyPinkiXHqVyLTNK00z/0vXugi3OC3IB0H8TkHhl2",
-	"bX/y2O/unyIFmnp3U+v1+sh9aSBadwQTOQaw4ua7AVzvbbsBDli7hmX2S5HHQP3p/NWvBJFQ3Fk7AWbt",
-	"wZga+38RYNz+l301tkrDktHUdet7jis9+p5r8GtxuW+GXw6XeOoqOcVB+AOl3QdHYP/GzlD2L3caxMYW",
-	"ix2gVAl4AMa35AOpfbKsX9e+V1LdrYzt+vY5Q1bsuN5hMRhLfmFtLMRlQ8gz9+0SnNCvcMtkAmfI61oP",
-	"zjuI1fjPP3dtk/sEcwNJH/h6+gXEOw5CsT8M46tBebhDVhZ+hUWOtS6cA6muypXeGc54VT12h8xbjtJV",
-	"SYa9FKskU/RYg6KaYNu+G5rm207OYDI5tD4cjiMjr5iyf94pH1/5h+5yo/0YXZg94Cm9rX18Dl8Dj4IV",
-	"UinVy5mkTWrttX+N7tm7yPVNs832XwaV590dtzbAEN/+6EMD7uEzQblptVb3lNX48xDMmxJMjV1jYyBM",
-	"0qp1P+IlugmvmhjONrU2lVKAdgqFlWigU12PPwOaqU8Hq8ZxBZTYkmrOWUr+gaWYrs/tBv4TSlVo+k/4",
-	"I7ZvrU0Hm5zitVDCmCHETsqIHfcp0fSKuUUlEkSrXjJmuitfKhr5bPNFyhl+mkLM2g51yNaKgP6K8Ki3",
-	"g2yj6nS2l5O3Cyfrjx5/aCQv7E10TqmhriASMWyAG9sANjUmLjC90yVr1geDfondMDYNbtqvF/8g1UIa",
-	"U7aV+UuGHuwimWl2mbOnMIAOOgBtvHWCelyt823VAqWB9vyUxEuqp16Guthz7T0A00YITg6ZjGEQmxvI",
-	"zM8syPt5y7Yb+xWHCZ1DHSbVJraRbkKwNC0RcZf35aeBqPmr3ZdfCFxNU8BKRWiWyTWhNbnoGsJTQdxt",
-	"ees3cb39+DE2sBue5rDNTyHH2e+KG3YkRbZBhEjoD9TAKyELKdhTzGXQZF52Eip7lbsW5FwRwa5Ns03A",
-	"tuQ/Z+YZrOgeu4+fM3Ow0+2c/SXRoG5c2OyQFZE6a9zhytezzEG9ut71UtwFn3jz7AjMs9vgkc7eIYDE",
-	"4OBSayHlurj4SpeG5ZgA/ju2h3Qd1mGOEAdfYR8SqsHQTCPcSbv0ltsSm1H6zBoHQfSP08lDq05bupl6",
-	"io7/GeyysZTrN26PzmGL7uqyrI1xT2UJzXV1FSqB2f5X5N8b+8otbQR8HHfOpcdA83fGq7uaN/1C1WWD",
-	"bM5hKp+XFvclFPOe003VCKFJPyDgtNvXAyhJM1PknWlHvjnn6eQUe/5Z41R6CYu+RR96BLehDtue5zDK",
-	"nfbUswN09tJTdt5Y22aXAf9bn/z4nqVC1fGm0eXmLcN+DxBS3d5hqwNrw7OMzBi4T/eE2fJilmE3h+57",
-	"NpEpI9pA/y2Hu4Xb5VNbBLRypmTyeDIhc54x+0/u/VPYzspyE3lpyFqqS+1Sc7enD/jneO/iZ/WFKOPU",
-	"3l/tGjaRX4HUFJM5E/bKFtJAqh7m5Vp9x30W3SaLLkB1ucqh2r8kwLvoJmmKfFAHrJP7TDOIqmSAVvbJ",
-	"OTNHz6W85OwzSzr5LPXxO+B3wNXYZhRv4lXNDTQzR0UOzNqT5+si3j22s1eftsb46eSExFxc0Yyn04aH",
-	"EbOw10qKBUG7HZoI4h8qLfztUkljMpb6YBw8N9sQmqaK6cDtcM4X4uWd9XmFj3+i5nRdrHnuuRFlZAIM",
-	"uNXN8C/Lqp+os1yD7+wR2O0GRivJtGfySheHSfT3DFeT7WxeFf0aCTjigU5Qn6of2QtIP3FJZkeHpJiV",
-	"0D27kdTKp/6uX76D+uU7xY1zR9cDN84f8qdO2ygn0t1cr6THPeRdaCe1O0n7N3jiLwAQaBey/5BLVf2T",
-	"YQPeuP2iW0GNHPCUw4i7O0D9QC34TJNW7Nw+TbpK/3Tpv7NUtoD5hN+iPtTZllPHH+z/7EtIeetLuTw4",
-	"MprxCRXWMJ8xF5vzSGH20Sk80p114hjh7+ZJNbS+QSc5VIjYDd/d1QbS+sEFhHqcbufzk246sEQgGAfX",
-	"VcpW0hKDkKrqk9OHMjD2X1LG3Ui4T5Ng8BeRcJ99XoGrSahY6StNLN9EVZRPKuJRevaLy3aD8sRZ4a5D",
-	"OfhKkf0KlY3ORsfAYO67W6lz4OdRBTpALZdxsSDOH+ra+5ZtiNGUCuRzM5lnrFYFYGesa6/iYrZf/IUm",
-	"S6y5LF8tGwqMm/ZO6PXfIQsRcfc1WchxwKzhLPwm9fjK8L4mRe6bcxoZOZ+uSMlSrkkm7ZaAu/iS5Y0t",
-	"KXGxtod4cc2SAssj5LxWLHGGRx0RxFGKynpvkZJMLmpfh1K07Q8rpg1PamizVFdd5+qTK62DALRROZ3I",
-	"9/6NsKN3RJaMZmZZ/xCWIGx/5a2HuPjKmt4pG5NXKsUK8IRmmT4jMRxn7DzwscyZOGcagT2pcRAwxpUD",
-	"WLnu2OgpQsVIwUisNyKJSe5C5gZc7YavkGqgO3culUF8DPDRG0xO1QAECm24iZFE081TEieZ1Kw+BUoW",
-	"iiZsXmSEiXRMsJDGTh88YKWX5IxQ/Ot6KXXZPHxN9YXILBUBNmnuUJwg63VNobI82xCKhZmISQoZ7bmS",
-	"RiYyOyN4mkcrKuiCqeOTGIo5qd2IWcZWbrjYbHIWQ5K8LBTJFZvz68gOCnW9ZskuBHL+01r3cddGwlXn",
-	"M7OW6hJzPPHIiZD43KwwFV7JVxpY4qiERvTAVgvoovPu4/8JAAD//w==",
+	"7L37kts2ti/8Kih9uyoz2Wy12m47cfufz3GciTO5uNzOpOpMe4sQCUlwUwADgC0rKVedpzkPdp7kFNYC",
+	"eBMokeqLOx7XObUnbpHEba2Fdf2tP0eJXOVSMGH06OzPUU4VXTHDFPzr2dwwdc5+t/+dMp0onhsuxehs",
+	"9GbJSEa1IaJYzZgiZkkNWVNNFKPpKBpx+9DvBVObUTQSdMVGZyNqvzbV7PdRNNLJkq0ofndOi8yMzibR",
+	"aC7ViprR2YgL8/h0FI1WXPBVsYIfzSZn+BNbMDX68CEafS+1eZnar8B4OTXLaril1GbK7WQU+73giqWj",
+	"M6MKVh/8vxSbj85G/99xtQvH+Ks+fpnCGC9TtsqlYSLZ/JNttnfimdgQw96biBSC/14wkjNF7CRFylLC",
+	"5nOWGL8hS0ZTpqop1r59ZD9en9qKvv+RiYVZjs5OJhPYCv/vr8vN0EZxscB5zv/FlIY5hQ7rCn/EQ9OM",
+	"iY5D4vOpe7Qxm6En84OcdR7MOzm7gXN5RRfsnP/Btpf7Wq41WVNhWEqoISupTcdic7pgU20/EqTIR3bb",
+	"6Xtc5wN3CPivk+Cq7ZzeyEsWOAPB3pspjGfsA0TOiVkyYv9CZmwuFds1R3inizxOJ5MQQbxmudTcSLXp",
+	"PAlVPnIDB3KeLFlaZKxzNO0euImxmLYk2j0U/n4DI8Fxdo4D53IDo/yqmeocpNBM3cAYv1FutunynCVS",
+	"pJoYSdaUGzKXimi5YmbJxYIItu4gS/twpxwvmebhZI+k+GAXpXMpNIMb5xuavma/F0zDVBNp5Sj8J83z",
+	"jCfUzvo4V3KWsdV/v9Mo7fptwyt8CwfdFpAKhyVckxXNrLxj6RmJubiiGU+n7uc4InEhLoVci+mcsyy1",
+	"f/DPVKwaj0cfotFzKeYZT+50KbE9n6mhdhIRiZ0snyZuKvZvOU8up3Tq2dH+qWTNlGs6yxgsy8rpORdc",
+	"L/HfcKHOCr2x/6iLDjEtNHzGXi5Tmq44jM2r280+M8/4Ymnip0BidGEXRGLPqLrImdIsxZH8X91O2z8x",
+	"oWS2YsLgBtsR4VGqDJ/TxEzlfK6ZwY3/Dinx7nb9N6v+ULEhMmcKxiAruiFU6DVTZ+T05CGJZzLdTI2U",
+	"04yqhd2u0wdPSGz/sKJi4wlMxxF5NJlYojJMCZrBvx9aqqNXlGf2dGJCRUriVFEuuFi4NUs142mKd8+d",
+	"UZuSGZuuuNZ2HhGJEyW1nkrFF1zUeUYxWpjl1AuwFhXA/1a0B+v5hxTsTpfiJsEyZvwcfpbmO1mI9G4Z",
+	"WJrp3I6KnGCKfJpKwbYYJ1HMTO3DG1kojRN+paSRicx+FbrIc6kMu9u55278aVFNII7ImpsliVdcTP0D",
+	"joRX9H31J1jBGyl/tPxxp9NusaafyE9UbNxtpO90PttCYTyKnPUAM3nNjNocgXnWHHH7grXahbDMx4Sx",
+	"M75jitB8IaZOFgDnW6J2fwMTqX6BJoqldpo00xXxJzJlU/dEiwmq53ddFf5dONZfKzF6p/tQF99RQ3Zf",
+	"62BzJROm9V0v5xkB5YcsqSaUXNGsYOgCSKgQ0pAZq6lOqCcBw6+kYkTnLOFznhB7stpLB3zqaVNtWHG9",
+	"oiZZ2rP74LVNdE1YEngG9yv4LZS9eQ1HLdKLlH0r/ImqS7uZqFkz9BdUm+2NqWikmbpiamr4ijWs4ZQa",
+	"dgR/DVlglbr+72pKzY+9Ld+Ts3csMXYwWJrVHfliW18HTcNajsADZC3VpSazDSmE4RmhQpolU0SxKw7m",
+	"fiJXTI/Jz3TFNME7Q0dEsCumyFJmVvFfspUlwuYOeudJD9MiqsxI9zI3bKX3vQqrrGxU+x23E1QpusHv",
+	"4iqCDog2Q0SlfTlwDt5uDc1AC5rrpTRTux/bh6GYNjz5QpP46Mg+EY+iumH+4NGjfWRRLjGq+auao7b2",
+	"t77OLeqJRu+PFvLI/vFIX/L8SMJUaXaUS1AoR2dzmmnmqewHOQt4tMg7OUN2rgjNcrrl7HmRZRtiZ2Tv",
+	"9m3CYblMlj0PbM6VNlN2ZUW17vIyyiy1Zhk8RbThWUa4gInpXAI/9R4pkws/To93nJuqFweAd2fPQkpP",
+	"KSP2cbeiXMm0SFhK1nZlC2b6LQgGHLaefEk12yvz4aEP0WituEG3Qz/vQp2oSwcfEoMfemubWsuoD9op",
+	"F2sSY0vs0yyTa9TguVjUtImaTJ9JmTEq7Peav+9a4zkIztdsbl/rSxOXbOO2ryYSHp9G27dLJvGe3nb7",
+	"TgJPowNm20G89WBOtV5LlQ5aHYo0N/H21cMUI6BmndUkg2LzQjNdu3v8CRGQINQQv8BxUz4GNqNFSUBF",
+	"sODaLtVW1kkmpVDfIpJEbW30g+D2MQHWaJh22PskK9LWVdPwyT55HPhm+37pS0srKoouMh5AD2Z53Qk3",
+	"Pca95m7oonPUIDu0x7yq4ho9xNwfzm8wnM6quIejuLZ7HDewdvhuceX5VEQTJEznqurSWu0OZsywjmO2",
+	"ohKdXH0F/l9GC26uLqp2IriNRcrNC2GCN0Di5Sh7T+03XBxwnChGTWB+kX1FquByaZoqpnX4N9N3B6zp",
+	"ZCjPgp/BVXXtt/vVM3jX7/j3wO97j7Of6tA6Q7yqqT0n3LvIb3tzRvXVlZvQeaCv6CIgrJkww4yKijYC",
+	"gqQVgwtsSmupfvjQrL+hyWWRnxtq9Pa8ZxvD9NQZ53iH9GDYlBo6pWl6wAvTnCaX/d/jSk+TJRWLYa8I",
+	"th7yeCFWMuVz3nuQOc/Y0InhO/1nhs8PPRp8a/CCnDaVFhgUmCIF9+G4g+2657B72yTZIQSMzHmyj63e",
+	"wENt7sBXQYkJMQhO5EeOhnPrqoPf+vO1W1SAp5NCaZTf/Y4Db8/29dpamftoVM7Tvxpcp1ytqEhDmSHE",
+	"eSVJfMlFGhOuyTtZKEEzlkaEJvbHjKULloJ3DMNFLCWzDaHEh96coQheMsV0kRkSK2ZHB+dpIlNG4rq/",
+	"/XpGeV+1jmtdsHQ65CIcYlHbDdve0lgVIiZSkTihImFZy+FyGlJ7y5DclsYb1JEV3U+Or/CpHXforkSR",
+	"aKRDnr1/styF3/lCsJQkSFe6ZTR1WIXaUGWmlki4mOruOP9cyRUYb4oljOcGE1G4dsRH8AtkveTJEp57",
+	"J2dkVWhDZqwi3n5OCqP4YoGa7u59D2oYoDYAGUTbHoWK+sIsKVJugrlQ52VuA53JwhBKrH5oSapmt4LR",
+	"KhhLNaEkZ0qj6dpW11PW1DRzmfFkM7V3xZQLzZJCXZsPVkxrpxptewKsPqMNyzvUuyumuNmgHmVp8d8j",
+	"LuZyFI3WVAn7VDRKFDc8oXXFrPYFLpJDNX3YndokqpX473Yc3JwvXiglg/ZRumXZhVihtmVNIz/08CAf",
+	"c7fz1o95HY8sLt5qlIHrO1V8bsKOxVYkYCsGYJZUuHy4cbWoujPD73fb37PZcvOk8BeXXOdHGIeInIvp",
+	"XKqETQd68fHb0+ucS/sToclEbkeDVFg6Bl9aftkmRCpcnsCO+AwkWuZKzhgeittGTddj8BMgQ25AuRCW",
+	"KZ2uEOTEQeGYujtxm6czaeoSgeY5E2lw0CK37D7sii80U5326hBHTvtKsNOuu2hqk9t9hK+lKXejeYyC",
+	"racujWJJ9RLTn41hyp7j//x7cvSEHs3f/vn49MN/hZZayzEc7iJvJCi2J7J7QeeowtIUrziavaqtCmTJ",
+	"tYJ5deoJ+X/hboQ7UzGaLJl22oS/PJ+2/v2FJlYDXi+ZIBmbGyIL01OlgS1pUEvp+O3zfp0W93h7W6dT",
+	"vllOInQkL4SSWZczb9Cew8N+qrse/9k+8xdz7VVxzWqZndtZS/5sefYgO6smQfZpAVShybNP47eTClHJ",
+	"o0eNnPuT4BWnDc2y3scsdZ8JtURSS339/tnRg0ePffq4u1PgDcIFyeSaqaOEakaW7D26rHsLtNIpNoxZ",
+	"fG56bTeai6jtMeyBO5uodaadNLFyGS1Ngsi4YNOMi+J9QCuS1lrJqbZaChdGEkqUlIboJcuyMfneZz4Q",
+	"KZC83R4GNRkYac1FKte611iCQA4s10ZRI9UXmryy53IOg+/c+V00VO4FVhh0HUNtX1pT37nBZdlCO1rG",
+	"BusA7H3OFdOD3unLQtprx15/kTms2qqmIz80pspfyUvWodjoQSsKxYpwHlF9fxoL37/XzzEiMewmz5W0",
+	"1mWPzC14rBmwyxWb8/fdMcuOa3RF37/Epx9MAsE5TPGSyjsdXBXAw8eTeiHA149PG/Uzjyc9vJ5bexZ2",
+	"JgLl9/cltvmovaYQX3Uwz1VQMtGAnfZNzZT6QpMkk8ll3YmykzmsDF/l8NVdxRTRaEHzfav/B813uNcg",
+	"iBBHJF5TblxKtyqEcP+pjcxz99/1ygAhDWQ1LmgeR0QqK1ZRUaREsDVzGZuQO9D2Z532N+FPwwQqC5PI",
+	"/brTL+4xON+E8atSCASPCpWYwWd1oEPQZXztTdVwz71midWCd4TmnOPMk04n+XbF3dKwr+GdnBGuK980",
+	"FSkREh1qkNwJaUx2nztcDVe+0rQfrwKHdYXyqoLSAyxKN5OtT0Wjpj1c7dd3nGWpT4rt9E4NCf9Czuv+",
+	"MCQ+Fnmf2o5Q6nc8Y7855962C6lQ7u+HsV+HBw2K1ZpPfn3y5MFeewFr3DodZx+i0T9QnLWqO4H0tas4",
+	"ttSG2aye5gKB2EHpiP0T6qDaacDjXPSeimJU90xT0kYxuqqrRCVlZ3IR0H/aMgPfry+/trRyKtdxbH7P",
+	"aGaWeznnRv26Dd/4PiUn7LveRZrfcxGK+6/o+6m9Oqc6lLMPt8A0l9ZIsjt0RbO+EWG4s6QQLPGyasCL",
+	"uVTmkBGlVXL3plEWeSZpOnUpD8wpgrca4/5e9nIRdPoEqpANXaX12VWPwq3vMpL6b1niA08DQttlrCoU",
+	"3S6rAPZ8ogwcwEuFI85dL9k9fI5PfogOs/OsIp0NfKnubtlWL1Y0WXLBvtDEPkOoIWUxz1OylW0/Jj+j",
+	"6MeEkfF1DEuQeDPI6dn3wg9y9o3imC4LryVSGGoZc8A+wIvsfVJma+wa8UeqzQv/rH95IWXqZjxo5CF+",
+	"RvRYVezi/QrbSgCEPvfapfDUaxBI6MZkmrkY42571j2Hrs/BJjAk4ewSDFhKsE/5tg+dF6sVdell7cTW",
+	"nSk0dF9ua0vNoVxjJgijydKROFa/xRVGB+R6DNV860nVLn+1PIhqf+vBloaXw8mkUs40pF7wrqwkTTBh",
+	"84pN38lZx43pEmqnjeKePbU/3fZVx8+WVVpDNE/jBc7CmzsE833HPeJW5TdDS9keuT7VqLE7nTt7iB9p",
+	"UKzBp403t+Qf/IoJYuSCQbTZpSfVEqbt7vRijXNZqIS9svZAy90U8DddywM2uKCt6TRrbsCPLlBG/CMY",
+	"9uWCEShE0URinZK9q/pGxW7ML3eIcNrxxWiE6Ebud6MK1ib1zsBORaVpyNNQ8/D3ctt5LaKPglMXDXvJ",
+	"sKwDbC3MVeFVM+1aZNiXYl/vfxR+1tfOXcZhu6b6K4TPB0oND9AQsAMGKO9d9SrNYFs9cPU/FxfvJ5Oj",
+	"i4v3J/OLi/dfzd/+93YAa8AMbp83ek8m5PN+GcolJb/++vLbMsRHEqrB21GpZpOTJw8fzyfs6FFyQo++",
+	"Sh6yoyf00enRJP0qfTj7en6SPHjQERD8+sNR+d+nPf775EE4gOiqSdve8NJ5HbCXIIvTwxx0FVsdYpz4",
+	"d2aboMJX+SGb+/wzFmm68Crk8MCj/RIeD4l8eVfqYCvq9rIL+ttMXcVKmVxMh/i7apWse88jkwuSLAtx",
+	"2e9MGum/Fbs4U+9GwglDk4ZzJRe+smiPEoPPXVuLGXL6dZi2fjFZ/8KgUVweWuu45YoLmpE5V4xAXF7O",
+	"CSV+hJS8k7P+oRhD1VCxUcaX9zgASmdLLcd55y3iHvtgLwuwoNSqS9wNq3d0kbqp7KETVFk4rXycOptU",
+	"a6rC3I7Cq3iSY/7magLyvNOKrDupnaioxEBIaym9Lh3x1pvNM9iVdt2QKIGEYu3Ax/aQ0Gt8cDjRhQ61",
+	"fnz+0EJpCAO0pB/k7CDbcp/AbQWf9uRYDZWtB8jJ4QJvq9Zip11hn/4NHt46u2qvOkj+W64YOAEC4Tym",
+	"8TPdRTLayLyNSTLZWaG6hUUmWHxWXbmaaEM3DQAOcEkJuX5K4nmRZTFAA2yIUfSKZeMegw+phjgwlhHG",
+	"p+jY8rAV5z1UvWwGqwjfhA3X6fipxEct7qeLJGEsBalbVXjMKc9qshn/GzZQFblxuVJYTWZlxyXPc/iv",
+	"FdftnKrM2qZvw4r/eTsxK2cixRlgZWp5U9kBMaUEZBVmlMBN4pBALbVXenHXgP9iKnXYmlsndQ3cltvB",
+	"XrmqJtvisEQKw0XB4qeOXc8IHhThxrKUVAtm4jOSKpkTbjQynX2YiTQ+A28k1hgumWIRsX8mscyZYGlM",
+	"6IJysT/hpgu/xU87RIKNmMTWur6Xa+fxQlRVhDjGSjMpGAHot4hQXU9jpWvCTaB6MaO5Zmn/KNxSZmlX",
+	"BDac+CQvI5IUJgKdU9r/cOUukd3gqSyUjkiu5PvNlBZmGRGT4R8gon1oPtOjrko+UwRn3zomWMp1bvgf",
+	"+YoHnfIeU3VI9sS+0LcT3eUnLU8qV4ItiixrQ8z9YhV/fKmfoefvBi+gO59QmEHSY4dra2otYOtjrfGD",
+	"HCOTy46CooOybJOs0E4z2DYidqW1d2jF+3BZ8kbtQG1fuwot9sOfddzCP8rFc7Dwt53u1lKwrAqhmIqG",
+	"iBQJFFqV4sSj3LngsBOFJE6poVCJbcXQH9qkZK4oGpo/f/vD+S8/R4SiF5/RZHlG4j8vRuZidEZWPFFS",
+	"YxnthYAaRnLy5KtJRC5G2j5wMZIXI6JNCgLkYsTwX0wpq4xdjOjFyE/tYrSybxj23nyIxxdiS+bt9JqV",
+	"PNTcm29ZjadCzRQqKPsnX508erAvKdHuVIMe7bhhFxagq3HBDkh9nCu5GhA2906lcjGPJvuA+Q9NyjTy",
+	"wAxxTJyq7Yqftz86t2oYwu1zBxv86Db1cItX7HWqWVqHsvCTfoJ2O+MMaR7UOUvuvrQjqLpZmt+v+Qqf",
+	"x1qmp8F7Hbt0x0msJRH2Mgb8Kd5KFqunq95JrK4ibGtfXikJ9OBBHxENgOtGLnS9chWzKo5WVNAFU8cn",
+	"wcP+2d0KlRtgzWZHJ1vle9eO/tix2PpVDfFuT83gg/agIVXsF1Cjw9otBTKasQUVbazMmaUhbjTL5pAN",
+	"n8Pe2v/v0+I5NsvRTAT03SHcPQjc4k58I/6FYV5M7w7ut+pDgSXCTs5r+sl+qR9B20WTMdPISalJkQZJ",
+	"dSWH9xcz5TQgTT0kbaCOoSa1hYSrSS+pcoa+1yjf7kgb66wo35azVeaoJXjA06hLEFd6btkS+iXRJipE",
+	"7bi5yViPO8OlNMHTzf11i498Hbk/mHKXQ6KytaPbgX2WhZE3Mjpj4YT/bii3fDtrdC8wYiklO7DfvHtw",
+	"m/Y6IOPCG4rLcS/Vnti5Z+FSrZIBD6DrvZVatY8Hp1bF9QKQDQnYAIXBgNM7OYusNWGtYN0N/dKqzTV0",
+	"ljEEZIKvzCnPCsUQXGZeaJpFRBfJklBN4rWSYjH1l1PLSxvMf2+Ejba5zSeOwc2ScahHnW3AZzQvsozw",
+	"lICCsKYK+TAgkpo4ZTtL2FZSSCMFT7BAatxPd7SPDlGdnMW8Py+s5mFpKTYZ5YKsoWbEY2hhGrFci7br",
+	"ZlApQSeiTB2heNfy6h26rJw0m1q6KnvPzbRVVNSEMhscZvKw4v3Mfe2hDXcNUEdB/FC6nfufcL1gaf8h",
+	"+89PjTRYjjAcsgd241r3/RVTVxzxBgcmszbLA0KOS92VogrOjI6fpCkzSIPKqjZI+oB3JYjLQy2j6g7S",
+	"A1o5NDWuehrFfO4N/MCPovu3dnOA3U9MFaPp5oAk3mD2Wzmzav5+J9vbtoWyH5hVMyG3maq7Jwf6VRnG",
+	"DArV8ur6QmNnDR0RzRiJ//HiDTmmOT++Ojmu7re4Jr63CXh0NnqnpRi/puufnFSEGeBNU+FDDojpJoVS",
+	"TJhpfg0DKyhZ19O+KOV18y6A19icXuvTwRPxcPjNA4FgVURcrCoiLlQVER+psre59xz0KWVu1Dx0w0Ux",
+	"kYKkcYnBWE9B5jzz2cQQLLGXuYfjomkwWtK3mi7lCwe0Ui/cvNu6u0Y6917rdVBrD7ftrq9Hda+chO6V",
+	"MgGjFZyTlxhHt1oLS+OhcTT87HXumtoqtuGr+uK+Q3uePqcXVv/x9SAL1cp32okDVshCeLLWP8QXjJEN",
+	"M2MSO5EcnwFZ51RdAqZc2YZRXjGVFqxuMnrZHRDrZXJyyILcW3taA3FsdkccDUiX+M03QQbdHtyKa+Bv",
+	"SVIJTT8iwgXJK420kcH7Zsk1ImstwTd0xRTNtm5r/dTKJHAloQN3Ne4AYYGY/jDI+LIgvbmwH85/+Zk4",
+	"4kSMGyuyZjLdWPaAjibU5+qVHaQbazuGKpLjSTh8MMjR0SjDD1jF9Z5yO6pwdz6xBy1LMaM2vufWthlV",
+	"RXDLDTidPAmGGLxno9qpVzy5rKU8jjobJNRfKpQ4azpkz1xw+mwvPbfxTtDK914Ut5YSfKBaelgilOK8",
+	"456rX2xrxY1holHm6W67MXm+lJoJa8GulxLxlaoKm7pMWBRUYdKLUYWGDJMOEVAm3Xb0MtewnU99eyyu",
+	"rWl2Pf8sVkWnsiM01hHbG1BG7d/obxFFpboEoOYDG4LsrjoCJNG+E2eGTvUg/PUB+4gvDNmVnKnE1SFV",
+	"ZyuLGbBBGW48mYRbGmN3p0afpYo9dUJ9wtNu5oOQl5/ItRQHJ95eh8HgV/R9p2jskxfBneckKARes8Re",
+	"3ZvzJWOhMn1w+04rdMed/ZB2djUKJd9W3Ys6Q4/b7L9eyowRbSds1Wy8oe3jdZdRA5F7CPJpO2YXaGS0",
+	"I77Z2M4aPuKQlNy1GGy6ba8hMDNr1HQiYPI+KATcARCUIqiXDoAj+xTAD8Ey0b8MQGZ3xhAu08rbQHR7",
+	"AKZ/V7XTt0xohq0HdIL5mr2rdjuhmYbkX2ZycbOzKjOHAhOTZTR3T7zBPjW4Yd4hRT032mSv+pifejdJ",
+	"dcKsHsKGQJ97VYObg0vexy+dmcG1jPn+GfH7nhyOqzOIQRjVrBNNaEBW6V1lOsuuKFssL+MzYuglE85o",
+	"VMylBY8RORCbCkLalG+WaY1pOpNXDH1kzqa1xm9EFFtzkY5JPGciYal7HbgBvAeZ/S3lV0wt4FeHi38h",
+	"kFHAyDZLpn1nTh2RhSRSEO+Rq42mCXjHBVsTfHtM4iSTuhz2nZzBZPPCjha10rXHtY4t8PyFwLxRO1b5",
+	"k91lyEx0jZPtEvOMJoxwgy1hFjQn+OKYxA4vfvpOzuIzzPuGHEfXT9mlgGNy4f7MkGoKvWGl/CtlOthu",
+	"VumSX55i9rUH7WL4m+oGetPQTYcVLfv+5/0n0WxWEJgJe8/RLA4nClM9DejUrVRivSuuVHNXIF9fr7GQ",
+	"4GY6qFVQ2Wg1jLJUxj0H4TPVbJDKkLOGwNnSmFyfHR8Lqs++nkwmx5DTdnxdrCV/CNMVTdkUtjF4HDs6",
+	"tNZD24SnPsOzFpEOxXn3QOdYs2Oq6VVXLskebJ1exY0VH5eFtddoFtHRNbbkg6pEskH8wSNobkCTRaMd",
+	"MiYqQ5Bd4D41gdNRJbtb4h1UnLllfB/WWqEuUkrIZzdgCA2gq6VEg5/+7//+PxEp/4J/sKoCFYTOtMwK",
+	"w0hOzbKJq+MD27WDIVy40NjWSvYFJA/g1967uGfsw9tVtEl9N92UuSZbNyauIgCUVq+fYpspAH91/9wv",
+	"vaQhxgY1663evI6HrNqQcPb4/mLN7dyG3kaTk8b7Mtoa3999qucdIUzB1jFEszUU6rp2ZwZT3gSxly2n",
+	"GdeQpcaBNOYbV3sIlaNxqxGaS0yopFfcDNCtR3iFw1dduafLnnClqCHvfLWQg5CJhuh6fyGoorDTzdil",
+	"IX/u3KLtnPUVFZsyT1ATI8klY/lTMgExO9OA0c5YromQwpVTUUNUkbGI0CwjfzAl3RPsiqkN1ExsR0js",
+	"E9OU8mzTKNWxYjDsPW9IEJZPl7JQB79slb4DX11JYZYHD7xm7PLwlxFOIKWbZn3Tw8ePen5hw+gBm3Yd",
+	"HN7XMhTru+IA+W+5XkcutcnSV6YlUYXQ4NpjKVjHXjeKsGUKSSVrk5YXLfjZEusCG0/bl8ICpRCH+cqv",
+	"B+6wza6YPxSExhriwh3kNAJs2YG+niHezn2uyG7343kNjO/6NbCJ6ggS7e2WuKQaSuehIN0pPFZthC6B",
+	"kJ8Sbl8gugDwfEVuygYm8Q+C8hpEAQAQPBiT+B1Sal8AZERCDW/IEG0a1C0rHcKnZn8mc37FiM6k0U/x",
+	"gkKNBqdgrzCfA1TKlUbcoGdt0XaRxbK/ctfEMm1/6+5AvFRdS9itjfoHbwjR+JCukcNqxf6Qgg3GunI2",
+	"UvMEtrfXn3eNm0uQZEfqlRSob3PdhEfp0wK82tWwcsCV6wXo4UZLw9/Tj6hLZNQ99kr16V2y/zxnydD8",
+	"Y9X2xE3IA/Kl/X/7Q9cNsV16KxCm83DboC7tQ1444h4gzjzQXfC+mGizxzlQxdYeBatfSinc9sY0p/Yd",
+	"V0wTKbKNVe5VIRxyk93fGPSy2HJXTKhicD9mUl6ylNCO+/AgHOnrg0KvuPDpvDckZK8jLVv1RoUhUiBq",
+	"uze1npJYrc4QdaJQunc0+zBc5kpCNmf28tnPz8pETbNk5I+yHtkRANcur1w0sWVfFJYbj19RxXWrUO20",
+	"p3OqLXiRGoJiAnyTr0NIf33P87q+486WlEMENSzjXz73+rCFDPAJhvO8O/y3N7VBu7LDcQN0V3rQLWTo",
+	"wHj9JUztgD6E8hVuLeHHz3THrnUmaCg2H7rE115T7y9Dby5ZA+YbXig81UUeCc3pjGd8KzFlr8I+FKlv",
+	"RxZZVgJk7cw5wqcOyjrzb+x2uvfLTSvdCfsKeg4g7aEkUT0v5CFSZgfv1IirNkZgK1sb4yijPNUdRNnd",
+	"hTq53JEksdtHh+2phm36rXW9nslQHXCQWjo5cW+/tt1FV9hHZqrYFR9g/C2hl1z/dgqN1nMtRTrsjOmP",
+	"mjaw/fcgwfTMnrzDEW1s5CQk8Qol6E33IT+0pVM/EdhMUA92adpHX67HuDZSdbQTU4VYeGXXXboko2kK",
+	"VUykwBYKe4c5pDdUkVuWPhCfttFJvXa4UU3+tGVDs7N6reF6TZJ6pt/mvagbavacGWyJtoXkIUJev21M",
+	"DtH92cM89IEK15Mbiu3/qpkKxfcPLkzGoqnStbSjHvmcL8TLA2MWAZFlDbO90No3WMwdtvp2r7jW9Pjw",
+	"rq1Y/mSZOh1SGjSwJywT96g/R/2W6sDyvBbK9ranZq/SfY/bU2w5tfcuZpiO1r/wp+1x7vBAu4HqMtz5",
+	"pJ0jukmUu1jrGl7ielZfP2PTs/NeL3H56V1Tdy3OA52QSqAjqn1lVsa10UE4hPsjSg5A5A01a3p8Gm6+",
+	"lFPlqhf34vgOZ28obqGrDu0sDDtw23xnFGN9lnstdOJubryWb7Bybm/T945sx6ZX9piZpJ3b3yOU0FBV",
+	"r3X1pkrmOUsHdXrqBkeSWcr0kCTt1ml5aF1n5Tcnd63TquV41CMsTyzZh9FlXSMwwuc1yBafc5Bzq8UT",
+	"bkiRO8hqj9GP7oPHk9Ovm6DGQYfC+UYkne4zV6o6oJYBXji8CTUYrNiJGqTdoOrPoT67qi3KPa39jEZr",
+	"KkL9HuZFlk0h/Tw+I9Y6cmVFzpXVCA3tEZh9XWYlLQSv241I7o27y5mlgCLQr+n5C3g07E0K+APcr2Wm",
+	"Tz/QwtRTW0dySvV7+eGndRTlRK6YJtQgSD30fIVSNA1hVksorH+33Db173MO3a7DbKjr6Vptzw/zSPlm",
+	"M73zs6uMvR7bO9gtfvveJOy0M22lkfbIA+0M4nT6oLb9SG7okKh5QxctqCUl0yJx6TM7fRd1RfjZ0f+i",
+	"R39Mjp6Mp2dHb/88ibo04jcy50kd8NhX5LSQ/uoFOgFkP6s/gmutSHkY0v5NBUddIuJXcDsJNcnyCFqf",
+	"qUIcCbluQR5DwlCWBT/9qw7e7gfkSu5o3js0sVDzhZjyYR6Rod43Jfd3bIb0413FX/CR2tL3VlfZGdxa",
+	"Q/VrOxevsSttf5z7VNcebOP2U0EPYtK3dX79/4/efhlkVTvm4b4K5NC+8h1Yap8yhZ/s2p6P2D07v8kW",
+	"BwPG9ZR3QDb+NcpdMMpTKG425/b4nFq6YEHd+qKYTB4mUODEU/gHG+PfXIMxCAHhD7ET/Cs4B0YVLMYN",
+	"vzQmR6VSXvKO2JIVgkdcfKEJPvXUoQbFahVbHU+xWusMl1llLwVr8eGT379588pa95mU+YwihLY1Mf2w",
+	"XmiOptPvpTZHalXNkOb8n8ySLcQhsadUq3+WYCSRwiiaGEiUzpnMoY6nMHIFhYKIsWK3Ro8vxIWIHdJs",
+	"jLNGuLWZkmvNFDyL39djcs4XoEQj1ICG0AXmD14ylsN7uIgxiY9hhPpncciIrJc8WcJG+m9diPhZYZZS",
+	"8T9ghmfkGzgaMuhoYTFffumUWD3+8kvy4oqpDQHDwp4FFeT1d8/Jk9NHX/kubiSVSQEIdL6kHeHc40Sm",
+	"LH5KZoqKBLwx+BffX0oiUNSYxPZoYsL1hYh34PHhrO0n/GzJs3IO+EnFckaNtnMoZituDEsJ5FlFhBvE",
+	"YdQepQLAE92Cf+Ta6C+/BKvCikygtUu2OSNWQJAYxKjmfzA4qgib/rjYqBQpvEOkiOBvcSV046rBCTzi",
+	"mvkt6BUj1C63JaTjMflZkq2/khWjQnu0W1i2/dqKbshSZimZY9mQXNtnqCBUXzK/tN8Qj9ce5W/AW7FV",
+	"NDGjcj5niqXkb643V2S3ZmUp5eHk761mNkuWpcTyGimE4ZlDIeGaaLli2ADIGuMO1BIaUDsg0qeEigvB",
+	"VrnZ1L6nDc8y8mAyGZPXjKaaLO2eCEk0Txlh8zlLsFOZXeSMETqTypSLeg3n7Jb16pfzN9oVZoIGAlgp",
+	"JH6ZslUuDRPJ5uifbOPwRjRdMXu0SKzlXwCSE2uXyINTsiQL7vkYcVXc1AEoJLoQSOoIjIIvnz54QGJe",
+	"jTldcb2yGmwM/IoID+5juHoo6TqdPGm+xsV0nvHF0nhufMNX7Msv7aZZznv48OETy/S/vnkeEUuSaAuD",
+	"Dy8ivg+BJpqCf4wrUghufONZKxcR2CTjCRNYt+SE5SuZbb6TakV+liKRqxVTCacZORlPxhOrzavMCXh9",
+	"dnycy2xjb9FcSXvhjKVaHLtP6mNR/8AxfqDC7Gw1QKolRZ6NymdlzgTN+ehs9HA8GT8c1ZzvpVg8bqF+",
+	"5FIHLjcrcVlaylwADc9SJ/ew7See85Lqpc95AFoWbEy+kWZJ1lLV6N7/CLA1hW+hB/2K7G1hqccStaNQ",
+	"6FjkBr4QQGswEBrn2rfPwkMpgcpfpqOz0WtpqGHP69AIzt/2jUSod3tNuRud5nnGsYz9+J1GPw4qbv1x",
+	"UGBAyNFuanUuOdp1mUVV4sFkcmMzAA+oc8jC0O3e9uDm+RCNTnHQ0LfKyR1/Q1Pvl4NXTva/8qughVna",
+	"TUiskYPvPdn/3nMp5plLgXw0edhroCvKM4CBhXU6j/i+976Dx+pa3ejs36U+9++3H95GI+0jE6PXDv2o",
+	"3nXEAVf46NK/q0Zz749QRXV/sYNULFbCy+7gsKo4cEUvGWKty7VwQ6L+A1xmf7DEHxEtAeAaZSqCxsoM",
+	"auXxpToDlTIaLsOIuCSfShGzn7wQlcBGJgOMCy+hG+84NQVYF75JFsw4SVyuF6/eqX0ojqza41CjIhei",
+	"SLE5zZW8ZOmFwM+cTk62v+AwqeIQh7+wz94SW8O3S0a4W4aGsbsZ+oWDM7/3PH160oOn30j5I1XoaD19",
+	"8KTXCz9RsXEL0h9HeDQExptCCULtpQZuKMcVgFdu1UknQrjHP9klRNDZ0BQi7+RMH/+JiTQfjn2TZH38",
+	"p9U8PmC83mGfa5BrofVUjxz/IGfgVPsTrT6rGVQ2X1k2Uyf2qEa4pacxkE1RRkjfRqO8CJnK5Vux7/GI",
+	"ELgZ4voglHuVmoKNuj08vWYgHs/I4g+e+76GzbwN10N3TF5RZVC3Q+gh1GGkStGkvBDwk1PYH508IP/k",
+	"3zxFGHlj/+5FH8LYo2FQIvNVAq9sWY3Pxc4ybaHgx2MCYN9ukXbliEd4BbiASyZInFFtYojVQgPQmgR3",
+	"k7K7QNUqY1qHhOGrwjxzkwF1r0ERcNC/FwyQuNxJO4D+XWfd3cr3ZPLVw69OT75+cLrPux8eHLAy6kPt",
+	"Q3OyJNVPzsvEMHNUoQMGljPjgoZAye5Yb3PH1S3p31gquXsx30OYfifVjKcpE/jG6f43fpbmO1mIO7tJ",
+	"HvRZfK5kwrT2d8I9UkK/t6qZlQ+e/UEyZnZ9xDUTG6qMYqP4HZroMycOH0wIeLQj8mgyccCf9h8oJevd",
+	"z+0kT8lP/Bt0LY7JObBdh+A9s9ehXVNGc/BiXPI8Z2kE6FAZAxcWKrUsdYJ0QXP074HliOCsXriOyS+C",
+	"EaOo0DRx6ixMPGgN+o7+t6EsNsGN71iMNNDQA0Kk7A5j/irSZLBw6LGaf0hshf0J66Q9ZMk7OfP8PFh8",
+	"1Opcw+LjF5FtXOMhlzcIQQox5wvnV7NGn2sgBOlpibUJM5YuWGqnpsHBpq3diTBMhGUaPKGnk1MSu7ob",
+	"Ic10Iwul4zFBqkdxAz7sC5FgtEPaxUL2ALg9t+TBd8wkS1f0ektSoVVSe8dioVkGHVIulgy9+/qzhnGA",
+	"XLhH/A20DEyH50lmbMmFd9ISxeZMMZGwQ3gesnF2+YeLnCnNUu88whd8qIabyBp4mvn+avAUeIzQfvLp",
+	"Ptp/Jo2t6ZNIkfCMaZAKZ+AYBmALBI5ogWldiHmRZRuC+g1L67EXTTe61gwtJAl+yZlw9be3Jgga1b13",
+	"LgjqBe8dgqBMA/2sHQzUDh7vf8HXnP4qdJEjjX4imsU3bMGFtVDQjiIZn5coL/jKoRLn+M8qE/DDMfQ8",
+	"GO7pcqT/Mh2BR6rT/e56QOqNSDBK72wQCDeOSRkKhUKIpvR4bmdWFx8fJ8gD0/Ae4f+8kM0LkULwQ/ss",
+	"a7A3hxPfRiS7AzXNbqFjEpdZqbG/a3iyLDt2gWKaForOsk2ljz5FpFH/lOs0wg324KhdX5HrrEF9j40L",
+	"gXFUfLauP49J7BKOY6KYYGvXtJBRzTSypL2G7X3q1WbA16rlhpdJCdTPLCrdoA01/kIA/iHGYNMqDT1C",
+	"fb3qLOxFwRKaojxrGQOwsFpSAzAHSyvdQVedzwL39rk9rFu6sGvFCXd9W1fFNR1XNW7Y55v6P8+Of1bx",
+	"e4RMHmGzX8ox1a6suOkr+LDBO2aYn/05WmBvhiaf/ci1eQZPRAOv31d0wc75HwxiTT2efYPBr46QAU0w",
+	"27Pioz2loDs+5GB6Ql963P9DmC3qIIFC3wrg2mAc47aUBHtMkM8ckB0u7U3OCRNG8b+C2X8IH5XcYumW",
+	"AGn7BUdEsDXTBvW6GpPojTZs1eQSyCmuc4lLOarxSQvoHtIj5RzNTX850rlhmNWXFEpLdYZIh65jln1y",
+	"Iwuil3I9Jr+5liKx5iJhcd2OrdIz8DN2HCHX/gIfX4hYMQhA+mRHdwu7x7kmRkois9ROIJM0raOdB25X",
+	"u3vP3Yp7hRNhzqPd0cPuQOGAXO2g2xEbqhmZ80Q/hZYBoNJkbG6ILFwBc54BgouLMIYWgR9orKIfYCaU",
+	"/OzvRWg2QFx2Z/oIxd8oN6NblRh4xPawu9QNR/Z3LSyuxfq/lRdiScE7WN2VFNR5vWw91nkjfu9quu7q",
+	"RmyBvZYRQZevESLm34delp191iAFw9BFx0D4S/g2Pe19m+ZWgLVlyG4oL/fC7V6qdh/236lAMWS2wRzh",
+	"vxKzwD3pSxQ9m+C/Q1zS5Uf5CZIXfeQnqudDVU32MTMKLEssVYkhLxlxn+0dJyBZ8GL0Ejv5lID6FyO8",
+	"0rh2sPtn1gae12GlL4TDlXa5xlquGKSW493JDaGQWY+5OC5HyxncpdOH0EwKFroQsTzPEsNgrq+l0kPx",
+	"zNvbsVrt3FwRYS+j9eQWRk67rhEkCmvTV9RgbRf7F9467M/xqEMTWK4lCJ6lqe/TZU9mwVCDzLhH64aT",
+	"s5y0U1Bsa87wzPGfDpzsA8qOjIX6hp2XTaK4IPV6aaIN3VT1bRsrMcbkNZtDHjJWiNRCyxBNhgqRv0Gc",
+	"CcaeFXoT/33bh/stTMaxdotJTkN9wu3j13W23j+Suxbx4KbU6QfS1bn27T/30UsUtqp+gzQgLLryeUCx",
+	"q3iJSUYxLRSciTGfe6AoyDnH1ADv2sSJQX6lM81ctRV4T1y11TiQN0TTg4Q+6u771byX83+5+p1b12J2",
+	"yea7l7kDyfla1PkabG5YaF8lZ9Bh2931USZqkhC8VtUkyGXGYAwbUomFLF13T6v6Dw8Pge3Bt0kTq8FL",
+	"sXU7CoUrOb9jL/j9o9bPGgKwkbVuImsKRp6erRjFPjd9GGyvclCVTB2Bir7bCn/hH36Dz952UU451C6P",
+	"Cc676Wx8WtYanEwm911zuAG3qxdyLdNPR2XfZKyu1WUGXg8F4XCZHLRYX0P5ma5nKxaiKmvTY4KVVliD",
+	"gXoNuG2xESlYLmlUk9NQTYcaD+JwNermyrAm5DnrZQGeyUo/8XWxrsaZL4RVgrtN0SZB3lejtDnLj2Oe",
+	"lnPYybGlegnIjcRIklNtPhujH+eq+YleMgdR2HYfVf2kb/iqOf7T1ZzutlFr6UDkmZuT8Un2ID+srVqm",
+	"cmQgEPGXkH1hhdAWL++3QvHF9JO+S3CNhIo2DdzmfbHfZINDgqtlB3F5aNEbvrSeAYxIkZf3aFwDJo+h",
+	"xqNxo4Fz1PUh9B1L/RsuXwcMjvpjUvifTidPLkSc8+RySqf+tXhM4n+8eEP8ykuC1rEDxK7+4oUqVySG",
+	"Zer4qa8FJyu2mlkTXc7LH8ERrNCr0331/SBn9/W++0HOhlxyk5scuOt6eydnKKBoBi3xsS9/5ASpP1YM",
+	"9UiBN96DyYM7mtrnC/ajXLCALg0FeZ7BiBTb96rvz1JK1xJ3bdfN2uj12mm9ndcAMO8kjnqbDrZGg9yd",
+	"ocLKYPhI4cKPaRDWQU/LmHy9fe+N+uLcFRq6Q84rpNR7eZE0uhbfscFUNV7uqBb5HKi7B7ZRDet3NycN",
+	"E9nHf9Y0yt2GkA+0AUZRGbmz1o+1jEq1A+JwCwmh+q7oW40dP5kI3M0E1A445ih8575mNO3e58nHEh9/",
+	"oQBS77O47uW1X63xm+yvuhDczmvKtUMUc4FRTDJthEoxTRRioggXiyF1jJu7h6aJk3jx3wmfV6k1a6rJ",
+	"nGoTjpwCjNrh92wrMHofrtjJ5yv2PyXShRiAFcsDCKAxXCz0rV64x6oQh/uNhsuNnUgwUkAzU0w1rRwF",
+	"1EoUI8mM+aZCRX6G6INSgP8I49pw+1s1AFwLAFeLVd9+vT4mHmMYxCVizOdBBJdC3Hed/XVRL/K+V96e",
+	"z06d/wixVYg6o2LPjwNklXded7pufsB+JR+zHsz3Ou2bLv4y7c49bzfHvP4X6+1Cb+R7hpr+qfE/yNm5",
+	"QSd054odhljvD77GN7qr4TyRdNUCnPavrDOus03f6flOOF3lQWClolBUDJrhzbngegm9WbpqBK+a+73d",
+	"cbo9lEuBhqIshZVfHZ+fK7kK10rt7DvYNSCmFnRVZ8jhI7293atrv48U6tT/clUUdtadRYZbnvRA3VED",
+	"6rWz0rCdE7sn8dUqBPW8179BV1WmNUlkIYz+ezATFhoLYOqLAxYoNbkL4QZfUXWJlRWarKkB4K25VOTx",
+	"hOizWgdKwPxx8IMI5IOaYhioj6aHxPfuWb7tfVOPPoKzpFT8LSF4muvDENFhgMZvuxjpOKEiYdnBSMmd",
+	"ZlIzE6RUvLdbr0KKOoC4u4Ldp9iJcc11HdDKwbxHZf78WqqUrLmAjq6elxFUE7FpLgQYVHah/kZr2lKW",
+	"lUNxdNgR5LMWD9y6ifBMX6Kc+FxB0Si/0ZcuIg+EBNY1Ei62kBsWkW0yALvyPQiCF8oL+Bl1I8BYZSlJ",
+	"mdAs22CznpNxsED8BznDVwdL62dWOTpnv9+PKmhYRJdSgiusuvs8KhN4P3nx/YUmzJEGwBhQRx4fRYhn",
+	"ctFJwDHMD2GYHK68Awt2CERQKJQsC3FZpeopRtOn+MfdtE9i+x/Q0Tsm2iCyvINXKD95IbAHB3zePhqR",
+	"2FCexduPEv+km5eWZEXFBhNPEdXYTdssFWOVKrauKX6oe/k7oVLAduhUP8rF9Ri1y5SBremJ/XDSHyTe",
+	"bl/bmPTw85Nmo/LwRz+6YPlRLrrEyo/2sCPX/gCJMCJ0JgtDHpDJZOLSkJ3U+Q+SOJlclOIG9gV7Q1lW",
+	"xOYOH0v6HKdyLTJJ007P2LfugS5eC/IPckqwF8LIsPf2J99zw/1TpECFb69rt78/cl8a2CUhgokcA+R7",
+	"891AP4Vt+wcOWLtmlPZLkceF/uH8l58Joiq5s3Yiz9q1MTX2/2JjB/tf9tXYKiZLRlPXifU5rvToW67B",
+	"o8flvhl+ynzl6bHkLddsBWjzLngIu/l2JiP8dKtpCNhwtwNELwHfx/ij+YtqkyiRLbTvtVd32mO7132O",
+	"oxU7rnfoDWYDvLDWJSJPIqij+3YJ2Or3ZMtYBMfRq1oP51uInfnPP3dt9/uE4wOpQfh6+heIPx0UHToU",
+	"xfBatIp7aiX0F1iaXOv7PJBOq8qAneGlX6rHblFAlKN0VXNi994qQRojCKBwJ9go9tpujOs7nYPFFtCe",
+	"dzjulbxiyv55p9T+xT90m0fjx+hCJQPP9cfb+ecwPvhrrOhMqV7OJG1yRK8dr2Oc7GSJ1/UHPyHcsbe3",
+	"3BoHw7r7I04NsJm/LI6XalKJp8XGn4egepWQlOw9Nq/DdMFahz5e4jfxqpnvbFNr1ywFaPJQQI3uD6rr",
+	"WQqAO+0TE6txXKE0tk2cc5aSv2HJtev3voH/hHIxmv4d/ohtzGvTwWbfeFmVYJAIIpYyYsd9SjS9Ym5R",
+	"iQSBr5eMme7qs4qq7m0eUjnDj1NwXduhDvldEdCnCGT9sbC7VJ0y9/L+doF0/dHjPxtJMXsLAVJqqCt8",
+	"RpQu4N82RFeN7QtMTXaJxvXBoG9wN1BXg//2WwTfSbWQxpStzz6Hm7BpkFQLZprdVu25DaCcDsgub8mh",
+	"PlrrMl+16Wpg/z8l8ZLqqZfTLqeh9h60VkCwZA5ZuGGYrmvI5XuWPHC/5edH8AwPE2yHOrCqbW9jeYWA",
+	"t1pi6DZv8Y8DwvWp3eKfLCBXU4hLRWiWyTWhNdmLindCBXF3+I3rB8c1gX2MrV+HJ9xsc2DIkfmb4oYd",
+	"SZFtEMsXut418JXIQgr2FLNqNJmX/fE8xpJDtWZcEcHem2Zjmu3b5ZyZZ7Ci5+Uab4nnqwHOmTnYCXrO",
+	"PkmEvI8AkuAwcJGea/zkwDOyzAF/SwV/kOI2OMsbpkdgmN4EV3X2twIcGAeFXUtVqAuYL3RpUo8JdBzB",
+	"VswJWtEwR8ivWGGvLKrBxE4j3Em79JYbGRs/+6wwB7L2t9PJQ2sWWEqbeh6I/x7sBLWU69duj85hi27r",
+	"Qq6NcUeFPs11dRULgsPiU+T4jxDtsNQU8AfdOl8fA5fcGnfvamL4E1WXDUI7h6ncL93y0yzzP6ebqllP",
+	"k+JAiGp3EgfQnmamyDtT5nzr7NPJKfbXtWa59FIcPbc+QA1OWR22us9hlFvtX2sH6Oxbq+y8sSLVLgP+",
+	"tz758b2XPFXnt0a3tzcMuxhBqH77TKwurw3PMjJj4M7eE4zNi1mGPYq6b/9EpoxoA50rHXohbrBPyxIp",
+	"eG7I5PFkQuY8Y/af3Hv/sBGk5Vjy0pC1VJfaJbtvTx86bqA2gJ/VF6LMf/DxA9fqkPwMxKmYzJmwioSQ",
+	"BhJTMdPdamHus+hiWnS18JCrHLBGSpK9jV7PpsgH9Y48ucuEl6hKMmllTp0zc/RcykvO7lnC1D21K+6B",
+	"hAAcoG3W8sZt1YBHM3NU5MDePaVE/Rpxj+3si6vpipHTyQmJubiiGU+nDf8t1jWslRQLgh4LaNiLf6is",
+	"iTdLJY3JWOoDsPDcbENomiqmAzfQOV+Il7fWtx0+/pEawXYx87nnX5SqCbDsVufgT5a5/zJdXBucag/N",
+	"HhCwZknYPdOounhSom9suLpvZ/NL0a/ZjSM310PxYJL6S3QMfQHpUy4R8+iQNMwSBG037mX51GcEhVtA",
+	"ULhVlE93dD1QPv0h//WSiMqpdzfMLSl4D0MU2omLTmb4FZ74BABg7UL2k0VpqHw07NeP0ITZrblGQEgX",
+	"YdT2HaCtoBTd06QrO7ePk27Vv9Dhc5bVDQCvCr+pfei5LQuP/7T/sy+h6o0vDfWQ/OgoSagQ0pAZc1Fc",
+	"j9JoH53CI91ZU451Prc3vBYa66CzHyqo7BHt7iIHJTzglkN9VLdrd0g35ViyEYyDOzFlK2nJR0hV9aXr",
+	"Q0uYiVLS0u1I0Y+T7vKJSNFPMMvF1R9VzPeFJpbToiqCLBXxCGn7RXLTULfkg2bsv99a1kOPNzJsobLR",
+	"2egYWNJ9dyu9FHxvqkA3tuVLLhbEebWd2ewtGmdEBuoqmMwzVqvfsTPWtVdxMdsv/kSTJdaJl6+WrXLG",
+	"TUsv9PpvkKmLHWU0WchxwKDjLPwm9aj+8L4mRe6behsZOc+8SMlSrkkm7ZaA0/+S5Y0tKTEJt4d48Z4l",
+	"BRY2yXmtzOkMjzoiiGEXlRgVIiWZXNS+DqWt2x9WTBue1BDLqa46ydYnV1o5AVi5cjqRA9bSEaFFyk1E",
+	"loxmZln/EJYCbX/ljYf++UITzVM2Jr+oFFErEppl+ozEcJyxi6PEMmfinGkEbqbGgWkZV5ZjbwLHeE8R",
+	"dEsKRmK9EUlMcpeOYSBgYvgKqeZCxIjMhbhBEGkxmMCtAejZLC1BG0k03TwlcZJJzepToGShaMLmRUaY",
+	"SMcEi+bs9MErWfqhzgjFv66XUns/JVlTfSEyS0WAPZ07BD3IDF9TQMPINoRiaThiTkOdSK6kkYnMzgie",
+	"5tGKCrpg6vgkhnJyajdilrGVGy42m5zFUHoiC0Vyxeb8fWQHBWQBs2QXAjn/KdbI4rKxQZJDFGFmLdUl",
+	"ZjXjkRMh8blZYSocpy80sMRRCWTrQQUX0IPu7Yf/FwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
