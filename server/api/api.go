@@ -2,13 +2,50 @@ package api
 
 import (
 	"log/slog"
-	"time"
+	"net/url"
+
+	"restic-manager/server/auth"
+	"restic-manager/server/job"
+	"restic-manager/server/store"
+	"restic-manager/server/wake"
 )
+
+// Options is what handlers work with.
+type Options struct {
+	Store *store.Store
+	Jobs  *job.Service
+	Auth  *auth.Auth
+	Waker *wake.Waker
+	Seals Sealer
+	Log   *slog.Logger
+
+	PublicURL *url.URL // where people and agents reach the server
+	Pin       string   // "sha256:…" of a self-made certificate's key, for enrolment lines; empty: none
+}
 
 // Handlers answers every operation of the contract. Its methods are the generated
 // StrictServerInterface: they return the answer, or an error that the adapter in
-// errors.go writes as a problem document.
+// errors.go writes as a problem document. It is safe for concurrent use.
 type Handlers struct {
-	log *slog.Logger
-	now func() time.Time
+	StrictServerInterface // until every operation has its handler
+
+	store *store.Store
+	jobs  *job.Service
+	auth  *auth.Auth
+	waker *wake.Waker
+	log   *slog.Logger
+
+	sealer    Sealer
+	publicURL *url.URL
+	pin       string
+	problems  problems
+}
+
+// New makes the handlers.
+func New(o Options) *Handlers {
+	return &Handlers{
+		store: o.Store, jobs: o.Jobs, auth: o.Auth, waker: o.Waker, log: o.Log,
+		sealer: o.Seals, publicURL: o.PublicURL, pin: o.Pin,
+		problems: newProblems(),
+	}
 }

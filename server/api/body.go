@@ -3,6 +3,8 @@ package api
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -16,49 +18,62 @@ import (
 	"restic-manager/server/fleet"
 )
 
-// Limits of what is read from a request.
 const (
-	maxBody     = 1 << 20 // of people and of agents' small requests, plain
-	maxDepth    = 32      // of JSON
+	maxDepth    = 32 // of JSON
 	bodyTimeout = 30 * time.Second
 )
 
-// readJSON reads a whole JSON body within its limits and puts it back for the next
-// to read. An empty body passes: whether there must be one is the contract's word.
-func readJSON(w http.ResponseWriter, r *http.Request) error {
-	data, err := readBody(w, r)
-	if err != nil {
-		return err
+// limits is how much of a body is read: as it travels, and decompressed.
+type limits struct{ wire, plain int64 }
+
+func (op *operation) limits() limits {
+	if op.id == "report" {
+		return limits{wire: 512 << 10, plain: 4 << 20}
 	}
-	if len(data) > 0 {
-		media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-		if err != nil || media != "application/json" {
-			return fleet.Errorf(fleet.Invalid, "The body must be sent with the header Content-Type: application/json.").At("Content-Type")
-		}
-		if err := checkJSON(data); err != nil {
-			return err
-		}
-	}
-	r.ContentLength = int64(len(data))
-	r.Body = io.NopCloser(bytes.NewReader(data))
-	return nil
+	return limits{wire: 1 << 20, plain: 1 << 20}
 }
 
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// intake reads the body within its limits, puts it back for the next to read and
+// gives its digest. A body that is no JSON is left to its handler, with the limit
+// around it. An empty one passes: whether there must be one is the contract's word.
+func (op *operation) intake(w http.ResponseWriter, r *http.Request) (digest string, err error) {
 	if r.Body == nil || r.Body == http.NoBody {
-		return nil, nil
+		return "", nil
 	}
 	conn := http.NewResponseController(w)
 	_ = conn.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every connection has one
-	data, err := readPlain(http.MaxBytesReader(w, r.Body, maxBody), r)
+	r.Body = http.MaxBytesReader(w, r.Body, op.limits().wire)
+	if !op.json {
+		return "", nil
+	}
+	data, err := readPlain(r, op.limits().plain)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	_ = conn.SetReadDeadline(time.Time{}) // a parked request waits longer
-	return data, nil
+	r.ContentLength = int64(len(data))
+	r.Body = io.NopCloser(bytes.NewReader(data))
+	if len(data) == 0 {
+		return "", nil
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), op.checkBody(r, data)
 }
 
-func readPlain(body io.Reader, r *http.Request) ([]byte, error) {
+func (op *operation) checkBody(r *http.Request, data []byte) error {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "application/json" {
+		return fleet.Errorf(fleet.Invalid, "The body must be sent with the header Content-Type: application/json.").At("Content-Type")
+	}
+	if op.handChecked() {
+		return nil
+	}
+	return checkJSON(data)
+}
+
+// readPlain reads a whole body, decompressed.
+func readPlain(r *http.Request, limit int64) ([]byte, error) {
+	var body io.Reader = r.Body
 	switch encoding := r.Header.Get("Content-Encoding"); encoding {
 	case "", "identity":
 	case "gzip":
@@ -71,12 +86,12 @@ func readPlain(body io.Reader, r *http.Request) ([]byte, error) {
 	default:
 		return nil, fleet.Errorf(fleet.Invalid, "A body may be sent plain or with gzip, in no other encoding.").At("Content-Encoding")
 	}
-	data, err := io.ReadAll(io.LimitReader(body, maxBody+1))
+	data, err := io.ReadAll(io.LimitReader(body, limit+1))
 	if err != nil {
 		return nil, bodyError(err)
 	}
-	if len(data) > maxBody {
-		return nil, &http.MaxBytesError{Limit: maxBody}
+	if int64(len(data)) > limit {
+		return nil, &http.MaxBytesError{Limit: limit}
 	}
 	return data, nil
 }

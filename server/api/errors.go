@@ -15,10 +15,6 @@ import (
 // without it.
 const problemType = "urn:restic-manager:problem:"
 
-// RetryAfter is the key in fleet.Error.Extra for the seconds after which a refused
-// caller may try again. It becomes the Retry-After header.
-const RetryAfter = "retry_after_s"
-
 // kind is how a code looks to a client.
 type kind struct {
 	status    int
@@ -82,8 +78,8 @@ func kinds() map[fleet.Code]kind {
 		fleet.AgentDeleted:          {http.StatusGone, "Host deleted", false},
 		fleet.ProtocolUnsupported:   {http.StatusUpgradeRequired, "Protocol not supported", false},
 		fleet.SecretIntegrity:       {http.StatusInternalServerError, "Stored secret damaged", false},
-		fleet.DatabaseCorrupt:     {http.StatusInternalServerError, "Database damaged", false},
-		fleet.SchemaNewer:         {http.StatusInternalServerError, "Database of a newer program", false},
+		fleet.DatabaseCorrupt:       {http.StatusInternalServerError, "Database damaged", false},
+		fleet.SchemaNewer:           {http.StatusInternalServerError, "Database of a newer program", false},
 	}
 }
 
@@ -132,7 +128,7 @@ func (p problems) document(err error) (Problem, int64) {
 		ExpectedOffset: e.Extra["expected_offset"],
 		MinProtocol:    int(e.Extra["min_protocol"]), MaxProtocol: int(e.Extra["max_protocol"]),
 	}
-	retryAfter := e.Extra[RetryAfter]
+	retryAfter := e.Extra[auth.RetryAfter]
 	if retryAfter == 0 && (k.status == http.StatusServiceUnavailable || k.status == http.StatusTooManyRequests) {
 		retryAfter = 2
 	}
