@@ -21,7 +21,7 @@ func TestArchitectureCheckFindsEachKindOfViolation(t *testing.T) {
 		"agent/agent.go":     "// Package agent is the agent.\npackage agent\n\nimport _ \"restic-manager/agent/policy\"\n",
 		"agent/policy/p.go":  "// Package policy is the policy.\npackage policy\n\nimport _ \"restic-manager/restic\"\n",
 		"agent/policy/q.go":  "package policy\n\ntype o struct{}\n\nfunc (o) Exit() {}\n\nfunc f() { var os o; os.Exit() }\n",
-		"cmd/agent/main.go":  "// Command agent is the agent.\npackage main\n\nimport \"os\"\n\nfunc main() { os.Exit(0) }\n",
+		"cmd/agent/main.go":  "// Program agent is the agent.\npackage main\n\nimport \"os\"\n\nfunc main() { os.Exit(0) }\n",
 		"web/testdata/x.go":  "package broken {",
 		"server/store/db.go": "// Package store has the SQL.\npackage store\n\nimport _ \"modernc.org/sqlite\"\n",
 	}

@@ -11,7 +11,7 @@ import (
 // repository at a location. What can delete, or needs the credential that can, runs
 // only where the policy makes this the repository's maintenance host.
 func (p *Policy) AllowOperation(op restic.Operation, location string) error {
-	if op.Deletes || op.Slot == restic.SlotMaintenance || !slices.Contains(op.Places, restic.PlaceHost) {
+	if op.Deletes || op.Slot == restic.SlotMaintenance || !slices.Contains(op.Places, restic.PlaceHost) { //guard:policy-deletes
 		return p.allowMaintenance(op, location)
 	}
 	if p.Operations == nil || slices.Contains(p.Operations, op.Name) || slices.Contains(p.allowed(WhatOperation), op.Name) {

@@ -15,7 +15,7 @@ import (
 // A source inside a denied folder is refused. A source that contains one is allowed:
 // the caller adds the patterns of DeniedIn after its own.
 func (p *Policy) AllowSources(sources, excludes []string) error {
-	if most := p.maxExcludes(); len(excludes) > most {
+	if most := p.maxExcludes(); len(excludes) > most { //guard:policy-excludes
 		return &Refusal{CodeTooManyExcludes, fmt.Sprintf("the backup has %d patterns, this host's policy takes %d", len(excludes), most),
 			allowCommand(WhatExcludes, strconv.Itoa(len(excludes)))}
 	}
@@ -28,7 +28,7 @@ func (p *Policy) AllowSources(sources, excludes []string) error {
 		if withinAny(required, p.allowed(WhatOmission)) {
 			continue
 		}
-		if !covered(required, sources) || slices.ContainsFunc(excludes, func(e string) bool { return leavesOut(e, required) }) {
+		if !covered(required, sources) || slices.ContainsFunc(excludes, func(e string) bool { return leavesOut(e, required) }) { //guard:policy-required
 			return &Refusal{CodePathRequired, "this host's policy says that no backup may leave out " + required,
 				allowCommand(WhatOmission, required)}
 		}
@@ -61,7 +61,7 @@ func (p *Policy) allowSource(source string) error {
 	if err != nil {
 		return &Refusal{CodePathNotAllowed, "the source " + source + " leads nowhere that could be checked", "look at the links on its way"}
 	}
-	if denied(source, real, p.own) {
+	if denied(source, real, p.own) { //guard:policy-own-folder
 		return &Refusal{CodePathNotAllowed, "the source " + source + " lies in the agent's own folder, which holds its secrets",
 			"choose a source outside of it: no command allows this"}
 	}

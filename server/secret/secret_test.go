@@ -214,6 +214,19 @@ func TestADatabaseWithSecretsNeverGetsAnotherKey(t *testing.T) {
 	}
 }
 
+func TestACheckValueThatIsNoneIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sealing.key")
+	k, _, err := Load(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := mustSeal(t, k, checkBinding(), "another text")
+	for _, check := range []string{mustSeal(t, k, place, checkText), other, "x"} {
+		_, _, err := Load(path, check)
+		wantCode(t, err, CodeIntegrity)
+	}
+}
+
 func TestServersThatBeginAtOnceShareOneKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sealing.key")
 	var wg sync.WaitGroup

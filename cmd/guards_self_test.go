@@ -1,0 +1,109 @@
+package cmd_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+const guarded = `package p
+
+func Allowed(s string) bool {
+	if n := len(s); n > 3 { //guard:long
+		return false
+	}
+	switch {
+	case s == "",
+		s == "no": //guard:refused
+		return false
+	}
+	return true
+}
+`
+
+const guardedTests = `package p
+
+import "testing"
+
+func TestLong(t *testing.T) {
+	if Allowed("long") {
+		t.Error("long was allowed")
+	}
+}
+
+func TestRefused(t *testing.T) {
+	if Allowed("no") {
+		t.Error("no was allowed")
+	}
+}
+
+func TestNothing(t *testing.T) { Allowed("long") }
+
+func TestBroken(t *testing.T) { t.Error("always") }
+`
+
+// TestAGuardIsOnlyProvenByATestThatFailsWithoutIt proves that TestGuardsAreProven
+// can fail, on a module of its own.
+func TestAGuardIsOnlyProvenByATestThatFailsWithoutIt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds a package for each guard")
+	}
+	root := t.TempDir()
+	for path, text := range map[string]string{"go.mod": "module m\n\ngo 1.26\n", "p/p.go": guarded, "p/p_test.go": guardedTests} {
+		path = filepath.Join(root, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	marks, err := findGuards(os.DirFS(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		twin
+		want string
+	}{
+		{twin{"long", "p", "TestLong"}, failsWhenOff},
+		{twin{"refused", "p", "TestRefused"}, failsWhenOff},
+		{twin{"long", "p", "TestRefused"}, passesWhenOff},
+		{twin{"long", "p", "TestNothing"}, passesWhenOff},
+		{twin{"long", "p", "TestBroken"}, failsAnyway},
+	} {
+		got, err := prove(t.Context(), root, t.TempDir(), marks[test.guard], test.twin)
+		if err != nil || got != test.want {
+			t.Errorf("%v: got %q, %v, want %q", test.twin, got, err, test.want)
+		}
+	}
+	missing := twin{"long", "p", "TestMissing"}
+	if _, err := prove(t.Context(), root, t.TempDir(), marks["long"], missing); err == nil || declared(os.DirFS(root), missing) == nil {
+		t.Error("a test that does not exist is no error")
+	}
+	broken := mark{"p/p.go", 0, 1} // what does not compile proves nothing
+	if _, err := prove(t.Context(), root, t.TempDir(), []mark{broken}, twin{"x", "p", "TestLong"}); err == nil {
+		t.Error("what does not compile is no error")
+	}
+}
+
+func TestMarksAndTableMustAgree(t *testing.T) {
+	fsys := fstest.MapFS{"p/p.go": {Data: []byte(guarded)}}
+	marks, err := findGuards(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(marks["refused"]); got != 2 {
+		t.Errorf("got %d marks of a case with two conditions", got)
+	}
+	got := strings.Join(checkGuards(marks, []twin{{"long", "p", "T"}, {"gone", "p", "T"}}), "\n")
+	if want := "gone is in the table and marked nowhere\nrefused is marked and has no test in the table"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	fsys["p/q.go"] = &fstest.MapFile{Data: []byte("package p\n\nvar x = 1 //guard:nothing\n")}
+	if _, err := findGuards(fsys); err == nil || !strings.Contains(err.Error(), "nothing") {
+		t.Errorf("a mark at nothing: got %v", err)
+	}
+}

@@ -1,0 +1,61 @@
+package cmd_test
+
+import (
+	"os"
+	"testing"
+)
+
+// guards lists what keeps a hostile or mistaken request out, each with a test that
+// must fail when the guard is taken away. A guard is an if, or a case of a switch
+// without a tag, that is marked by a comment at the end of its line:
+//
+//	if !allowed { //guard:policy-repository
+//
+// To add one, mark it and add a line here. A mark that is not listed fails the test.
+var guards = []twin{
+	{"custody-owner", "agent/custody", "TestOnlyRootAndTheOwnUserMayOwn"},
+	{"custody-mode", "agent/custody", "TestAFileThatOthersCanChangeIsRefusedWithTheCommandThatMendsIt"},
+	{"custody-mode", "agent/custody", "TestAFolderAboveThatOthersCanChangeIsRefused"},
+	{"custody-mode", "agent/policy", "TestAFileThatOthersCouldHaveChangedLocksTheAgent"},
+	{"custody-mode", "agent/secret", "TestWhatCannotBeReadIsNeverOverwritten"},
+	{"custody-link", "agent/custody", "TestALinkIsRefusedWhereverItLies"},
+	{"policy-missing", "agent/policy", "TestWithoutAFileTheAgentIsLocked"},
+	{"policy-valid", "agent/policy", "TestWhatIsNotUnderstoodLocksTheAgent"},
+	{"policy-repository", "agent/policy", "TestARepositoryOutsideTheAllowedLocationsIsRefused"},
+	{"policy-source", "agent/policy", "TestSourcesOutsideTheAllowedFoldersAreRefused"},
+	{"policy-own-folder", "agent/policy", "TestSourcesOutsideTheAllowedFoldersAreRefused"},
+	{"policy-deletes", "agent/policy", "TestOperationsThatDeleteRunOnlyAtTheMaintenanceHost"},
+	{"policy-required", "agent/policy", "TestARequiredFolderIsNeitherForgottenNorExcluded"},
+	{"policy-excludes", "agent/policy", "TestTheNumberOfExcludesIsLimited"},
+	{"sealed-check", "server/secret", "TestACheckValueThatIsNoneIsRefused"},
+	{"sealed-keyfile", "server/secret", "TestAKeyFileThatOthersReadIsRefused"},
+}
+
+// TestGuardsAreProven takes each guard away and wants its test to fail: a control
+// that is not proven on is off. It prints guard, test and outcome with -v.
+func TestGuardsAreProven(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds a package for each guard")
+	}
+	marks, err := findGuards(os.DirFS(".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, "guard", checkGuards(marks, guards))
+	for _, g := range guards {
+		t.Run(g.guard+" by "+g.pkg+"."+g.test, func(t *testing.T) {
+			t.Parallel()
+			if err := declared(os.DirFS(".."), g); err != nil {
+				t.Fatal(err)
+			}
+			outcome, err := prove(t.Context(), "..", t.TempDir(), marks[g.guard], g)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%-20s %-16s %-75s %s", g.guard, g.pkg, g.test, outcome)
+			if outcome != failsWhenOff {
+				t.Errorf("the test %s", outcome)
+			}
+		})
+	}
+}
