@@ -1,12 +1,29 @@
 package job
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"restic-manager/server/fleet"
 )
+
+// What a page of a log holds: chunks are read until there are this many lines.
+const (
+	pageLines  = 2000
+	pageChunks = 20 // read at a time
+	maxText    = 16 << 10
+)
+
+// settleTime is how long a finished job must have been quiet before its log counts
+// as complete: results travel before logs.
+const settleTime = 5 * time.Second
 
 // LogQuery says where to read a job's log from; at most one is set.
 type LogQuery struct {
@@ -31,6 +48,136 @@ type LogPage struct {
 }
 
 // Log reads about 2 000 lines of a job's log at most. It fails with NotFound.
+//
+// Chunks are as an agent made them, so nothing in them is trusted: they are
+// decompressed within bounds, lines are capped, and a chunk that is not what it
+// says becomes one line that says so.
 func (s *Service) Log(ctx context.Context, id fleet.JobID, q LogQuery) (LogPage, error) {
-	return LogPage{}, errors.ErrUnsupported
+	j, err := s.Store.Job(ctx, id)
+	if err != nil {
+		return LogPage{}, err
+	}
+	page := LogPage{Lines: []LogLine{}}
+	if page.Next, err = s.startOf(ctx, j, q); err != nil {
+		return LogPage{}, err
+	}
+	d, err := newChunkReader()
+	if err != nil {
+		return LogPage{}, err
+	}
+	defer d.close()
+	for len(page.Lines) < pageLines {
+		chunks, err := s.Store.LogChunks(ctx, id, page.Next, pageChunks)
+		if err != nil {
+			return LogPage{}, err
+		}
+		for i := range chunks {
+			if len(page.Lines) >= pageLines {
+				break
+			}
+			page.Lines = append(page.Lines, d.lines(&chunks[i])...)
+			page.Next = chunks[i].Seq
+		}
+		if len(chunks) < pageChunks {
+			break
+		}
+	}
+	quiet := s.Store.Now().Sub(j.LastReport.Time()) > settleTime
+	page.End = !j.Active() && quiet && page.Next >= j.NextLogSeq-1
+	return page, nil
+}
+
+// startOf finds the chunk behind which to begin.
+func (s *Service) startOf(ctx context.Context, j *fleet.Job, q LogQuery) (int64, error) {
+	line := q.FromLine
+	if q.Tail > 0 {
+		line = max(1, j.LogLines-int64(q.Tail)+1)
+	}
+	if line <= 0 {
+		return max(0, q.AfterSeq), nil
+	}
+	seq, err := s.Store.LogChunkAt(ctx, j.ID, line)
+	return max(0, seq-1), err
+}
+
+// CopyLog writes a job's whole log, a line at a time, by what format makes of it.
+func (s *Service) CopyLog(ctx context.Context, id fleet.JobID, w io.Writer, format func(io.Writer, LogLine) error) error {
+	var after int64
+	for {
+		page, err := s.Log(ctx, id, LogQuery{AfterSeq: after})
+		if err != nil {
+			return err
+		}
+		for _, line := range page.Lines {
+			if err := format(w, line); err != nil {
+				return fmt.Errorf("write the log of job %s: %w", id, err)
+			}
+		}
+		if page.Next == after {
+			return nil
+		}
+		after = page.Next
+	}
+}
+
+// chunkReader decompresses chunks.
+type chunkReader struct{ zstd *zstd.Decoder }
+
+func newChunkReader() (*chunkReader, error) {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxMemory(maxChunkBytes), zstd.WithDecoderMaxWindow(maxChunkBytes))
+	if err != nil {
+		return nil, fmt.Errorf("make a decompressor: %w", err)
+	}
+	return &chunkReader{d}, nil
+}
+
+func (r *chunkReader) close() { r.zstd.Close() }
+
+// wireLine is a line as chunks hold it.
+type wireLine struct {
+	Micros int64  `json:"t"`
+	Stream string `json:"s"`
+	Text   string `json:"m"`
+}
+
+// lines decodes a chunk: at most as many lines as it declares.
+func (r *chunkReader) lines(c *fleet.LogChunk) []LogLine {
+	unreadable := []LogLine{{
+		N: c.FirstLine, At: c.From.Time(), Stream: "agent", Text: fmt.Sprintf("[%d lines cannot be read: their part of the log is damaged]", c.Lines),
+	}}
+	plain, err := r.zstd.DecodeAll(c.Data, make([]byte, 0, min(c.Bytes, maxChunkBytes)))
+	if err != nil || int64(len(plain)) > max(c.Bytes, 0) {
+		return unreadable
+	}
+	lines := make([]LogLine, 0, c.Lines)
+	for raw := range bytes.Lines(plain) {
+		var l wireLine
+		if len(lines) == c.Lines || json.Unmarshal(raw, &l) != nil {
+			return unreadable
+		}
+		lines = append(lines, LogLine{
+			N: c.FirstLine + int64(len(lines)), At: time.UnixMicro(l.Micros).UTC(), Stream: streamName(l.Stream), Text: capped(l.Text),
+		})
+	}
+	return lines
+}
+
+func streamName(short string) string {
+	switch short {
+	case "o":
+		return "stdout"
+	case "e":
+		return "stderr"
+	}
+	return "agent"
+}
+
+// capped shortens a line that nobody would read, and makes it UTF-8.
+func capped(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= maxText {
+		return text
+	}
+	return clip(text, maxText) + " […]"
 }

@@ -1,9 +1,87 @@
 package job
 
-import "restic-manager/restic"
+import (
+	"context"
+	"fmt"
+
+	"restic-manager/restic"
+	"restic-manager/server/fleet"
+	"restic-manager/server/store"
+)
 
 // Sealer opens what server/secret has sealed. The binding says where a sealed text
 // lies; it opens nowhere else.
 type Sealer interface {
 	Open(table, id, column string, version int64, sealed string) (restic.Secret, error)
+}
+
+// SecretValue is a secret as it is handed to an agent.
+type SecretValue struct {
+	SecretRef
+	Username string
+	Value    restic.Secret
+}
+
+// FetchSecrets opens what an agent's references name. Only credentials that the
+// host's configuration or one of its jobs names are given out, and only in their
+// present version; anything else is SecretNotYours, whether or not it exists. It
+// also fails as Attend does, and with SecretIntegrity.
+func (s *Service) FetchSecrets(ctx context.Context, a Agent, session fleet.SessionID, refs []SecretRef) ([]SecretValue, error) {
+	if _, err := s.attendance(ctx, a, session); err != nil {
+		return nil, err
+	}
+	var usable map[fleet.CredentialID]fleet.Credential
+	err := s.Store.View(ctx, func(q store.Queries) error {
+		var err error
+		usable, err = credentialsOf(ctx, q, a.Host)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	values := make([]SecretValue, 0, len(refs))
+	for i, ref := range refs {
+		c, ok := usable[ref.ID]
+		if !ok || c.Version != ref.Version {
+			return nil, fleet.Errorf(fleet.SecretNotYours,
+				"The configuration of this host names no such secret, or another version of it: take the configuration again.").At(fmt.Sprintf("/refs/%d", i))
+		}
+		value, err := s.Sealer.Open("credentials", string(c.ID), "sealed", c.Version, c.Sealed)
+		if err != nil {
+			return nil, fmt.Errorf("open credential %s: %w", c.ID, err)
+		}
+		values = append(values, SecretValue{SecretRef: ref, Username: c.Username, Value: value})
+	}
+	return values, nil
+}
+
+// credentialsOf gathers what a host may use: at the repositories of its schedules,
+// and at those of jobs that it has in hand.
+func credentialsOf(ctx context.Context, q store.Queries, host fleet.HostID) (map[fleet.CredentialID]fleet.Credential, error) {
+	list, err := q.CredentialsOfHost(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := q.ActiveJobs(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[fleet.RepositoryID]bool{"": true}
+	for i := range jobs {
+		j := &jobs[i]
+		if !j.OnAgent() || seen[j.RepositoryID] {
+			continue
+		}
+		seen[j.RepositoryID] = true
+		more, err := q.CredentialsFor(ctx, host, j.RepositoryID)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, more...)
+	}
+	usable := make(map[fleet.CredentialID]fleet.Credential, len(list))
+	for _, c := range list {
+		usable[c.ID] = c
+	}
+	return usable, nil
 }

@@ -27,3 +27,11 @@ type Agent struct {
 	Host    fleet.HostID
 	Install string // id of the installation
 }
+
+// entry begins the audit entry of what an actor does.
+func (a Actor) entry(action string) fleet.Audit {
+	return fleet.Audit{Actor: a.Name, Address: a.Address, RequestID: a.RequestID, Action: action}
+}
+
+// server is the actor of what nobody asked for.
+func server() Actor { return Actor{Name: "server"} }

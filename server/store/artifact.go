@@ -38,7 +38,7 @@ func (q Queries) ArtifactSize(ctx context.Context, id fleet.JobID, name string) 
 func (q Queries) ArtifactPart(ctx context.Context, id fleet.JobID, name string, offset int64) (*ArtifactPart, error) {
 	var p ArtifactPart
 	err := q.get(ctx, &p, `SELECT job_id, name, offset_at, data, at FROM artifact_parts WHERE job_id = ? AND name = ? AND offset_at = ?`, id, name, offset)
-	return &p, missing(err, "part of %s at %d of job %s", name, offset, id)
+	return one(&p, err, "part of %s at %d of job %s", name, offset, id)
 }
 
 // AddArtifactPart writes a part.

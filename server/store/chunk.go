@@ -26,7 +26,7 @@ func (q Queries) LogChunks(ctx context.Context, id fleet.JobID, after int64, lim
 func (q Queries) LogChunk(ctx context.Context, id fleet.JobID, seq int64) (*fleet.LogChunk, error) {
 	var c fleet.LogChunk
 	err := q.get(ctx, &c, `SELECT `+chunkCols+` FROM log_chunks WHERE job_id = ? AND seq = ?`, id, seq)
-	return &c, missing(err, "log chunk %d of job %s", seq, id)
+	return one(&c, err, "log chunk %d of job %s", seq, id)
 }
 
 // LogHeads reads chunks after a number without their data.

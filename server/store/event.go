@@ -23,7 +23,17 @@ func (q Queries) Events(ctx context.Context, id fleet.JobID, after int64, limit 
 func (q Queries) Event(ctx context.Context, id fleet.JobID, seq int64) (*fleet.Event, error) {
 	var e fleet.Event
 	err := q.get(ctx, &e, `SELECT `+eventCols+` FROM events WHERE job_id = ? AND seq = ?`, id, seq)
-	return &e, missing(err, "event %d of job %s", seq, id)
+	return one(&e, err, "event %d of job %s", seq, id)
+}
+
+// EventsOf reads the events of a job that are of a kind, in order.
+func (q Queries) EventsOf(ctx context.Context, id fleet.JobID, kind string) ([]fleet.Event, error) {
+	var events []fleet.Event
+	err := q.all(ctx, &events, `SELECT `+eventCols+` FROM events WHERE job_id = ? AND kind = ? ORDER BY seq`, id, kind)
+	if err != nil {
+		return nil, fmt.Errorf("read the %s events of job %s: %w", kind, id, err)
+	}
+	return events, nil
 }
 
 // LastEventOf reads the newest event of a job that is of one of the kinds. NotFound

@@ -51,7 +51,7 @@ func (f JobFilter) where() where {
 func (q Queries) Job(ctx context.Context, id fleet.JobID) (*fleet.Job, error) {
 	var j fleet.Job
 	err := q.get(ctx, &j, `SELECT `+jobCols+` FROM jobs WHERE id = ?`, id)
-	return &j, missing(err, "job %s", id)
+	return one(&j, err, "job %s", id)
 }
 
 // Jobs lists jobs, newest first.
@@ -99,7 +99,7 @@ func (q Queries) ActiveJobs(ctx context.Context, host fleet.HostID) ([]fleet.Job
 func (q Queries) PendingJob(ctx context.Context, id fleet.ScheduleID) (*fleet.Job, error) {
 	var j fleet.Job
 	err := q.get(ctx, &j, `SELECT `+jobCols+` FROM jobs WHERE schedule_id = ? AND state = 'pending'`, id)
-	return &j, missing(err, "waiting job of schedule %s", id)
+	return one(&j, err, "waiting job of schedule %s", id)
 }
 
 // LastBackup reads the newest backup of a schedule that ended with one of the
@@ -115,6 +115,14 @@ func (q Queries) LastBackup(ctx context.Context, id fleet.ScheduleID, results ..
 		return nil, fleet.Errorf(fleet.NotFound, "Schedule %s has no such backup.", id)
 	}
 	return &jobs[0], nil
+}
+
+// NewRepositories reads the repositories that wait for a job to make them usable
+// and that some schedule names.
+func (q Queries) NewRepositories(ctx context.Context) ([]fleet.RepositoryID, error) {
+	var ids []fleet.RepositoryID
+	err := q.all(ctx, &ids, `SELECT id FROM repositories WHERE state = ? AND schedules > 0 ORDER BY id`, fleet.RepositoryNew)
+	return ids, err
 }
 
 // JobsToExpire reads jobs that should have been picked up by now and were not.
@@ -158,7 +166,7 @@ func (tx *Tx) CreateJob(ctx context.Context, j *fleet.Job) (bool, error) {
 func (tx *Tx) LockJob(ctx context.Context, id fleet.JobID) (*fleet.Job, error) {
 	var j fleet.Job
 	err := tx.get(ctx, &j, `UPDATE jobs SET version = version WHERE id = ? RETURNING `+jobCols, id)
-	return &j, missing(err, "job %s", id)
+	return one(&j, err, "job %s", id)
 }
 
 // SaveJob writes what may change of a job, whole; the job must have been locked.

@@ -57,7 +57,7 @@ func (q Queries) Snapshots(ctx context.Context, f SnapshotFilter, p Page) ([]fle
 func (q Queries) Snapshot(ctx context.Context, repository fleet.RepositoryID, id string) (*fleet.Snapshot, error) {
 	var s fleet.Snapshot
 	err := q.get(ctx, &s, `SELECT `+snapshotCols+` FROM snapshots WHERE repository_id = ? AND id = ?`, repository, id)
-	return &s, missing(err, "snapshot %s in repository %s", id, repository)
+	return one(&s, err, "snapshot %s in repository %s", id, repository)
 }
 
 // SeeSnapshots writes snapshots that were seen. Of a known one, when it was first
@@ -97,30 +97,35 @@ func (tx *Tx) ConfirmJobs(ctx context.Context, repository fleet.RepositoryID) er
 	return err
 }
 
-// CountSnapshots writes the number of snapshots of a repository, its newest one and
-// the numbers of the hosts that use it. It counts, so it is right whatever came
-// before.
+// CountSnapshots recomputes the number of snapshots of a repository, its newest one
+// and the numbers of the hosts that have some there or a schedule.
 func (tx *Tx) CountSnapshots(ctx context.Context, repository fleet.RepositoryID) error {
-	_, err := tx.exec(ctx, `UPDATE repositories SET
-		snapshots = (SELECT COUNT(*) FROM snapshots s WHERE s.repository_id = repositories.id),
-		last_snapshot = (SELECT COALESCE(MAX(time_at), 0) FROM snapshots s WHERE s.repository_id = repositories.id),
-		version = version + 1 WHERE id = ?`, repository)
-	if err != nil {
+	if err := tx.recountSnapshotsOfRepository(ctx, repository); err != nil {
 		return err
 	}
-	_, err = tx.exec(ctx, `UPDATE hosts SET snapshots = (SELECT COUNT(*) FROM snapshots s WHERE s.host_id = hosts.id), version = version + 1
-		WHERE id IN (SELECT DISTINCT host_id FROM schedules WHERE repository_id = ?)
-		OR id IN (SELECT DISTINCT host_id FROM snapshots WHERE repository_id = ?)`, repository, repository)
-	return err
+	var hosts []fleet.HostID
+	err := tx.all(ctx, &hosts, `SELECT id FROM hosts WHERE id IN (SELECT host_id FROM schedules WHERE repository_id = ?)
+		OR id IN (SELECT host_id FROM snapshots WHERE repository_id = ?) ORDER BY id`, repository, repository)
+	if err != nil {
+		return fmt.Errorf("read the hosts of repository %s: %w", repository, err)
+	}
+	for _, host := range hosts {
+		if err := tx.recountSnapshotsOfHost(ctx, host); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // CountSnapshot is CountSnapshots after one new snapshot of a host.
 func (tx *Tx) CountSnapshot(ctx context.Context, s *fleet.Snapshot) error {
-	_, err := tx.exec(ctx, `UPDATE repositories SET snapshots = snapshots + 1,
-		last_snapshot = CASE WHEN last_snapshot < ? THEN ? ELSE last_snapshot END, version = version + 1 WHERE id = ?`, s.Time, s.Time, s.RepositoryID)
-	if err != nil || s.HostID == "" {
-		return err
+	_, err := tx.exec(ctx, `UPDATE repositories SET snapshots = snapshots + 1, version = version + 1,
+		last_snapshot = CASE WHEN last_snapshot < ? THEN ? ELSE last_snapshot END WHERE id = ?`, s.Time, s.Time, s.RepositoryID)
+	if err != nil {
+		return fmt.Errorf("count a snapshot of repository %s: %w", s.RepositoryID, err)
 	}
-	_, err = tx.exec(ctx, `UPDATE hosts SET snapshots = snapshots + 1, version = version + 1 WHERE id = ?`, s.HostID)
-	return err
+	if _, err := tx.exec(ctx, `UPDATE hosts SET snapshots = snapshots + 1, version = version + 1 WHERE id = ?`, s.HostID); err != nil {
+		return fmt.Errorf("count a snapshot of host %s: %w", s.HostID, err)
+	}
+	return nil
 }

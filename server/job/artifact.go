@@ -1,0 +1,290 @@
+package job
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"restic-manager/restic"
+	"restic-manager/server/fleet"
+	"restic-manager/server/store"
+)
+
+// The limits of an artifact.
+const (
+	MaxPart         = 512 << 10
+	maxArtifact     = 64 << 20 // compressed
+	maxListing      = 1 << 30  // decompressed
+	maxListingLine  = 1 << 20
+	maxListingLines = 1_000_000
+	listingBatch    = 500 // rows of a transaction
+)
+
+// ArtifactSnapshots is the whole listing of a repository: gzip of one Snapshot a
+// line.
+const ArtifactSnapshots = "snapshots"
+
+// Part is a piece of a large result.
+type Part struct {
+	Job    fleet.JobID
+	Name   string
+	Offset int64
+	Last   bool
+	Data   []byte
+}
+
+// PutPart takes a part of an artifact, in order, and the whole when the last one has
+// come. It tells the offset of the next part. Repeating a part is harmless.
+//
+// It fails with NotFound, AgentMismatch, ArtifactOffset (with expected_offset),
+// BodyTooLarge, and with InvalidField where the whole is not what it should be.
+func (s *Service) PutPart(ctx context.Context, a Agent, p Part) (next int64, complete bool, err error) {
+	j, err := s.Store.Job(ctx, p.Job)
+	if err != nil {
+		return 0, false, err
+	}
+	switch {
+	case j.HostID != a.Host:
+		return 0, false, fleet.Errorf(fleet.AgentMismatch, "This job is another host's.")
+	case p.Name != ArtifactSnapshots || j.RepositoryID == "":
+		return 0, false, fleet.Errorf(fleet.NotFound, "This job takes no such artifact.")
+	case len(p.Data) > MaxPart || p.Offset+int64(len(p.Data)) > maxArtifact:
+		return 0, false, fleet.Errorf(fleet.BodyTooLarge, "A part has at most %d bytes, an artifact %d.", MaxPart, maxArtifact)
+	case len(p.Data) == 0 && !p.Last:
+		return 0, false, fleet.Errorf(fleet.Invalid, "A part holds something.")
+	}
+	var taken bool
+	err = s.Store.Write(ctx, func(tx *store.Tx) error {
+		next, taken, err = addPart(ctx, tx, p)
+		return err
+	})
+	if err != nil {
+		return 0, false, err
+	}
+	if taken || !p.Last {
+		return next, taken, nil
+	}
+	if err := s.takeListing(ctx, j, next); err != nil {
+		return 0, false, fmt.Errorf("take the listing of job %s: %w", j.ID, err)
+	}
+	return next, true, nil
+}
+
+// addPart writes a part where it belongs. taken says that the whole was taken over
+// before.
+func addPart(ctx context.Context, tx *store.Tx, p Part) (next int64, taken bool, err error) {
+	if _, err := tx.LockJob(ctx, p.Job); err != nil {
+		return 0, false, err
+	}
+	size, taken, err := tx.ArtifactSize(ctx, p.Job, p.Name)
+	if err != nil {
+		return 0, false, err
+	}
+	end := p.Offset + int64(len(p.Data))
+	switch {
+	case end <= size: // it is here
+		return size, taken, nil
+	case p.Offset != size || taken:
+		e := fleet.Errorf(fleet.ArtifactOffset, "The next part begins at %d.", size)
+		e.Extra = map[string]int64{"expected_offset": size}
+		return 0, false, e
+	}
+	return end, false, tx.AddArtifactPart(ctx, store.ArtifactPart{JobID: p.Job, Name: p.Name, Offset: p.Offset, Data: p.Data, At: tx.Now})
+}
+
+// listingMargin is how much older than the job's start a listing is taken to be.
+const listingMargin = 2 * time.Minute
+
+// takeListing replaces what is known of a repository's snapshots by a whole listing.
+// It is written in slices, so that reports get through between them, and nothing is
+// removed before all of it was read; done again, it does the same.
+//
+// A snapshot that is not in the listing is gone, unless it was seen after the
+// listing was made: jobs of other hosts report theirs meanwhile.
+func (s *Service) takeListing(ctx context.Context, j *fleet.Job, size int64) error {
+	made := j.CreatedAt
+	if !j.StartedAt.IsZero() {
+		made = min(made, j.StartedAt)
+	}
+	parts := &partReader{ctx: ctx, service: s, job: j.ID, name: ArtifactSnapshots}
+	err := readListing(parts, func(slice []Snapshot) error {
+		return s.Store.Write(ctx, func(tx *store.Tx) error { return see(ctx, tx, j, slice) })
+	})
+	var damaged *listingError
+	switch {
+	case parts.err != nil:
+		return parts.err
+	case errors.As(err, &damaged):
+		drop := s.Store.Write(ctx, func(tx *store.Tx) error { return tx.DropArtifact(ctx, j.ID, ArtifactSnapshots) })
+		return errors.Join(fleet.Wrap(fleet.InvalidField, err, "The listing is damaged: %s. Send it again.", damaged.text), drop)
+	case err != nil:
+		return err
+	}
+	return s.Store.Write(ctx, func(tx *store.Tx) error {
+		if _, err := tx.DropUnseenSnapshots(ctx, j.RepositoryID, made.Add(-listingMargin)); err != nil {
+			return err
+		}
+		if err := tx.CountSnapshots(ctx, j.RepositoryID); err != nil {
+			return err
+		}
+		if err := tx.ConfirmJobs(ctx, j.RepositoryID); err != nil {
+			return err
+		}
+		if err := tx.DropArtifact(ctx, j.ID, ArtifactSnapshots); err != nil {
+			return err
+		}
+		tx.Touch(fleet.TopicSnapshots, string(j.RepositoryID))
+		return tx.AddArtifactPart(ctx, store.ArtifactPart{JobID: j.ID, Name: ArtifactSnapshots, Offset: size, Data: []byte{}, At: tx.Now})
+	})
+}
+
+// see writes a slice of a listing.
+func see(ctx context.Context, tx *store.Tx, j *fleet.Job, slice []Snapshot) error {
+	rows := make([]fleet.Snapshot, len(slice))
+	for i := range slice {
+		rows[i] = slice[i].row(j.RepositoryID, tx.Now)
+	}
+	if err := attribute(ctx, tx, j.RepositoryID, rows); err != nil {
+		return err
+	}
+	return tx.SeeSnapshots(ctx, rows)
+}
+
+// attribute says whose snapshots are by the job and schedule that their tags name,
+// as far as those exist and belong to the repository. What else a snapshot claims,
+// such as a host name, is shown and believed by nobody.
+func attribute(ctx context.Context, tx *store.Tx, repository fleet.RepositoryID, rows []fleet.Snapshot) error {
+	named := map[fleet.JobID]*fleet.Job{}
+	var ids []fleet.JobID
+	for i := range rows {
+		if id := fleet.JobID(ownTag(rows[i].Tags, restic.OwnTags("", "x"))); id != "" {
+			ids = append(ids, id)
+		}
+	}
+	jobs, err := tx.JobsNamed(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for i := range jobs {
+		named[jobs[i].ID] = &jobs[i]
+	}
+	schedules, err := tx.SchedulesOfRepository(ctx, repository)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		row := &rows[i]
+		if j := named[fleet.JobID(ownTag(row.Tags, restic.OwnTags("", "x")))]; j != nil && j.RepositoryID == repository {
+			row.JobID, row.ScheduleID, row.HostID = j.ID, j.ScheduleID, j.HostID
+			continue
+		}
+		id := fleet.ScheduleID(ownTag(row.Tags, restic.OwnTags("x", "")))
+		for k := range schedules {
+			if schedules[k].ID == id {
+				row.ScheduleID, row.HostID = id, schedules[k].HostID
+			}
+		}
+	}
+	return nil
+}
+
+// ownTag finds the id in the tag that is made like a sample with the id "x".
+func ownTag(tags fleet.List, sample []string) string {
+	prefix := strings.TrimSuffix(sample[0], "x")
+	for _, tag := range tags.Items() {
+		if id, ok := strings.CutPrefix(tag, prefix); ok && uuidForm.MatchString(id) {
+			return id
+		}
+	}
+	return ""
+}
+
+// listingError says what is wrong with a listing.
+type listingError struct{ text string }
+
+func (e *listingError) Error() string { return e.text }
+
+// readListing decompresses and checks a listing and hands it on in slices.
+func readListing(compressed io.Reader, take func([]Snapshot) error) error {
+	plain, err := gzip.NewReader(bufio.NewReader(compressed))
+	if err != nil {
+		return &listingError{"it is not gzip"}
+	}
+	lines := bufio.NewScanner(io.LimitReader(plain, maxListing))
+	lines.Buffer(make([]byte, 64<<10), maxListingLine)
+	slice := make([]Snapshot, 0, listingBatch)
+	n := 0
+	for lines.Scan() {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		n++
+		var snapshot Snapshot
+		if err := json.Unmarshal(lines.Bytes(), &snapshot); err != nil {
+			return &listingError{fmt.Sprintf("line %d is no snapshot", n)}
+		}
+		if wrong := snapshot.wrong(); wrong != "" {
+			return &listingError{fmt.Sprintf("line %d: %s", n, wrong)}
+		}
+		if n > maxListingLines {
+			return &listingError{"it has more lines than are taken"}
+		}
+		if slice = append(slice, snapshot); len(slice) == listingBatch {
+			if err := take(slice); err != nil {
+				return err
+			}
+			slice = slice[:0]
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return &listingError{"it cannot be decompressed, or a line is too long"}
+	}
+	// The scanner stops at the limit as at an end; only the stream's own end has its
+	// checksum verified.
+	if _, err := plain.Read(make([]byte, 1)); err != io.EOF {
+		return &listingError{"it is longer than is taken"}
+	}
+	if len(slice) == 0 {
+		return nil
+	}
+	return take(slice)
+}
+
+// partReader reads an artifact's parts one after the other.
+type partReader struct {
+	ctx     context.Context //nolint:containedctx // io.Reader has none, and this one lives for one call
+	service *Service
+	job     fleet.JobID
+	name    string
+	offset  int64
+	rest    []byte
+	err     error // of the database, not of the listing
+}
+
+func (r *partReader) Read(b []byte) (int, error) {
+	if len(r.rest) == 0 {
+		part, err := r.service.Store.ArtifactPart(r.ctx, r.job, r.name, r.offset)
+		if fleet.Is(err, fleet.NotFound) {
+			return 0, io.EOF
+		}
+		if err != nil {
+			r.err = err
+			return 0, err
+		}
+		if len(part.Data) == 0 {
+			return 0, io.EOF
+		}
+		r.rest = part.Data
+		r.offset += int64(len(part.Data))
+	}
+	n := copy(b, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}

@@ -1,0 +1,205 @@
+package job
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"unicode/utf8"
+
+	"restic-manager/server/fleet"
+)
+
+// Reports are the busiest road, so their records are checked by hand and not by a
+// general validator.
+
+// The limits of a report.
+const (
+	MaxReportItems   = 20
+	MaxReportRecords = 500
+	MaxReportBytes   = 512 << 10 // compressed
+	maxChunkLines    = 5000
+	maxChunkBytes    = 2 << 20 // decompressed
+	maxChunkData     = 512 << 10
+	maxMessage       = 4000
+	maxWarnings      = 200
+	maxKind          = 40
+)
+
+// The names of streams.
+const (
+	streamEvents = "events"
+	streamLog    = "log"
+)
+
+// rejection points at a record that cannot be taken.
+type rejection struct {
+	stream  string
+	seq     int64
+	message string
+}
+
+func rejectf(stream string, seq int64, format string, args ...any) *rejection {
+	return &rejection{stream, seq, fmt.Sprintf(format, args...)}
+}
+
+var (
+	uuidForm     = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+	resticIDForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+)
+
+// checkReport checks what makes a report as a whole unusable.
+func checkReport(r *Report) error {
+	if len(r.Items) > MaxReportItems {
+		return fleet.Errorf(fleet.BodyTooLarge, "A report holds at most %d items.", MaxReportItems)
+	}
+	records := 0
+	seen := map[fleet.JobID]bool{}
+	for i := range r.Items {
+		it := &r.Items[i]
+		if seen[it.Job] {
+			return fleet.Errorf(fleet.Invalid, "A report has one item for a job.").At(fmt.Sprintf("/items/%d/job_id", i))
+		}
+		seen[it.Job] = true
+		records += len(it.Events) + len(it.Log)
+		if !uuidForm.MatchString(string(it.Job)) || !uuidForm.MatchString(it.Writer) {
+			return fleet.Errorf(fleet.Invalid, "An id is a UUID in lower case.").At(fmt.Sprintf("/items/%d", i))
+		}
+	}
+	if records > MaxReportRecords {
+		return fleet.Errorf(fleet.BodyTooLarge, "A report holds at most %d records.", MaxReportRecords)
+	}
+	return nil
+}
+
+// cutAtBad shortens an item's streams to the records before the first that cannot
+// be taken, and points at that one.
+func (it *Item) cutAtBad() *rejection {
+	var bad *rejection
+	for i := range it.Events {
+		if bad = it.checkEvent(i); bad != nil {
+			it.Events = it.Events[:i]
+			break
+		}
+	}
+	for i := range it.Log {
+		if worse := it.checkChunk(i); worse != nil {
+			it.Log = it.Log[:i]
+			if bad == nil {
+				bad = worse
+			}
+			break
+		}
+	}
+	return bad
+}
+
+func (it *Item) checkEvent(i int) *rejection {
+	e := &it.Events[i]
+	reject := func(format string, args ...any) *rejection {
+		return rejectf(streamEvents, e.Seq, format, args...)
+	}
+	switch {
+	case e.Seq < 1:
+		return reject("numbers begin at 1")
+	case i > 0 && e.Seq != spanOf(&it.Events[i-1]).last+1:
+		return reject("numbers must follow each other")
+	case e.Kind == "" || len(e.Kind) > maxKind:
+		return reject("a kind has 1 to %d bytes", maxKind)
+	case len(e.Message) > maxMessage*utf8.UTFMax:
+		return reject("the message is longer than %d characters", maxMessage)
+	case !utf8.ValidString(e.Message) || !utf8.ValidString(e.Kind):
+		return reject("text must be UTF-8")
+	case e.At.Year() < 1970 || e.At.Year() > 9999:
+		return reject("the time is out of range")
+	case e.Kind == EventFinished && e.Outcome == nil:
+		return reject("a finished event has an outcome")
+	case e.Kind == EventGap && e.Gap == nil:
+		return reject("a gap event has a gap")
+	}
+	if e.Outcome != nil {
+		if text := e.Outcome.wrong(); text != "" {
+			return reject("outcome: %s", text)
+		}
+	}
+	if e.Gap != nil {
+		if text := e.Gap.wrong(e.Seq); text != "" {
+			return reject("gap: %s", text)
+		}
+	}
+	if e.Snapshot != nil {
+		if text := e.Snapshot.wrong(); text != "" {
+			return reject("snapshot: %s", text)
+		}
+	}
+	return nil
+}
+
+func (o *Outcome) wrong() string {
+	switch {
+	case !slices.Contains(fleet.Results, fleet.Result(o.Result)):
+		return "the result is not one of the list"
+	case len(o.Code) > 60:
+		return "the code is longer than 60 bytes"
+	case len(o.Message) > maxMessage*utf8.UTFMax, len(o.NextStep) > 2000*utf8.UTFMax:
+		return "a text is too long"
+	case len(o.Warnings) > maxWarnings, len(o.Locks) > maxWarnings:
+		return "a list is longer than 200"
+	case o.SnapshotID != "" && !resticIDForm.MatchString(o.SnapshotID):
+		return "a snapshot id has 64 hexadecimal digits"
+	case o.Repository != nil && !resticIDForm.MatchString(o.Repository.ResticID):
+		return "a repository id has 64 hexadecimal digits"
+	case o.Repository != nil && o.Repository.KeyID != "" && !resticIDForm.MatchString(o.Repository.KeyID):
+		return "a key id has 64 hexadecimal digits"
+	}
+	return ""
+}
+
+func (g *Gap) wrong(seq int64) string {
+	switch {
+	case g.Stream != streamEvents && g.Stream != streamLog:
+		return "the stream is events or log"
+	case g.FirstSeq < 1 || g.LastSeq < g.FirstSeq || g.LastSeq > maxSeq:
+		return "the numbers are not a range"
+	case g.Stream == streamEvents && g.FirstSeq != seq:
+		return "a gap of events begins at its own number"
+	case len(g.Reason) > 200*utf8.UTFMax:
+		return "the reason is too long"
+	}
+	return ""
+}
+
+func (s *Snapshot) wrong() string {
+	switch {
+	case !resticIDForm.MatchString(s.ID):
+		return "an id has 64 hexadecimal digits"
+	case s.Time.Year() < 1970 || s.Time.Year() > 9999:
+		return "the time is out of range"
+	case len(s.Hostname) > 255*utf8.UTFMax || len(s.Username) > 255*utf8.UTFMax:
+		return "a name is too long"
+	}
+	return ""
+}
+
+func (it *Item) checkChunk(i int) *rejection {
+	c := &it.Log[i]
+	reject := func(format string, args ...any) *rejection {
+		return rejectf(streamLog, c.Seq, format, args...)
+	}
+	switch {
+	case c.Seq < 1:
+		return reject("numbers begin at 1")
+	case i > 0 && c.Seq != it.Log[i-1].Seq+1:
+		return reject("numbers must follow each other")
+	case c.FirstLine < 1 || c.FirstLine > maxSeq:
+		return reject("lines begin at 1")
+	case i > 0 && c.FirstLine < it.Log[i-1].FirstLine+int64(it.Log[i-1].Lines):
+		return reject("lines must follow each other")
+	case c.Lines < 1 || c.Lines > maxChunkLines:
+		return reject("a chunk has 1 to %d lines", maxChunkLines)
+	case c.Bytes < 1 || c.Bytes > maxChunkBytes:
+		return reject("a chunk has 1 to %d bytes", maxChunkBytes)
+	case len(c.Data) < 1 || len(c.Data) > maxChunkData:
+		return reject("the data of a chunk has 1 to %d bytes", maxChunkData)
+	}
+	return nil
+}

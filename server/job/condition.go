@@ -1,0 +1,158 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"restic-manager/server/fleet"
+	"restic-manager/server/store"
+)
+
+// outcomeConditions raises and clears what follows from how a job ended.
+func outcomeConditions(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
+	if j.RepositoryID != "" {
+		if err := repositoryConditions(ctx, tx, j, o); err != nil {
+			return err
+		}
+	}
+	if j.Operation != OperationBackup {
+		return nil
+	}
+	return backupConditions(ctx, tx, j)
+}
+
+// repositoryConditions raises the trouble that a failure names, and clears what a
+// success disproves.
+func repositoryConditions(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
+	message, _, known := repositoryTrouble(o.Code)
+	failed := j.Result == fleet.Failed || j.Result == fleet.Rejected
+	if failed && known {
+		return raiseTrouble(ctx, tx, j, o, message)
+	}
+	if !j.Result.Good() {
+		return nil
+	}
+	held, err := tx.Conditions(ctx, store.ObjectRepository, string(j.RepositoryID))
+	if err != nil {
+		return err
+	}
+	for _, c := range held {
+		disproved, err := disproves(ctx, tx, j, &c)
+		if err != nil {
+			return err
+		}
+		if !disproved {
+			continue
+		}
+		if _, err := tx.ClearCondition(ctx, c.ObjectType, c.ObjectID, c.Code); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func raiseTrouble(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, message string) error {
+	names, err := tx.HostNames(ctx, []fleet.HostID{j.HostID})
+	if err != nil {
+		return err
+	}
+	if o.Code == CodeCredentialCanDelete {
+		if err := tx.SetCanDelete(ctx, j.RepositoryID, "yes"); err != nil {
+			return err
+		}
+	}
+	_, err = tx.RaiseCondition(ctx, fleet.Condition{
+		ObjectType: store.ObjectRepository, ObjectID: string(j.RepositoryID), Code: o.Code, Severity: fleet.Critical, JobID: j.ID,
+		Message:  fmt.Sprintf("%s Seen by %s: %s", message, names[j.HostID], o.Message),
+		NextStep: o.NextStep,
+	})
+	return err
+}
+
+// disproves tells whether a job that ended well shows that a condition of its
+// repository holds no more.
+func disproves(ctx context.Context, tx *store.Tx, j *fleet.Job, c *fleet.Condition) (bool, error) {
+	_, whole, known := repositoryTrouble(c.Code)
+	switch {
+	case !known:
+		return false, nil
+	case c.Code == "repository_full", c.Code == "repo_locked": // reading proves nothing
+		return j.Operation == OperationBackup, nil
+	case whole:
+		return true, nil
+	}
+	seenBy, err := tx.Job(ctx, c.JobID)
+	if fleet.Is(err, fleet.NotFound) {
+		return true, nil
+	}
+	return err == nil && seenBy.HostID == j.HostID, err
+}
+
+// endings are the results that say something about a schedule's backups: a person
+// cancelled the others, or they never began.
+func endings() []fleet.Result {
+	return []fleet.Result{fleet.Succeeded, fleet.Warning, fleet.Failed, fleet.Interrupted, fleet.Rejected, fleet.Lost, fleet.Missed}
+}
+
+// backupConditions looks at how the last backup of each of a host's schedules ended.
+// One condition names all that failed: one schedule's success says nothing about
+// another's failure.
+func backupConditions(ctx context.Context, tx *store.Tx, ended *fleet.Job) error {
+	schedules, err := tx.Schedules(ctx, ended.HostID)
+	if err != nil {
+		return err
+	}
+	var failed, unconfirmed []string
+	var about fleet.JobID
+	for i := range schedules {
+		last, err := lastBackup(ctx, tx, schedules[i].ID, ended)
+		if err != nil {
+			return err
+		}
+		switch {
+		case last == nil:
+		case !last.Result.Good():
+			failed = append(failed, fmt.Sprintf("%s (%s)", schedules[i].Name, last.Result))
+			about = last.ID
+		case last.Unconfirmed:
+			unconfirmed = append(unconfirmed, schedules[i].Name)
+		}
+	}
+	err = hold(ctx, tx, len(failed) > 0, fleet.Condition{
+		ObjectType: store.ObjectHost, ObjectID: string(ended.HostID), Code: CodeBackupFailed, Severity: fleet.Critical, JobID: about,
+		Message:  "The last backup did not succeed: " + strings.Join(failed, ", ") + ".",
+		NextStep: "Look at the job, correct what it names, and run it again.",
+	})
+	if err != nil {
+		return err
+	}
+	return hold(ctx, tx, len(unconfirmed) > 0, fleet.Condition{
+		ObjectType: store.ObjectHost, ObjectID: string(ended.HostID), Code: CodeUnconfirmed, Severity: fleet.Warn,
+		Message:  "The agent reports a backup that nobody has seen in the repository: " + strings.Join(unconfirmed, ", ") + ".",
+		NextStep: "List the repository's snapshots; if the backup is not among them, run it again.",
+	})
+}
+
+// lastBackup is the newest backup of a schedule that says something, the one that
+// ends in this transaction included; nil when there is none.
+func lastBackup(ctx context.Context, tx *store.Tx, id fleet.ScheduleID, ended *fleet.Job) (*fleet.Job, error) {
+	last, err := tx.LastBackup(ctx, id, endings()...)
+	if err != nil && !fleet.Is(err, fleet.NotFound) {
+		return nil, err
+	}
+	if fleet.Is(err, fleet.NotFound) {
+		last = nil
+	}
+	if ended.ScheduleID != id {
+		return last, nil
+	}
+	says := false
+	for _, r := range endings() {
+		says = says || ended.Result == r
+	}
+	if says && (last == nil || last.ID == ended.ID || !ended.CreatedAt.Time().Before(last.CreatedAt.Time())) {
+		return ended, nil
+	}
+	return last, nil
+}

@@ -1,0 +1,132 @@
+package job
+
+import (
+	"context"
+	"fmt"
+
+	"restic-manager/server/fleet"
+	"restic-manager/server/store"
+)
+
+// finish takes the result that a job's agent gives. It replaces one that the server
+// gave, and one that the agent gave before it knew better.
+func (s *Service) finish(ctx context.Context, tx *store.Tx, host *fleet.Host, j *fleet.Job, e *Event) error {
+	o := *e.Outcome
+	if o.SnapshotID == "" && e.Snapshot != nil {
+		o.SnapshotID = e.Snapshot.ID
+	}
+	j.Late = j.Late || j.State == fleet.Finished && j.Result.OursToRevise()
+	j.FinishedAt = onOurClock(host, e.At, tx.Now)
+	if e.Snapshot != nil {
+		if err := seeSnapshot(ctx, tx, j, e.Snapshot); err != nil {
+			return err
+		}
+	}
+	if err := s.close(ctx, tx, j, o); err != nil {
+		return err
+	}
+	// The road from command to result is whole again.
+	for _, code := range []string{CodeJournalLost, CodeServerSetBack} {
+		if _, err := tx.ClearCondition(ctx, store.ObjectHost, string(host.ID), code); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end gives a job the result that only the server can tell, and writes it: expired,
+// lost, or cancelled before any agent saw it.
+func (s *Service) end(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
+	j.FinishedAt = tx.Now
+	if err := s.close(ctx, tx, j, o); err != nil {
+		return err
+	}
+	touch(tx, j)
+	return tx.SaveJob(ctx, j)
+}
+
+// close puts the outcome to the job and does everything that follows from it, in
+// one transaction: rollups, the repository's life, conditions. The caller writes
+// the job.
+func (s *Service) close(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
+	if j.Active() {
+		if err := tx.CountActiveJob(ctx, j.HostID, -1); err != nil {
+			return err
+		}
+	}
+	doc, err := fleet.NewDoc(o)
+	if err != nil {
+		return fmt.Errorf("encode the outcome of job %s: %w", j.ID, err)
+	}
+	j.State, j.Result, j.Outcome = fleet.Finished, fleet.Result(o.Result), doc
+	j.WaitingOn, j.Progress, j.LeaseUntil = "", "", 0
+	if o.SnapshotID != "" {
+		j.SnapshotID = o.SnapshotID
+	}
+	if err := confirm(ctx, tx, j, o); err != nil {
+		return err
+	}
+	if _, err := tx.WithdrawCommands(ctx, j.ID, true); err != nil {
+		return err
+	}
+	if j.Operation == OperationBackup {
+		if err := tx.NoteBackup(ctx, j, protects(j)); err != nil {
+			return err
+		}
+	}
+	if err := s.settleRepository(ctx, tx, j, o); err != nil {
+		return err
+	}
+	return outcomeConditions(ctx, tx, j, o)
+}
+
+// protects tells whether a finished backup is one to rely on: it ended well and
+// names its snapshot.
+func protects(j *fleet.Job) bool { return j.Result.Good() && j.SnapshotID != "" }
+
+// confirm marks a backup whose snapshot nobody has seen in the repository: an agent
+// may claim a success, but a claim is no backup.
+func confirm(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
+	j.Unconfirmed = j.Operation == OperationBackup && j.Result.Good() && !(o.Confirmed && j.SnapshotID != "")
+	if !j.Unconfirmed || j.SnapshotID == "" || j.RepositoryID == "" {
+		return nil
+	}
+	seen, err := tx.Snapshot(ctx, j.RepositoryID, j.SnapshotID)
+	if fleet.Is(err, fleet.NotFound) {
+		return nil
+	}
+	if err == nil && seen.JobID == j.ID {
+		j.Unconfirmed = false
+	}
+	return err
+}
+
+// seeSnapshot writes the snapshot that a job made. Whose it is follows from the job,
+// not from what the snapshot claims.
+func seeSnapshot(ctx context.Context, tx *store.Tx, j *fleet.Job, snapshot *Snapshot) error {
+	if j.RepositoryID == "" {
+		return nil
+	}
+	_, err := tx.Snapshot(ctx, j.RepositoryID, snapshot.ID)
+	known := err == nil
+	if err != nil && !fleet.Is(err, fleet.NotFound) {
+		return err
+	}
+	row := snapshot.row(j.RepositoryID, tx.Now)
+	row.HostID, row.ScheduleID, row.JobID = j.HostID, j.ScheduleID, j.ID
+	if err := tx.SeeSnapshots(ctx, []fleet.Snapshot{row}); err != nil || known {
+		return err
+	}
+	tx.Touch(fleet.TopicSnapshots, string(j.RepositoryID))
+	tx.Touch(fleet.TopicRepositories, string(j.RepositoryID))
+	return tx.CountSnapshot(ctx, &row)
+}
+
+// row is a snapshot as it is stored.
+func (s *Snapshot) row(repository fleet.RepositoryID, seen fleet.Time) fleet.Snapshot {
+	return fleet.Snapshot{
+		RepositoryID: repository, ID: s.ID, Time: fleet.At(s.Time), FirstSeen: seen, LastSeen: seen,
+		Hostname: s.Hostname, Username: s.Username, Paths: fleet.NewList(s.Paths), Tags: fleet.NewList(s.Tags),
+		Files: s.Files, Bytes: s.Bytes, BytesAdded: s.BytesAdded,
+	}
+}

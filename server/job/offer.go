@@ -1,0 +1,177 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"restic-manager/server/fleet"
+	"restic-manager/server/store"
+)
+
+// offerPause is how long commands that were just offered are not offered again to
+// an agent that did not acknowledge them.
+const offerPause = 5 * time.Second
+
+// Offer reads what an agent is to be told now. Where there are commands, they are
+// marked as offered before they are given out: what is not marked can still be
+// withdrawn. Call it again after each wake-up; a wake-up carries no data.
+//
+// It fails as Attend does.
+func (s *Service) Offer(ctx context.Context, a Agent, r *SyncRequest) (*SyncAnswer, error) {
+	here, err := s.attendance(ctx, a, r.Session)
+	if err != nil {
+		return nil, err
+	}
+	answer := &SyncAnswer{}
+	if answer.Directives, err = s.directives(ctx, a.Host, r); err != nil {
+		return nil, err
+	}
+	refused := r.ConfigError != nil && r.ConfigError.Revision == here.ConfigRevision
+	if here.ConfigRevision != r.ConfigRevision && !refused {
+		if answer.Config, err = s.config(ctx, a.Host); err != nil {
+			return nil, err
+		}
+	}
+	if here.CommandSeq > here.AckedSeq {
+		if err := s.offerCommands(ctx, &here.Host, answer); err != nil {
+			return nil, err
+		}
+	}
+	return answer, nil
+}
+
+func (s *Service) offerCommands(ctx context.Context, host *fleet.Host, answer *SyncAnswer) error {
+	queued, err := s.Store.QueuedCommands(ctx, host.ID, maxCommands)
+	if err != nil || len(queued) == 0 {
+		return err
+	}
+	cloned, err := s.holds(ctx, host.ID, CodeAgentCloned)
+	if err != nil || cloned {
+		return err
+	}
+	now := fleet.At(s.Store.Now())
+	seqs, size := []int64{}, 0
+	repeated := true
+	for _, c := range queued {
+		size += len(c.Params) + 400
+		if size > maxCommandBytes && len(seqs) > 0 {
+			break
+		}
+		if !c.StartBy.IsZero() && c.StartBy <= now {
+			continue // expires at this moment
+		}
+		seqs = append(seqs, c.Seq)
+		repeated = repeated && c.OfferedAt.Add(offerPause) > now
+	}
+	if len(seqs) == 0 {
+		return nil
+	}
+	var offered map[int64]bool
+	err = s.Store.Write(ctx, func(tx *store.Tx) error {
+		offered = map[int64]bool{}
+		marked, err := tx.OfferCommands(ctx, host.ID, seqs)
+		for _, seq := range marked {
+			offered[seq] = true
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("offer commands to host %s: %w", host.ID, err)
+	}
+	for _, c := range queued {
+		if offered[c.Seq] {
+			out := Command{Command: c}
+			if !c.StartBy.IsZero() {
+				out.StartWithin = c.StartBy.Time().Sub(now.Time())
+			}
+			answer.Commands = append(answer.Commands, out)
+		}
+	}
+	answer.Repeated = repeated && len(answer.Commands) > 0
+	return nil
+}
+
+// holds tells whether a condition of a host holds.
+func (s *Service) holds(ctx context.Context, host fleet.HostID, code string) (bool, error) {
+	list, err := s.Store.Conditions(ctx, store.ObjectHost, string(host))
+	for _, c := range list {
+		if c.Code == code {
+			return true, nil
+		}
+	}
+	return false, err
+}
+
+// directives gives those for running jobs that differ from the ones in force.
+func (s *Service) directives(ctx context.Context, host fleet.HostID, r *SyncRequest) ([]Directive, error) {
+	if len(r.Running) == 0 {
+		return nil, nil
+	}
+	ids := make([]fleet.JobID, len(r.Running))
+	for i, j := range r.Running {
+		ids[i] = j.ID
+	}
+	jobs, err := s.Store.JobsNamed(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	watched, err := s.Store.Watched(ctx, ids, fleet.At(s.Store.Now()))
+	if err != nil {
+		return nil, err
+	}
+	interval, err := s.unwatchedInterval(ctx)
+	if err != nil {
+		return nil, err
+	}
+	inForce := map[fleet.JobID]Directive{}
+	for _, d := range r.Directives {
+		inForce[d.Job] = d
+	}
+	var changed []Directive
+	for i := range jobs {
+		j := &jobs[i]
+		if j.HostID != host || !j.Active() {
+			continue
+		}
+		wanted := directive(j, watched[j.ID], interval)
+		known, told := inForce[j.ID]
+		if !told {
+			known = directive(&fleet.Job{ID: j.ID}, false, interval)
+		}
+		if wanted != known {
+			changed = append(changed, wanted)
+		}
+	}
+	return changed, nil
+}
+
+func directive(j *fleet.Job, watched bool, unwatched time.Duration) Directive {
+	d := Directive{Job: j.ID, Desired: DesiredRun, Interval: unwatched, Detail: DetailFull}
+	if j.Cancel {
+		d.Desired = DesiredStop
+	}
+	if watched {
+		d.Interval = watchedInterval
+	}
+	return d
+}
+
+// unwatchedInterval is how often a job reports that nobody watches: the more run,
+// the less often each. It moves in steps, so that one job more or less does not
+// change every agent's directives.
+func (s *Service) unwatchedInterval(ctx context.Context) (time.Duration, error) {
+	n, err := s.Store.CountJobsOnAgents(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count the jobs on agents: %w", err)
+	}
+	return intervalFor(n), nil
+}
+
+func intervalFor(jobs int) time.Duration {
+	step := minInterval
+	for step < maxInterval && time.Duration(jobs)*time.Second/jobsPerSecond > step {
+		step *= 2
+	}
+	return step
+}
