@@ -172,20 +172,22 @@ func checkDotImports(t *tree) []string {
 }
 
 // checkComments reports each package without a comment that begins as godoc wants
-// it: "Package name …", or "Program …" for a program.
+// it: "Package name …", or for main "Command …" or "Program …".
 func checkComments(t *tree) []string {
 	documented := map[string]bool{}
 	for _, s := range t.files {
-		begin := "Package " + s.file.Name.Name + " "
+		begins := []string{"Package " + s.file.Name.Name + " "}
 		if s.file.Name.Name == "main" {
-			begin = "Program "
+			begins = []string{"Command ", "Program "}
 		}
-		documented[s.dir] = documented[s.dir] || strings.HasPrefix(s.file.Doc.Text(), begin)
+		documented[s.dir] = documented[s.dir] || slices.ContainsFunc(begins, func(begin string) bool {
+			return strings.HasPrefix(s.file.Doc.Text(), begin)
+		})
 	}
 	var bad []string
 	for dir, ok := range documented {
 		if !ok {
-			bad = append(bad, fmt.Sprintf("package %s has none that begins with \"Package …\" (\"Program …\" for main)", dir))
+			bad = append(bad, fmt.Sprintf("package %s has none that begins with \"Package …\" (\"Command …\" for main)", dir))
 		}
 	}
 	slices.Sort(bad)
