@@ -121,7 +121,7 @@ func TestAFileThatOthersCouldHaveChangedLocksTheAgent(t *testing.T) {
 	if err := os.Chmod(writable, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	wantLocked(t, writable, CodeInsecure, writable+" is writable by its group and others", "run: chmod 0600 "+writable)
+	wantLocked(t, writable, CodeInsecure, writable+" is writable by ", "run: chmod 0600 "+writable)
 
 	link := filepath.Join(t.TempDir(), "policy.yaml")
 	if err := os.Symlink(policyFile(t, full), link); err != nil {

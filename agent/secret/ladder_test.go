@@ -129,7 +129,7 @@ func TestAKeyringThatDoesNotWorkIsPassedBy(t *testing.T) {
 func TestTheCredentialOfSystemdComesFirst(t *testing.T) {
 	dir, credentials := stateDir(t), t.TempDir()
 	key := strings.Repeat("0a", 32)
-	if err := os.WriteFile(filepath.Join(credentials, "restic-manager-agent.key"), []byte(key+"\n"), 0o400); err != nil {
+	if err := os.WriteFile(filepath.Join(credentials, "restic-manager-agent.key"), []byte(key+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	service := func(name string) string { return map[string]string{"CREDENTIALS_DIRECTORY": credentials}[name] }
