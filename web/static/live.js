@@ -84,8 +84,14 @@ function lead(signal) {
     signal,
     hold: always,
     url: (wait) => feed(wait),
-    take: (answer) => (channel?.postMessage({ answer }), receive(answer)),
-    lost: () => (channel?.postMessage({ lost: true }), tell("reconnecting")),
+    take: (answer) => {
+      channel?.postMessage({ answer });
+      receive(answer);
+    },
+    lost: () => {
+      channel?.postMessage({ lost: true });
+      tell("reconnecting");
+    },
   });
 }
 

@@ -153,7 +153,8 @@ class JobLog extends HTMLElement {
       lost: () => this.#say("Reconnecting"),
       take: (page) => {
         this.#append(page);
-        return !this.#controls.follow.checked || page.end ? false : page.lines.length > 0;
+        if (!this.#controls.follow.checked || page.end) return "done";
+        return page.lines.length ? "more" : "wait";
       },
     });
   }
@@ -276,7 +277,8 @@ class JobLog extends HTMLElement {
       looked += page.lines.length;
       const words = `${found} of ${looked} lines${found > FOUND ? `, the first ${FOUND} shown` : ""}`;
       this.#say(page.end ? `${words}.` : `${words} so far.`);
-      return page.end ? false : page.lines.length > 0;
+      if (page.end) return "done";
+      return page.lines.length ? "more" : "wait";
     };
     const url = (wait) => this.#url(`after_seq=${seq}&wait=${wait}`);
     await this.#try(signal, () => follow({ url, take, signal, spacing: 0 }));

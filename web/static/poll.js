@@ -84,8 +84,8 @@ async function held(ask) {
 }
 
 // follow asks url(wait) again and again while the page is visible, and hands each
-// answer to take, until take returns false, the signal aborts or the server refuses
-// (which it throws). take returns true when there may be more at once. What goes
+// answer to take, until take returns "done", the signal aborts or the server refuses
+// (which it throws). take returns "more" when there may be more at once. What goes
 // wrong on the way is told to lost(attempt) and tried again, later each time.
 export async function follow({ url, take, signal, lost = () => {}, hold = held, spacing = SPACING }) {
   for (let failed = 0; !signal.aborted; ) {
@@ -95,9 +95,9 @@ export async function follow({ url, take, signal, lost = () => {}, hold = held, 
     try {
       const { answer, brief } = await hold((wait) => read(url(wait), wait, watch));
       failed = 0;
-      const more = await take(answer);
-      if (more === false) return;
-      await pause(brief && !more ? BRIEFLY : Math.max(0, spacing - (Date.now() - begun)), watch);
+      const next = await take(answer);
+      if (next === "done") return;
+      await pause(brief && next !== "more" ? BRIEFLY : Math.max(0, spacing - (Date.now() - begun)), watch);
     } catch (error) {
       if (signal.aborted) return;
       if (watch.aborted) continue; // hidden: not a failure

@@ -61,7 +61,7 @@ class JobProgress extends HTMLElement {
         this.dataset.state = job.state;
         document.dispatchEvent(new Event("rm:changed"));
       }
-      return job.state === "finished" ? false : undefined;
+      return job.state === "finished" ? "done" : "wait";
     };
     try {
       await follow({ url, take, signal });

@@ -1,0 +1,181 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+func TestPagesFitTheirWindowInBothThemes(t *testing.T) {
+	site, browser := newSite(t), browser(t)
+	for _, page := range []string{"sample", "door"} {
+		for _, width := range []int64{1280, 390} {
+			for _, theme := range []Theme{Light, Dark} {
+				name := fmt.Sprintf("%s-%d-%s", page, width, theme)
+				t.Run(name, func(t *testing.T) {
+					tab := open(t, browser, site.URL+"/"+page)
+					mustDo(t, tab, chromedp.EmulateViewport(width, 900))
+					value[string](t, tab, fmt.Sprintf(`document.documentElement.dataset.theme = %q`, theme))
+					until(t, tab, `"script" in document.documentElement.dataset && document.fonts.status === "loaded"`)
+					if over := value[int](t, tab, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+						t.Errorf("the page is %d px wider than its window", over)
+					}
+					if page == "sample" {
+						until(t, tab, `document.querySelectorAll("job-log li").length === 40`)
+					}
+					if dark := value[bool](t, tab, `getComputedStyle(document.documentElement).colorScheme === "dark"`); dark != (theme == Dark) {
+						t.Errorf("dark is %t", dark)
+					}
+					keepPicture(t, tab, name)
+				})
+			}
+		}
+	}
+}
+
+func TestAChangeShowsAndKeepsFocusAndTyping(t *testing.T) {
+	site, browser := newSite(t), browser(t)
+	tab := open(t, browser, site.URL+"/sample")
+	until(t, tab, `document.documentElement.dataset.live === "live"`)
+	value[bool](t, tab, `(window.kept = document.querySelector("#hosts tbody tr:nth-child(2) button"), kept.focus(), true)`)
+	value[bool](t, tab, `(document.getElementById("f-cron").value = "typed", true)`)
+	site.change(func() { site.view.Hosts[1].State = State{OK, "ok", "Protected again"} })
+	until(t, tab, `document.querySelector("#hosts").textContent.includes("Protected again")`)
+	if !value[bool](t, tab, `document.activeElement === kept && kept.isConnected`) {
+		t.Error("the focus was lost")
+	}
+	if got := value[string](t, tab, `document.getElementById("f-cron").value`); got != "typed" {
+		t.Errorf("the field has %q", got)
+	}
+}
+
+func TestAnUnreachableServerIsSaidAndForgotten(t *testing.T) {
+	site, browser := newSite(t), browser(t)
+	tab := open(t, browser, site.URL+"/sample", "502")
+	until(t, tab, `document.querySelector("#live .state").textContent === "Live"`)
+	site.change(func() { site.broken = true })
+	until(t, tab, `document.querySelector("#live .state").textContent === "Reconnecting"`)
+	site.change(func() {
+		site.broken = false
+		site.view.Hosts[1].State.Word = "Back"
+	})
+	until(t, tab, `document.querySelector("#live .state").textContent === "Live"`)
+	until(t, tab, `document.querySelector("#hosts").textContent.includes("Back")`)
+}
+
+func TestTwentyTabsOverHTTP1StayLive(t *testing.T) {
+	site, browser := newSite(t), browser(t)
+	var tabs []context.Context
+	for range 20 {
+		tabs = append(tabs, open(t, browser, site.URL+"/sample"))
+	}
+	for i, tab := range tabs {
+		until(t, tab, `document.documentElement.dataset.live === "live" && document.querySelectorAll("job-log li").length >= 40`)
+		if value[bool](t, tab, `document.hidden`) {
+			t.Fatalf("tab %d is hidden: this would prove nothing", i)
+		}
+	}
+	site.change(func() {
+		site.view.Hosts[1].State.Word = "Everybody sees this"
+		site.lines = 50
+	})
+	for _, tab := range tabs {
+		until(t, tab, `document.querySelector("#hosts").textContent.includes("Everybody sees this")`)
+		until(t, tab, `document.getElementById("L50") !== null`)
+	}
+	site.mu.Lock()
+	defer site.mu.Unlock()
+	if site.most["changes"] != 1 || site.most["all"] > 3 {
+		t.Errorf("held at one time: %v, want one for changes and three at most", site.most)
+	}
+}
+
+func TestThemeIsACookieThatTheServerReads(t *testing.T) {
+	site, browser := newSite(t), browser(t)
+	tab := open(t, browser, site.URL+"/sample")
+	until(t, tab, `"script" in document.documentElement.dataset`)
+	mustDo(t, tab, chromedp.Click(chromedp.CSS(`button[name=theme][value=dark]`)))
+	until(t, tab, `document.documentElement.dataset.theme === "dark" && document.cookie === "theme=dark"`)
+	mustDo(t, tab, chromedp.Navigate(site.URL+"/door"))
+	if got := value[string](t, tab, `document.documentElement.dataset.theme + document.querySelector("[aria-pressed=true]").value`); got != "darkdark" {
+		t.Errorf("after loading again the theme is %s", got)
+	}
+	mustDo(t, tab, chromedp.Click(chromedp.CSS(`button[name=theme][value=""]`)))
+	until(t, tab, `!("theme" in document.documentElement.dataset)`)
+	if n := seen(site, func() int { return site.posted["/theme"] }); n != 0 {
+		t.Errorf("the theme was posted %d times", n)
+	}
+}
+
+func TestSlashGoesToTheSearchField(t *testing.T) {
+	site, browser := newSite(t), browser(t)
+	tab := open(t, browser, site.URL+"/sample")
+	until(t, tab, `"script" in document.documentElement.dataset`)
+	slash := `!document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key: "/", bubbles: true, cancelable: true}))`
+	if !value[bool](t, tab, slash) || !value[bool](t, tab, `document.activeElement.id === "search"`) {
+		t.Error("the key was not taken")
+	}
+	if value[bool](t, tab, slash) {
+		t.Error("the key was taken from somebody who types")
+	}
+	mustDo(t, tab, chromedp.EmulateViewport(390, 900))
+	value[bool](t, tab, `(document.activeElement.blur(), true)`)
+	value[bool](t, tab, slash)
+	until(t, tab, `document.activeElement.id === "search" && document.getElementById("menu").matches(":popover-open")`)
+	keepPicture(t, tab, "menu-390")
+}
+
+func TestADialogIsModalAndWantsTheNameTyped(t *testing.T) {
+	site, browser := newSite(t), browser(t)
+	tab := open(t, browser, site.URL+"/sample")
+	until(t, tab, `"script" in document.documentElement.dataset`)
+	mustDo(t, tab, chromedp.Click(chromedp.CSS(`button[popovertarget=cancel]`)))
+	until(t, tab, `document.getElementById("cancel").matches(":modal") && document.activeElement.textContent === "Keep running"`)
+	keepPicture(t, tab, "dialog-1280")
+	mustDo(t, tab, chromedp.KeyEvent("\r"))
+	until(t, tab, `!document.getElementById("cancel").open`)
+
+	value[bool](t, tab, `(document.getElementById("delete").removeAttribute("popover"), document.getElementById("delete").showModal(), true)`)
+	for _, typed := range []string{"", "web-1xtest", "web-1.test "} {
+		value[bool](t, tab, fmt.Sprintf(`(document.getElementById("delete-typed").value = %q, document.querySelector("#delete .danger").click(), true)`, typed))
+		if value[bool](t, tab, `document.querySelector("#delete form").checkValidity()`) {
+			t.Errorf("%q was taken for web-1.test", typed)
+		}
+	}
+	value[bool](t, tab, `(document.getElementById("delete-typed").value = "web-1.test", true)`)
+	value[bool](t, tab, `(b => (b.click(), b.click(), b.click(), true))(document.querySelector("#delete .danger"))`)
+	until(t, tab, `document.querySelector("#delete .danger").getAttribute("aria-busy") === "true"`)
+	value[bool](t, tab, `(document.querySelector("#delete .danger").click(), true)`)
+	until(t, tab, `fetch("/sample").then((r) => r.ok)`)
+	if n := seen(site, func() int { return site.posted["/hosts/1/delete"] }); n != 1 {
+		t.Errorf("the form was sent %d times", n)
+	}
+}
+
+func TestManualHidesTheCronField(t *testing.T) {
+	site, browser := newSite(t), browser(t)
+	tab := open(t, browser, site.URL+"/sample")
+	until(t, tab, `"script" in document.documentElement.dataset`)
+	mustDo(t, tab, chromedp.Click(chromedp.CSS(`#f-manual`)))
+	until(t, tab, `!document.getElementById("f-cron").checkVisibility()`)
+	mustDo(t, tab, chromedp.Click(chromedp.CSS(`#f-manual`)))
+	until(t, tab, `document.getElementById("f-cron").checkVisibility()`)
+}
+
+func TestTimesAreToldAsTheServerTellsThem(t *testing.T) {
+	site, browser := newSite(t), browser(t)
+	tab := open(t, browser, site.URL+"/sample")
+	until(t, tab, `"script" in document.documentElement.dataset`)
+	// The page was made at a time that is not the browser's: ages are by the page's.
+	if got := strings.ReplaceAll(value[string](t, tab, `document.querySelector(".meta time").textContent`), nbsp, " "); got != "14 min ago" {
+		t.Errorf("14 minutes before the page was made is %q", got)
+	}
+	value[bool](t, tab, `(document.querySelector(".meta time").dispatchEvent(new PointerEvent("pointerover", {bubbles: true})), true)`)
+	zone := value[string](t, tab, `new Intl.DateTimeFormat("en-GB", {timeZoneName: "short"}).formatToParts(0).find((p) => p.type === "timeZoneName").value`)
+	if got := value[string](t, tab, `document.querySelector(".meta time").title`); !strings.Contains(got, "2026") || !strings.Contains(got, zone) {
+		t.Errorf("the exact time is %q", got)
+	}
+}
