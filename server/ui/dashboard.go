@@ -69,15 +69,15 @@ func firstStep(c api.Overview) *web.Empty {
 	return nil
 }
 
-// sentence says how the fleet stands. Only what is known is said: without a time
-// nothing protects a host by itself.
+// sentence says how the fleet stands, and only what is known: whether a host is
+// protected is told once schedules have times and objectives.
 func sentence(c api.Overview, rows []hostRow) string {
 	if c.Hosts == 0 {
 		return "No hosts yet."
 	}
 	good := 0
 	for _, r := range rows {
-		if r.State.Tone == web.OK || (r.State.Tone == web.Idle || r.State.Tone == web.Run) && !r.Host.LastGoodBackupAt.IsZero() {
+		if !r.Host.LastGoodBackupAt.IsZero() {
 			good++
 		}
 	}

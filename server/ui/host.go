@@ -21,8 +21,9 @@ func rowOf(h api.Host) hostRow { return hostRow{Host: h, State: hostState(h), Ru
 
 // runButton is "Run now", or why it is off.
 type runButton struct {
-	Action string
-	Why    string // empty: it is on
+	Action  string
+	Why     string // empty: it is on
+	Primary bool   // the page's first action
 }
 
 // runOf is run now of a host; which schedule that means the contract decides.
@@ -137,6 +138,7 @@ func (v *visit) hostFrameOf(id, tab string) (hostFrame, error) {
 		return hostFrame{}, err
 	}
 	f := hostFrame{Shell: shell, Host: h, State: hostState(h), Presence: presenceState(h.Presence), Run: runOf(h), Prefix: "/hosts/" + string(h.Id)}
+	f.Run.Primary = tab == "Overview"
 	for _, t := range []web.Tab{
 		{Label: "Overview", Href: f.Prefix},
 		{Label: "Schedules", Href: f.Prefix + "/schedules", Count: some(h.Counts.Schedules)},
