@@ -39,6 +39,7 @@ type Handlers struct {
 	publicURL *url.URL
 	pin       string
 	problems  problems
+	crowd     *crowd
 }
 
 // New makes the handlers.
@@ -46,6 +47,6 @@ func New(o Options) *Handlers {
 	return &Handlers{
 		store: o.Store, jobs: o.Jobs, auth: o.Auth, waker: o.Waker, log: o.Log,
 		sealer: o.Seals, publicURL: o.PublicURL, pin: o.Pin,
-		problems: newProblems(),
+		problems: newProblems(), crowd: newCrowd(),
 	}
 }

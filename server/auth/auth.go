@@ -31,6 +31,7 @@ type Auth struct {
 	signIns *scs.SessionManager
 
 	setupFile string
+	proofs    proofs
 }
 
 // New makes an Auth.

@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"restic-manager/server/fleet"
@@ -147,11 +148,7 @@ func lastBackup(ctx context.Context, tx *store.Tx, id fleet.ScheduleID, ended *f
 	if ended.ScheduleID != id {
 		return last, nil
 	}
-	says := false
-	for _, r := range endings() {
-		says = says || ended.Result == r
-	}
-	if says && (last == nil || last.ID == ended.ID || !ended.CreatedAt.Time().Before(last.CreatedAt.Time())) {
+	if slices.Contains(endings(), ended.Result) && (last == nil || last.ID == ended.ID || !ended.CreatedAt.Time().Before(last.CreatedAt.Time())) {
 		return ended, nil
 	}
 	return last, nil

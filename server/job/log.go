@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -98,26 +97,6 @@ func (s *Service) startOf(ctx context.Context, j *fleet.Job, q LogQuery) (int64,
 	}
 	seq, err := s.Store.LogChunkAt(ctx, j.ID, line)
 	return max(0, seq-1), err
-}
-
-// CopyLog writes a job's whole log, a line at a time, by what format makes of it.
-func (s *Service) CopyLog(ctx context.Context, id fleet.JobID, w io.Writer, format func(io.Writer, LogLine) error) error {
-	var after int64
-	for {
-		page, err := s.Log(ctx, id, LogQuery{AfterSeq: after})
-		if err != nil {
-			return err
-		}
-		for _, line := range page.Lines {
-			if err := format(w, line); err != nil {
-				return fmt.Errorf("write the log of job %s: %w", id, err)
-			}
-		}
-		if page.Next == after {
-			return nil
-		}
-		after = page.Next
-	}
 }
 
 // chunkReader decompresses chunks.

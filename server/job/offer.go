@@ -13,6 +13,9 @@ import (
 // an agent that did not acknowledge them.
 const offerPause = 5 * time.Second
 
+// commandOverhead is what a command takes in an answer beside its params.
+const commandOverhead = 400
+
 // Offer reads what an agent is to be told now. Where there are commands, they are
 // marked as offered before they are given out: what is not marked can still be
 // withdrawn. Call it again after each wake-up; a wake-up carries no data.
@@ -51,25 +54,14 @@ func (s *Service) offerCommands(ctx context.Context, host *fleet.Host, answer *S
 		return err
 	}
 	now := fleet.At(s.Store.Now())
-	seqs, size := []int64{}, 0
-	repeated := true
-	for _, c := range queued {
-		size += len(c.Params) + 400
-		if size > maxCommandBytes && len(seqs) > 0 {
-			break
-		}
-		if !c.StartBy.IsZero() && c.StartBy <= now {
-			continue // expires at this moment
-		}
-		seqs = append(seqs, c.Seq)
-		repeated = repeated && c.OfferedAt.Add(offerPause) > now
-	}
-	if len(seqs) == 0 {
+	seqs, pause := choose(queued, now)
+	if len(seqs) == 0 || pause > 0 {
+		answer.Pause = pause
 		return nil
 	}
-	var offered map[int64]bool
+	offered := map[int64]bool{}
 	err = s.Store.Write(ctx, func(tx *store.Tx) error {
-		offered = map[int64]bool{}
+		clear(offered)
 		marked, err := tx.OfferCommands(ctx, host.ID, seqs)
 		for _, seq := range marked {
 			offered[seq] = true
@@ -88,8 +80,30 @@ func (s *Service) offerCommands(ctx context.Context, host *fleet.Host, answer *S
 			answer.Commands = append(answer.Commands, out)
 		}
 	}
-	answer.Repeated = repeated && len(answer.Commands) > 0
 	return nil
+}
+
+// choose takes the first commands that fit into an answer, without those that are
+// about to expire. pause is above zero where all of them were offered a moment ago.
+func choose(queued []fleet.Command, now fleet.Time) (seqs []int64, pause time.Duration) {
+	size, fresh := 0, false
+	for _, c := range queued {
+		size += len(c.Params) + commandOverhead
+		if size > maxCommandBytes && len(seqs) > 0 {
+			break
+		}
+		if !c.StartBy.IsZero() && c.StartBy <= now {
+			continue
+		}
+		seqs = append(seqs, c.Seq)
+		wait := c.OfferedAt.Add(offerPause).Time().Sub(now.Time())
+		fresh = fresh || c.OfferedCount == 0
+		pause = max(pause, wait)
+	}
+	if fresh {
+		pause = 0
+	}
+	return seqs, pause
 }
 
 // holds tells whether a condition of a host holds.

@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"restic-manager/server/fleet"
@@ -66,7 +67,7 @@ func open(ctx context.Context, tx *store.Tx, host *fleet.Host, it *Item) (*fleet
 		State: fleet.Acked, Epoch: max(it.Epoch, 1), Attempt: 1, Version: 1, NextEventSeq: 1, NextLogSeq: 1,
 		CreatedAt: onOurClock(host, o.At, tx.Now), LeaseUntil: tx.Now.Add(leaseTime), LastReport: tx.Now,
 	}
-	if !knownTrigger(j.Trigger) {
+	if !slices.Contains(fleet.Triggers, j.Trigger) {
 		j.Trigger = fleet.BySchedule
 	}
 	if err := place(ctx, tx, host, o, j); err != nil {
@@ -80,15 +81,6 @@ func open(ctx context.Context, tx *store.Tx, host *fleet.Host, it *Item) (*fleet
 		return nil, fleet.Errorf(fleet.Unavailable, "The job is being made at this moment.")
 	}
 	return j, born(ctx, tx, j)
-}
-
-func knownTrigger(t fleet.Trigger) bool {
-	for _, known := range fleet.Triggers {
-		if t == known {
-			return true
-		}
-	}
-	return false
 }
 
 // place fills in schedule and repository as far as they are the host's: an agent
@@ -209,7 +201,13 @@ func takeProgress(j *fleet.Job, p *Progress) error {
 	if !p.At.After(last.At) {
 		return nil
 	}
-	doc, err := fleet.NewDoc(p)
+	sample := *p
+	sample.Phase = clip(sample.Phase, 100)
+	sample.CurrentFiles = slices.Clone(sample.CurrentFiles[:min(len(sample.CurrentFiles), 20)])
+	for i := range sample.CurrentFiles {
+		sample.CurrentFiles[i] = clip(sample.CurrentFiles[i], 4096)
+	}
+	doc, err := fleet.NewDoc(sample)
 	if err != nil {
 		return fmt.Errorf("encode the progress of job %s: %w", j.ID, err)
 	}

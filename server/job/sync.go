@@ -92,9 +92,10 @@ type SyncAnswer struct {
 	Config     *Config // nil: the one in force is the one wanted
 	Directives []Directive
 
-	// Repeated says that the same commands were offered a moment ago, to the same
-	// acknowledgement: the agent cannot keep them, and should not be hurried.
-	Repeated bool
+	// Pause is how long to wait before the commands that are queued may be offered
+	// again: they were a moment ago, and the agent does not acknowledge them. It
+	// cannot keep them, or the answer was lost; it is not hurried.
+	Pause time.Duration
 }
 
 // Empty tells an answer that says nothing new.

@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"time"
+
+	"restic-manager/server/fleet"
+	"restic-manager/server/job"
+	"restic-manager/server/wake"
+)
+
+// When the server stops, parked requests are answered spread over drainTime, and
+// their agents come back spread over comeBackTime.
+const (
+	drainTime    = 2500 * time.Millisecond
+	comeBackTime = 25 * time.Second
+)
+
+// Sync takes what an agent tells and parks its request until there is something for
+// it or the hold is over. While it is parked it holds no connection to the database
+// and no place in the crowd.
+func (h *Handlers) Sync(ctx context.Context, r SyncRequestObject) (SyncResponseObject, error) {
+	p := &parked{handlers: h, agent: agentOf(ctx), request: toSyncRequest(r.Body)}
+	hold := holdFor(r.Body.WaitS)
+	// Deadlines on whole seconds let one timer of the process serve many requests.
+	p.deadline = time.Now().Add(hold).Truncate(time.Second)
+	woken, cancel := h.waker.Subscribe(wake.Host(p.agent.Host))
+	defer cancel()
+
+	release, err := h.crowd.arrivals.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = h.jobs.Attend(ctx, p.agent, p.request, hold)
+	if err == nil {
+		err = p.look(ctx)
+	}
+	release()
+	for err == nil && !p.done() {
+		err = p.park(ctx, woken)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return Sync200JSONResponse(p.compose(ctx)), nil
+}
+
+// holdFor is how long a request is parked: what the agent can wait, within our
+// bound, less up to a fifth, so that agents that came together come back apart.
+func holdFor(waitS int) time.Duration {
+	hold := min(time.Duration(waitS)*time.Second, job.MaxHold)
+	return time.Duration(float64(hold) * (0.8 + 0.2*rand.Float64()))
+}
+
+// parked is a request of an agent that waits for something to tell.
+type parked struct {
+	handlers *Handlers
+	agent    job.Agent
+	request  *job.SyncRequest
+	deadline time.Time
+	answer   *job.SyncAnswer
+	over     bool
+	draining bool
+}
+
+// look reads what the agent is to be told.
+func (p *parked) look(ctx context.Context) error {
+	var err error
+	p.answer, err = p.handlers.jobs.Offer(ctx, p.agent, p.request)
+	return err
+}
+
+func (p *parked) done() bool { return p.over || p.draining || !p.answer.Empty() }
+
+// park waits for a wake-up or an end, and looks again. A wake-up carries no data,
+// and one that got lost is made up for by the last look.
+func (p *parked) park(ctx context.Context, woken <-chan struct{}) error {
+	until := time.Until(p.deadline)
+	if p.answer.Pause > 0 {
+		until = min(until, p.answer.Pause)
+	}
+	timer := time.NewTimer(max(0, until))
+	defer timer.Stop()
+	select {
+	case <-woken:
+	case <-timer.C:
+		p.over = !time.Now().Before(p.deadline)
+	case <-p.handlers.waker.Draining():
+		p.draining = true
+		return p.spread(ctx)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return p.look(ctx)
+}
+
+// spread keeps answers from leaving all at the same moment.
+func (p *parked) spread(ctx context.Context) error {
+	timer := time.NewTimer(rand.N(drainTime))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// compose writes the answer in the contract's words.
+func (p *parked) compose(ctx context.Context) SyncAnswer {
+	a := p.handlers.answered(ctx)
+	answer := SyncAnswer{
+		Protocol: a.Protocol, ServerTime: a.ServerTime, RequestId: a.RequestId,
+		Commands: make([]Command, len(p.answer.Commands)), Config: toAgentConfig(p.answer.Config),
+	}
+	for i, c := range p.answer.Commands {
+		answer.Commands[i] = Command{
+			Seq: c.Seq, Id: c.ID, Kind: c.Kind, JobId: string(c.JobID), Epoch: c.Epoch, Operation: c.Operation,
+			Trigger: string(c.Trigger), IssuedAt: c.IssuedAt.Time(), Params: json.RawMessage(c.Params),
+		}
+		if c.StartWithin > 0 {
+			answer.Commands[i].StartWithinS = max(1, int64(c.StartWithin/time.Second))
+		}
+	}
+	for _, d := range p.answer.Directives {
+		answer.Jobs = append(answer.Jobs, JobDirective{
+			JobId: string(d.Job), Desired: d.Desired, ReportIntervalMs: d.Interval.Milliseconds(), Detail: d.Detail,
+		})
+	}
+	if p.draining {
+		answer.Hints = &Hints{ReconnectAfterMs: rand.Int64N(comeBackTime.Milliseconds())}
+	}
+	return answer
+}
+
+func toSyncRequest(b *SyncRequest) *job.SyncRequest {
+	r := &job.SyncRequest{
+		Session: fleet.SessionID(b.SessionId), JournalID: b.JournalId, AckedSeq: b.AckedSeq,
+		ConfigRevision: b.ConfigRevision, AgentTime: b.AgentTime,
+		Status: toStatus(b.Policy, b.Health, b.Spool, b.LastExchange),
+	}
+	if b.ConfigError != nil {
+		r.ConfigError = &job.ConfigError{Revision: b.ConfigError.Revision, Code: b.ConfigError.Code, Message: b.ConfigError.Message}
+	}
+	for _, j := range b.Running {
+		r.Running = append(r.Running, job.RunningJob{ID: fleet.JobID(j.JobId), Epoch: j.Epoch, Phase: j.Phase})
+	}
+	for _, d := range b.Directives {
+		r.Directives = append(r.Directives, job.Directive{
+			Job: fleet.JobID(d.JobId), Desired: d.Desired, Interval: time.Duration(d.ReportIntervalMs) * time.Millisecond, Detail: d.Detail,
+		})
+	}
+	return r
+}
+
+func toAgentConfig(c *job.Config) *AgentConfig {
+	if c == nil {
+		return nil
+	}
+	out := &AgentConfig{
+		Revision: c.Revision, HostId: string(c.Host), SnapshotHost: c.SnapshotHost,
+		Repositories: make([]AgentRepository, len(c.Repositories)), Schedules: make([]AgentSchedule, len(c.Schedules)),
+	}
+	for i, r := range c.Repositories {
+		out.Repositories[i] = AgentRepository{
+			Id: string(r.ID), Name: r.Name, Location: r.Location, ResticId: r.ResticID, KeyId: r.KeyID,
+			AllowDeletingCredential: r.AllowDeletingCredential, Password: toSecretRef(r.Password),
+		}
+		if r.Append != nil {
+			ref := toSecretRef(*r.Append)
+			out.Repositories[i].Credential = &ref
+		}
+	}
+	for i, s := range c.Schedules {
+		out.Schedules[i] = AgentSchedule{
+			Id: string(s.ID), Version: s.Version, Name: s.Name, RepositoryId: string(s.RepositoryID), Paths: s.Paths.Items(),
+			Excludes: s.Excludes.Items(), Tags: s.Tags.Items(), Manual: s.Manual, Enabled: s.Enabled, Cron: s.Cron, Zone: s.Zone,
+		}
+	}
+	return out
+}
+
+func toSecretRef(r job.SecretRef) SecretRef { return SecretRef{Id: string(r.ID), Version: r.Version} }
