@@ -26,10 +26,10 @@ type collector struct {
 	mu          sync.Mutex
 	output      output
 	items       ItemList
-	scanned     map[string]bool // items reported while scanning
-	exitMessage string          // of exit_error
-	exitCode    int             // of exit_error
-	firstText   string          // the first line of plain text on stderr
+	reported    map[string]string // items with what reported each first
+	exitMessage string            // of exit_error
+	exitCode    int               // of exit_error
+	firstText   string            // the first line of plain text on stderr
 	signs       signs
 	holder      *LockHolder
 	lastSample  time.Time
@@ -39,7 +39,7 @@ type collector struct {
 }
 
 func newCollector(redact redactor, h Handlers, now func() time.Time) *collector {
-	c := &collector{redact: redact, handlers: h, now: now, scanned: map[string]bool{}, changed: now()}
+	c := &collector{redact: redact, handlers: h, now: now, reported: map[string]string{}, changed: now()}
 	c.output.items = &c.items
 	return c
 }
@@ -124,11 +124,11 @@ func (c *collector) plainText(stream Stream, raw []byte) {
 	if c.firstText == "" {
 		c.firstText = c.redact.text(firstLine(text))
 	}
-	c.signs.look(text, c.redact)
+	c.signs.look(text, c.redact, c.now())
 }
 
 // itemError keeps what could not be read. A folder that cannot be opened is
-// reported by the scanner and again by the archiver: it counts once.
+// reported by the scanner and by the archiver, in either order: it counts once.
 func (c *collector) itemError(raw []byte) {
 	var m struct {
 		Error struct {
@@ -144,12 +144,11 @@ func (c *collector) itemError(raw []byte) {
 	if m.Error.Message == "" {
 		m.Error.Message = m.Message
 	}
-	if c.scanned[m.Item] && m.During != "scan" {
-		delete(c.scanned, m.Item)
+	if first, ok := c.reported[m.Item]; ok && first != m.During {
 		return
 	}
-	if m.During == "scan" && len(c.scanned) < maxTextLines {
-		c.scanned[m.Item] = true
+	if len(c.reported) < maxTextLines {
+		c.reported[m.Item] = m.During
 	}
 	c.items.add(Item{
 		Path:    c.redact.text(m.Item),
@@ -192,6 +191,7 @@ func (c *collector) status(raw []byte) {
 	now := c.now()
 	if counters := (progressCounters{m.FilesDone, m.BytesDone, m.TotalFiles, m.TotalBytes}); counters != c.counters {
 		c.counters, c.changed = counters, now
+		c.signs.hopelessSince = time.Time{}
 	}
 	for i, name := range m.CurrentFiles {
 		m.CurrentFiles[i] = c.redact.text(name)
@@ -230,4 +230,15 @@ func (c *collector) idle() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now().Sub(c.changed)
+}
+
+// hopelessFor is how long restic has been trying in vain what trying does not
+// mend.
+func (c *collector) hopelessFor() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.signs.hopelessSince.IsZero() {
+		return 0
+	}
+	return c.now().Sub(c.signs.hopelessSince)
 }

@@ -22,6 +22,11 @@ type Config struct {
 	Grace         time.Duration // from the interrupt to the kill; default 75 s
 	StuckAfter    time.Duration // a backup without progress is stopped; default 30 min
 	ProbeDeadline time.Duration // for everything that is not a backup; default 2 min
+
+	// HopelessAfter is how long restic may go on trying what more trying does
+	// not mend, such as storing on a full storage: by itself it would for 15
+	// minutes. Default 1 min. A storage that is away is not hopeless.
+	HopelessAfter time.Duration
 }
 
 // Access is a repository with what opens it.

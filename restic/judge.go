@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // exitClass is what an exit code means beyond what it means for every command.
@@ -21,6 +22,7 @@ const (
 	stopCancelled
 	stopDeadline
 	stopStuck
+	stopHopeless
 )
 
 // facts is everything the outcome is decided from.
@@ -55,7 +57,7 @@ func (f facts) failure() *Error {
 	switch {
 	case f.stop == stopStuck:
 		return failureOf(CodeResticStuck)
-	case f.stop == stopDeadline:
+	case f.stop == stopDeadline, f.stop == stopHopeless:
 		if code := f.said.signs.last; code != "" {
 			return failureOf(code)
 		}
@@ -172,13 +174,35 @@ func signOf(text string) Code {
 // signs is the last telling line of text on stderr: the last, because restic
 // writes of every attempt and the reason may change in between.
 type signs struct {
-	last Code
-	line string
+	last          Code
+	line          string
+	hopelessSince time.Time // when the first of an unbroken row of vain attempts was reported
 }
 
-func (s *signs) look(text string, redact redactor) {
-	if code := signOf(text); code != "" {
-		s.last, s.line = code, redact.text(firstLine(text))
+func (s *signs) look(text string, redact redactor, now time.Time) {
+	if strings.Contains(text, "operation successful after") {
+		s.hopelessSince = time.Time{}
+	}
+	code := signOf(text)
+	if code == "" {
+		return
+	}
+	s.last, s.line = code, redact.text(firstLine(text))
+	switch {
+	case !isHopeless(code):
+		s.hopelessSince = time.Time{}
+	case s.hopelessSince.IsZero():
+		s.hopelessSince = now
+	}
+}
+
+// isHopeless reports whether trying again does not mend it.
+func isHopeless(code Code) bool {
+	switch code {
+	case CodeRepositoryFull, CodeRepoTLS, CodeRepoCredentialsRejected, CodeRepoForbidden, CodeDiskFull:
+		return true
+	default:
+		return false
 	}
 }
 

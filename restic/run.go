@@ -14,6 +14,7 @@ const (
 	defaultGrace         = 75 * time.Second
 	defaultStuckAfter    = 30 * time.Minute
 	defaultProbeDeadline = 2 * time.Minute
+	defaultHopelessAfter = time.Minute
 )
 
 // drainPatience is how long the pipes of a dead restic may stay open.
@@ -40,6 +41,7 @@ func New(config Config) *Runner {
 		{&config.Grace, defaultGrace},
 		{&config.StuckAfter, defaultStuckAfter},
 		{&config.ProbeDeadline, defaultProbeDeadline},
+		{&config.HopelessAfter, defaultHopelessAfter},
 	} {
 		if *d.value == 0 {
 			*d.value = d.standard
@@ -248,8 +250,8 @@ func (e *execution) begin(c *child) error {
 	return err
 }
 
-// supervise waits for the child, and stops it when ctx ends, its deadline passes
-// or it makes no progress: one interrupt, the grace period, then the kill. restic
+// supervise waits for the child, and stops it when ctx ends, its deadline passes,
+// it makes no progress or tries in vain: one interrupt, the grace period, then the kill. restic
 // takes a second interrupt for the same as the first.
 func (e *execution) supervise(ctx context.Context, c *child, p plan, config Config) {
 	exited := make(chan exitStatus, 1)
@@ -268,6 +270,8 @@ func (e *execution) supervise(ctx context.Context, c *child, p plan, config Conf
 	if p.watched {
 		stuck.Reset(config.StuckAfter)
 	}
+	hopeless := time.NewTicker(max(config.HopelessAfter/10, time.Millisecond))
+	defer hopeless.Stop()
 	done := ctx.Done()
 	stop := func(reason stopReason) {
 		if e.stop != notStopped {
@@ -294,6 +298,10 @@ func (e *execution) supervise(ctx context.Context, c *child, p plan, config Conf
 				stuck.Reset(config.StuckAfter - idle)
 			} else {
 				stop(stopStuck)
+			}
+		case <-hopeless.C:
+			if e.said.hopelessFor() >= config.HopelessAfter {
+				stop(stopHopeless)
 			}
 		case <-grace.C:
 			e.killed = true

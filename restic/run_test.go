@@ -1,3 +1,5 @@
+//go:build !windows
+
 package restic_test
 
 import (
@@ -376,12 +378,21 @@ func TestItemsAreBoundedAndCounted(t *testing.T) {
 }
 
 func TestAnItemReportedByScannerAndArchiverCountsOnce(t *testing.T) {
-	s := newStage(t, restic.Config{}, backupReply(3,
-		errs(`{"message_type":"error","error":{"message":"open /d: denied"},"during":"scan","item":"/d"}`+"\n"),
-		errs(`{"message_type":"error","error":{"message":"open /d: denied"},"during":"archival","item":"/d"}`+"\n"),
-		out(summary)))
-	if items := s.backup(t.Context()).Items; items.Count != 1 {
-		t.Errorf("counted %d", items.Count)
+	report := func(during, path string) restictest.Step {
+		return errs(`{"message_type":"error","error":{"message":"openfile for readdirnames failed: open ` + path +
+			`: permission denied"},"during":"` + during + `","item":"` + path + `"}` + "\n")
+	}
+	for name, reports := range map[string][]restictest.Step{
+		"0.18 scans first":       {report("scan", "/d"), report("archival", "/d"), report("archival", "/f")},
+		"0.19 archives first":    {report("archival", "/d"), report("archival", "/f"), report("scan", "/d")},
+		"the scanner alone":      {report("scan", "/d"), report("scan", "/f")},
+		"one file tried again":   {report("archival", "/f"), report("archival", "/f")},
+		"the same and otherwise": {report("scan", "/d"), report("archival", "/d"), report("archival", "/d2")},
+	} {
+		s := newStage(t, restic.Config{}, backupReply(3, append(reports, out(summary))...))
+		if items := s.backup(t.Context()).Items; items.Count != 2 {
+			t.Errorf("%s: counted %d", name, items.Count)
+		}
 	}
 }
 
@@ -551,6 +562,26 @@ func TestABackupWithoutProgressIsStopped(t *testing.T) {
 	s = newStage(t, restic.Config{StuckAfter: 400 * time.Millisecond}, backupReply(0, append(steps, out(summary))...))
 	if result := s.backup(t.Context()); result.Outcome != restic.Succeeded {
 		t.Errorf("a backup that moves was stopped: %s %v", result.Outcome, result.Failure)
+	}
+}
+
+func TestTryingInVainIsStopped(t *testing.T) {
+	full := "Save(<lock/200022da70>) returned error, retrying after 827ms: unexpected HTTP response (507): 507 Insufficient Storage\n"
+	away := "Save(<lock/200022da70>) returned error, retrying after 827ms: dial tcp 127.0.0.1:1: connect: connection refused\n"
+	config := restic.Config{HopelessAfter: 200 * time.Millisecond, Grace: time.Minute}
+
+	s := newStage(t, config, backupReply(0, errs(full), restictest.Step{Forever: true}))
+	if result := s.backup(t.Context()); result.Outcome != restic.Failed || code(result) != restic.CodeRepositoryFull {
+		t.Errorf("a full storage: got %s %v", result.Outcome, result.Failure)
+	}
+	pause := restictest.Step{Pause: 400 * time.Millisecond}
+	s = newStage(t, config, backupReply(0, errs(full), errs(away), pause, out(summary)))
+	if result := s.backup(t.Context()); result.Outcome != restic.Succeeded {
+		t.Errorf("a storage that was away: got %s %v", result.Outcome, result.Failure)
+	}
+	s = newStage(t, config, backupReply(0, errs(full), errs("Save(<lock/200022da70>) operation successful after 1 retries\n"), pause, out(summary)))
+	if result := s.backup(t.Context()); result.Outcome != restic.Succeeded {
+		t.Errorf("a storage that had room again: got %s %v", result.Outcome, result.Failure)
 	}
 }
 

@@ -59,8 +59,6 @@ const (
 	// FeatureMissingSourceExit3: a backup one of whose sources is missing ends
 	// with 3; before, with 0.
 	FeatureMissingSourceExit3
-	// FeatureInterruptExit130: an interrupted restic ends with 130; before, with 1.
-	FeatureInterruptExit130
 )
 
 // features is the first version that does each. New entries come from the
@@ -69,7 +67,6 @@ var features = map[Feature]Version{
 	FeatureStuckRequestTimeout: {0, 17, 0},
 	FeatureExitError:           {0, 18, 0},
 	FeatureMissingSourceExit3:  {0, 19, 0},
-	FeatureInterruptExit130:    {0, 19, 0},
 }
 
 // Has reports whether this version does f.

@@ -11,19 +11,15 @@ import (
 // what it said as a Reply. Interrupts reach it by themselves, since it is in our
 // process group.
 func (p *program) record(path, command string) (int, error) {
-	tape := &tape{reply: Reply{Command: command}}
+	tape := &tape{reply: Reply{Command: command}, interrupts: p.interrupts}
 	cmd := exec.Command(path, os.Args[1:]...)
 	cmd.Stdout = &track{tape: tape, pass: os.Stdout, step: func(text string) Step { return Step{Out: text} }}
 	cmd.Stderr = &track{tape: tape, pass: os.Stderr, step: func(text string) Step { return Step{Err: text} }}
 	if os.Getenv("RESTIC_PASSWORD_FILE") != "" {
 		cmd.ExtraFiles = []*os.File{os.NewFile(3, "password")}
 	}
-	go func() {
-		for range p.interrupts {
-			tape.add(Step{Await: true})
-		}
-	}()
 	err := cmd.Run()
+	tape.interrupt()
 	if cmd.ProcessState == nil {
 		return 0, err
 	}
@@ -35,15 +31,26 @@ func (p *program) record(path, command string) (int, error) {
 	return tape.reply.Exit, err
 }
 
-// tape keeps the steps of both streams in the order in which they came.
+// tape keeps the steps of both streams in the order in which they came. An
+// interrupt comes before what restic says next: it got it too.
 type tape struct {
-	mu    sync.Mutex
-	reply Reply
+	mu         sync.Mutex
+	reply      Reply
+	interrupts <-chan os.Signal
+}
+
+func (t *tape) interrupt() {
+	select {
+	case <-t.interrupts:
+		t.reply.Steps = append(t.reply.Steps, Step{Await: true})
+	default:
+	}
 }
 
 func (t *tape) add(step Step) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.interrupt()
 	t.reply.Steps = append(t.reply.Steps, step)
 }
 
