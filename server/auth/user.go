@@ -8,6 +8,12 @@ import (
 	"restic-manager/server/store"
 )
 
+// How many characters a password has. The contract says the same.
+const (
+	MinPassword = 10
+	MaxPassword = 200
+)
+
 // CreateUser makes an account, as the person of the request. NameTaken when another
 // has its name.
 func (a *Auth) CreateUser(ctx context.Context, name, password string, role fleet.Role) (*fleet.User, error) {

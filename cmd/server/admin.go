@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"restic-manager/server"
+)
+
+type adminCommand struct {
+	ResetPassword resetCommand `cmd:"" help:"Give an account another password and end its sign-ins."`
+	SetupCode     codeCommand  `cmd:"" help:"Print the one-time code of the first account."`
+}
+
+type resetCommand struct {
+	Name string `arg:"" help:"Name of the account."`
+	configured
+}
+
+// Run reads the new password as one line from standard input, so that it stands in
+// no command line and no history.
+func (c *resetCommand) Run(ctx context.Context, w world) error {
+	fmt.Fprintf(w.stderr, "New password of %s (it will be visible; or pipe it in): ", c.Name)
+	line, err := bufio.NewReader(w.stdin).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the password: %w", err)
+	}
+	fmt.Fprintln(w.stderr)
+	if err := server.ResetPassword(ctx, c.Options, w.stderr, c.Name, strings.TrimRight(line, "\r\n")); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w.stdout, "The password of %s was changed; its sign-ins have ended.\n", c.Name)
+	return err
+}
+
+type codeCommand struct{ configured }
+
+func (c *codeCommand) Run(w world) error {
+	code, err := server.SetupCode(c.Options)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(w.stdout, code)
+	return err
+}
