@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -19,7 +20,7 @@ const (
 	other        kind = iota
 	notUnique         // a UNIQUE or a primary key
 	noSuchParent      // a foreign key, at either end
-	lostRace          // serialization or deadlock: another attempt may go through
+	lostRace          // serialization, deadlock, a dead connection: another attempt may go through
 	busy              // nobody answers, or not in time
 	corrupt           // the file is damaged
 )
@@ -71,7 +72,7 @@ func classify(err error) kind {
 		return classifyPostgres(pg.Code)
 	}
 	var dial *pgconn.ConnectError
-	if errors.As(err, &dial) || pgconn.Timeout(err) || errors.Is(err, sql.ErrConnDone) {
+	if errors.As(err, &dial) || pgconn.Timeout(err) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, driver.ErrBadConn) {
 		return busy
 	}
 	return other

@@ -17,14 +17,24 @@ import (
 )
 
 //go:embed migrations/*.sql
-var migrations embed.FS
+var embedded embed.FS
 
 // migration says how to migrate a database.
 type migration struct {
 	log      *slog.Logger
+	files    fs.FS // both databases' migrations
 	postgres bool
 	locker   lock.SessionLocker                             // nil: nobody else migrates
 	copy     func(ctx context.Context, version int64) error // nil: not copied before
+}
+
+// migrations gives the files of this program.
+func migrations() fs.FS {
+	files, err := fs.Sub(embedded, "migrations")
+	if err != nil { // the name is valid
+		panic(err)
+	}
+	return files
 }
 
 // migrate brings the schema up to this program's. It changes nothing where the
@@ -66,15 +76,11 @@ func newProvider(db *sql.DB, m migration) (*goose.Provider, error) {
 	if m.postgres {
 		dialect, others = goose.DialectPostgres, ".sqlite.sql"
 	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, err
-	}
 	o := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
 	if m.locker != nil {
 		o = append(o, goose.WithSessionLocker(m.locker))
 	}
-	p, err := goose.NewProvider(dialect, db, without{files, others}, o...)
+	p, err := goose.NewProvider(dialect, db, without{m.files, others}, o...)
 	if err != nil {
 		return nil, fmt.Errorf("read the migrations: %w", err)
 	}

@@ -20,6 +20,20 @@ const maxConnections = 16
 // each other.
 func (s *Store) openPostgres(ctx context.Context) error {
 	s.postgres = true
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	s.Queries.x = s.db
+	// The default asks every five seconds only.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300), lock.WithUnlockTimeout(1, 30))
+	if err != nil {
+		return err
+	}
+	return migrate(ctx, s.db.DB, migration{log: s.log, files: migrations(), postgres: true, locker: locker})
+}
+
+// connect opens the pool and sees that the database answers.
+func (s *Store) connect(ctx context.Context) error {
 	cfg, err := pgx.ParseConfig(s.url)
 	if err != nil { // its text may hold the password
 		return fleet.Errorf(fleet.Invalid, "database URL: not understood; write postgres://user:password@host:5432/database")
@@ -28,14 +42,8 @@ func (s *Store) openPostgres(ctx context.Context) error {
 	s.db.SetMaxOpenConns(maxConnections)
 	s.db.SetMaxIdleConns(maxConnections)
 	s.db.SetConnMaxIdleTime(5 * time.Minute)
-	s.Queries.x = s.db
 	if err := s.db.PingContext(ctx); err != nil {
 		return coded(fmt.Errorf("connect to %s: %w", describe(s.url), err))
 	}
-	// The default asks every five seconds only.
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300), lock.WithUnlockTimeout(1, 30))
-	if err != nil {
-		return err
-	}
-	return migrate(ctx, s.db.DB, migration{log: s.log, postgres: true, locker: locker})
+	return nil
 }

@@ -62,7 +62,8 @@ func prepareFile(ctx context.Context, db *sqlx.DB, s *Store, path, dataDir strin
 		}
 	}
 	return migrate(ctx, db.DB, migration{
-		log: s.log,
+		log:   s.log,
+		files: migrations(),
 		copy: func(ctx context.Context, from int64) error {
 			to := filepath.Join(dataDir, fmt.Sprintf("%s.before-migration-from-%04d-%s.db",
 				strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), from, time.Now().UTC().Format("20060102T150405Z")))
@@ -104,9 +105,10 @@ func openFile(path, option string) (*sqlx.DB, error) {
 	if !strings.HasPrefix(u.Path, "/") { // C:/…
 		u.Path = "/" + u.Path
 	}
-	u.RawQuery = strings.Join([]string{
-		"_busy_timeout=5000", "_foreign_keys=1", "_journal_mode=WAL", "_synchronous=FULL", "_dqs=0", "_defensive=1", option,
-	}, "&")
+	u.RawQuery = "_busy_timeout=5000&_foreign_keys=1&_journal_mode=WAL&_synchronous=FULL&_dqs=0&_defensive=1"
+	if option != "" {
+		u.RawQuery += "&" + option
+	}
 	connector, err := sqlite.NewConnector(u.String())
 	if err != nil {
 		return nil, fmt.Errorf("open the database %s: %w", path, err)
@@ -148,11 +150,21 @@ func copyInto(ctx context.Context, db *sqlx.DB, path string) error {
 	return nil
 }
 
-// Copy writes a copy of a SQLite database to a new file while the server runs.
-// With PostgreSQL it is an error: its own tools do that.
+// Copy writes a copy of a SQLite database to a new file while the server runs and
+// goes on writing. With PostgreSQL it is an error: its own tools do that.
 func (s *Store) Copy(ctx context.Context, path string) error {
 	if s.postgres {
 		return fleet.Errorf(fleet.Invalid, "The database is PostgreSQL: copy it with pg_dump.")
 	}
-	return copyInto(ctx, s.db, path)
+	from, err := sqlitePath(s.url)
+	if err != nil {
+		return err
+	}
+	// Neither a connection that may only read nor the one that everybody's writing
+	// waits for.
+	db, err := openFile(from, "")
+	if err != nil {
+		return err
+	}
+	return errors.Join(copyInto(ctx, db, path), db.Close())
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -109,7 +110,7 @@ func (s *Store) runIn(x *sqlx.Tx, fn func(*Tx) error) (Effects, error) {
 	return tx.effects, q.guard.failed
 }
 
-// How often PostgreSQL runs a function again that lost to another transaction.
+// How often PostgreSQL is asked to run a function that lost to another transaction.
 const maxAttempts = 5
 
 func (s *Store) writePostgres(ctx context.Context, fn func(*Tx) error) error {
@@ -128,6 +129,11 @@ func (s *Store) writePostgres(ctx context.Context, fn func(*Tx) error) error {
 
 func (s *Store) tryPostgres(ctx context.Context, fn func(*Tx) error) error {
 	x, err := s.db.BeginTxx(ctx, nil)
+	if errors.Is(err, driver.ErrBadConn) {
+		// Connections whose callers hung up are closed a moment after they went
+		// back to the pool. Nothing has been sent.
+		return fleet.Wrap(fleet.Unavailable, &violation{lostRace, err}, "The database does not answer; try again.")
+	}
 	if err != nil {
 		return coded(fmt.Errorf("begin: %w", err))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
 
@@ -27,6 +28,7 @@ type writer struct {
 	db       *sqlx.DB
 	counters *counters
 	queue    chan *turn
+	waiting  atomic.Int64
 	stop     chan struct{}
 	once     sync.Once
 	done     sync.WaitGroup
@@ -71,12 +73,11 @@ func (w *writer) do(ctx context.Context, fn func(*sqlx.Tx) (Effects, error), aft
 		ran:       make(chan outcome, 1),
 		committed: make(chan error, 1),
 	}
-	select {
-	case w.queue <- t:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-w.stop:
-		return errClosed
+	w.waiting.Add(1)
+	err := w.enter(ctx, t)
+	w.waiting.Add(-1)
+	if err != nil {
+		return err
 	}
 	var tx *sqlx.Tx
 	select {
@@ -95,6 +96,17 @@ func (w *writer) do(ctx context.Context, fn func(*sqlx.Tx) (Effects, error), aft
 	}
 	after(effects)
 	return nil
+}
+
+func (w *writer) enter(ctx context.Context, t *turn) error {
+	select {
+	case w.queue <- t:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.stop:
+		return errClosed
+	}
 }
 
 // run runs fn between the savepoint and its end and always tells the writer how it
