@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 )
 
@@ -11,7 +12,7 @@ import (
 // what it said as a Reply. Interrupts reach it by themselves, since it is in our
 // process group.
 func (p *program) record(path, command string) (int, error) {
-	tape := &tape{reply: Reply{Command: command}, interrupts: p.interrupts}
+	tape := &tape{reply: Reply{Command: command}}
 	cmd := exec.Command(path, os.Args[1:]...)
 	cmd.Stdout = &track{tape: tape, pass: os.Stdout, step: func(text string) Step { return Step{Out: text} }}
 	cmd.Stderr = &track{tape: tape, pass: os.Stderr, step: func(text string) Step { return Step{Err: text} }}
@@ -19,7 +20,6 @@ func (p *program) record(path, command string) (int, error) {
 		cmd.ExtraFiles = []*os.File{os.NewFile(3, "password")}
 	}
 	err := cmd.Run()
-	tape.interrupt()
 	if cmd.ProcessState == nil {
 		return 0, err
 	}
@@ -31,26 +31,22 @@ func (p *program) record(path, command string) (int, error) {
 	return tape.reply.Exit, err
 }
 
-// tape keeps the steps of both streams in the order in which they came. An
-// interrupt comes before what restic says next: it got it too.
+// tape keeps the steps of both streams in the order in which they came.
 type tape struct {
-	mu         sync.Mutex
-	reply      Reply
-	interrupts <-chan os.Signal
+	mu          sync.Mutex
+	reply       Reply
+	interrupted bool
 }
 
-func (t *tape) interrupt() {
-	select {
-	case <-t.interrupts:
-		t.reply.Steps = append(t.reply.Steps, Step{Await: true})
-	default:
-	}
-}
-
+// add keeps a step. restic says that it was interrupted before we know that we
+// were, so that is where the interrupt belongs.
 func (t *tape) add(step Step) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.interrupt()
+	if strings.Contains(step.Err, "signal interrupt received") && !t.interrupted {
+		t.interrupted = true
+		t.reply.Steps = append(t.reply.Steps, Step{Await: true})
+	}
 	t.reply.Steps = append(t.reply.Steps, step)
 }
 

@@ -31,14 +31,16 @@ type situation struct {
 // TestSituations plays every situation with the real programs of each suite, and
 // with a Fake that says what they said.
 func TestSituations(t *testing.T) {
+	if *record {
+		makeTemplate(t, restictest.Find(t, restictest.Suites()[0]))
+	}
 	for _, suite := range restictest.Suites() {
 		t.Run(suite, func(t *testing.T) {
 			bins := restictest.Find(t, suite)
-			template := newTemplate(t, bins)
 			for _, s := range situations() {
 				t.Run(s.name, func(t *testing.T) {
 					t.Parallel()
-					w := newRealWorld(t, bins, template, s.config, s.options...)
+					w := newRealWorld(t, bins, s.config, s.options...)
 					if s.prepare != nil {
 						s.prepare(w)
 					}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,10 +106,9 @@ func mustSucceed[T any](w *world, result restic.Result[T]) T {
 }
 
 // plain runs restic as a person would, without our package.
-func (w *world) plain(stdin string, args ...string) []byte {
+func (w *world) plain(args ...string) []byte {
 	w.t.Helper()
 	cmd := w.command(args...)
-	cmd.Stdin = strings.NewReader(stdin)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -128,13 +128,22 @@ func (w *world) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
+// template is an empty repository that restic made: to make one takes it seconds.
+const template = "testdata/repository"
+
 // newRealWorld copies the template repository to a new rest-server.
-func newRealWorld(t *testing.T, bins restictest.Binaries, template string, base restic.Config, options ...restictest.RestOption) *world {
+func newRealWorld(t *testing.T, bins restictest.Binaries, base restic.Config, options ...restictest.RestOption) *world {
 	t.Helper()
 	w := &world{t: t, bins: bins, dir: t.TempDir()}
 	data := filepath.Join(w.dir, "data")
-	if err := os.CopyFS(filepath.Join(data, "host1", "repo"), os.DirFS(template)); err != nil {
+	repository := filepath.Join(data, "host1", "repo")
+	if err := os.CopyFS(repository, os.DirFS(template)); err != nil {
 		t.Fatal(err)
+	}
+	for _, folder := range emptyFolders() {
+		if err := os.MkdirAll(filepath.Join(repository, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	w.server = restictest.StartRestServer(t, bins, append(options, restictest.WithDataDir(data))...)
 	w.access = w.server.Access("repo", password)
@@ -147,9 +156,17 @@ func newRealWorld(t *testing.T, bins restictest.Binaries, template string, base 
 	return w
 }
 
-// newTemplate makes the repository that real worlds copy: to initialise one takes
-// seconds.
-func newTemplate(t *testing.T, bins restictest.Binaries) string {
+// emptyFolders are those of an empty repository, which no version control keeps.
+func emptyFolders() []string {
+	folders := []string{"index", "locks", "snapshots"}
+	for b := range 256 {
+		folders = append(folders, fmt.Sprintf("data/%02x", b))
+	}
+	return folders
+}
+
+// makeTemplate makes the template anew.
+func makeTemplate(t *testing.T, bins restictest.Binaries) {
 	t.Helper()
 	dir := t.TempDir()
 	location, err := restic.ParseLocation(filepath.Join(dir, "repo"))
@@ -157,8 +174,13 @@ func newTemplate(t *testing.T, bins restictest.Binaries) string {
 		t.Fatal(err)
 	}
 	w := &world{t: t, bins: bins, dir: dir, access: restic.Access{Location: location, Password: restic.NewSecret(password)}}
-	w.plain("", "init")
-	return location.Path()
+	w.plain("init")
+	if err := os.RemoveAll(template); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(template, os.DirFS(location.Path())); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // samplePath is where what restic said in a situation is kept.
