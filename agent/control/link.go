@@ -44,7 +44,8 @@ type Options struct {
 
 // Link is an agent's line to its server. Its methods may be called at the same
 // time; Sync has connections of its own. Their errors are a *Refusal, a
-// *TransportError, or the context's when that ended first.
+// *TransportError, or the context's when that ended first; another error says that
+// an answer with our marker could not be understood.
 type Link struct {
 	server    string
 	userAgent string
