@@ -168,7 +168,7 @@ func (d *demo) addHost(ctx context.Context, repository string) (host, schedule s
 		return "", "", fmt.Errorf("enrol the agent: %w\n%s", err, said)
 	}
 	d.say("agent           this-machine, enrolled by the pasted line")
-	if err := d.family.start("agent", env, filepath.Join(d.bin, "restic-manager-agent"), "run"); err != nil {
+	if err := d.family.start("agent", env, filepath.Join(d.bin, "restic-manager-agent"), "run", "--first-contact", "0s"); err != nil {
 		return "", "", err
 	}
 	err = d.family.until(ctx, "wait for the agent", 60*time.Second, func(ctx context.Context) bool {
@@ -192,6 +192,7 @@ func (d *demo) agentEnv() ([]string, error) {
 		"RM_AGENT_CONFIG=" + filepath.Join(dir, "agent.yaml"),
 		"RM_AGENT_STATE_DIR=" + filepath.Join(dir, "state"),
 		"RM_AGENT_POLICY=" + filepath.Join(dir, "policy.yaml"),
+		"RM_AGENT_CACHE_DIR=" + filepath.Join(dir, "cache"),
 		"RM_AGENT_RESTIC=" + restic,
 	}, nil
 }
