@@ -1,0 +1,219 @@
+package store_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"restic-manager/server/fleet"
+	"restic-manager/server/store"
+	"restic-manager/server/store/storetest"
+)
+
+func TestAHostIsReadAsItWasCreated(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		want := &fleet.Host{ID: fleet.NewID[fleet.HostID](), Name: "Ärger & <co>", Tags: fleet.NewList([]string{"a", "b"}),
+			Profile: fleet.Trusting, Prefixes: fleet.NewList([]string{"rest:https://nas.test/"})}
+		write(t, s, func(tx *store.Tx) error { return tx.CreateHost(t.Context(), want) })
+		if diff := cmp.Diff(want, readHost(t, s, want.ID)); diff != "" {
+			t.Error(diff)
+		}
+		_, err := s.Host(t.Context(), "nobody")
+		wantCode(t, err, fleet.NotFound)
+	})
+}
+
+func TestANameIsGivenOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		addHost(t, s, "web-1")
+		other := addHost(t, s, "web-2")
+		err := s.Write(t.Context(), func(tx *store.Tx) error {
+			return tx.CreateHost(t.Context(), &fleet.Host{ID: fleet.NewID[fleet.HostID](), Name: "web-1"})
+		})
+		wantCode(t, err, fleet.NameTaken)
+		other.Name = "web-1"
+		err = s.Write(t.Context(), func(tx *store.Tx) error { return tx.UpdateHost(t.Context(), other) })
+		wantCode(t, err, fleet.NameTaken)
+	})
+}
+
+func TestOfTwoEditsOfOneVersionTheSecondIsRefused(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		h := addHost(t, s, "web-1")
+		mine, yours := *h, *h
+		mine.Name, yours.Name = "mine", "yours"
+		write(t, s, func(tx *store.Tx) error { return tx.UpdateHost(t.Context(), &mine) })
+		err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.UpdateHost(t.Context(), &yours) })
+		wantCode(t, err, fleet.VersionConflict)
+		if got := readHost(t, s, h.ID); got.Name != "mine" || got.Version != mine.Version || mine.Version != h.Version+1 {
+			t.Errorf("the host is %q at version %d", got.Name, got.Version)
+		}
+		err = s.Write(t.Context(), func(tx *store.Tx) error { return tx.UpdateHost(t.Context(), &fleet.Host{ID: "nobody"}) })
+		wantCode(t, err, fleet.NotFound)
+	})
+}
+
+func TestHostsAreFilteredByNameTagAndPresence(t *testing.T) {
+	eachAt(t, func(t *testing.T, s *store.Store, c *clock) {
+		now := fleet.At(c.now())
+		for name, h := range map[string]fleet.Host{
+			"web-1":    {Tags: fleet.NewList([]string{"web", "prod"}), EnrolledAt: now, ContactDeadline: now.Add(time.Minute)},
+			"WEB-2":    {Tags: fleet.NewList([]string{"web-old"}), EnrolledAt: now, ContactDeadline: now.Add(-time.Minute)},
+			"db_1":     {Tags: fleet.NewList([]string{`we"b`}), EnrolledAt: now, ContactDeadline: now},
+			"db%1":     {},
+			"disabled": {Disabled: true, EnrolledAt: now, ContactDeadline: now.Add(time.Hour)},
+		} {
+			h.ID, h.Name = fleet.NewID[fleet.HostID](), name
+			write(t, s, func(tx *store.Tx) error { return tx.CreateHost(t.Context(), &h) })
+		}
+		for _, c := range []struct {
+			name   string
+			filter store.HostFilter
+			want   []string
+		}{
+			{"a part of the name in any case", store.HostFilter{Query: "web-"}, []string{"WEB-2", "web-1"}},
+			{"an underscore is no wildcard", store.HostFilter{Query: "b_1"}, []string{"db_1"}},
+			{"a percent sign is no wildcard", store.HostFilter{Query: "%"}, []string{"db%1"}},
+			{"a whole tag", store.HostFilter{Tag: "web"}, []string{"web-1"}},
+			{"a tag in its own case", store.HostFilter{Tag: "Web"}, nil},
+			{"a tag with a quote", store.HostFilter{Tag: `we"b`}, []string{"db_1"}},
+			{"online to the last moment", store.HostFilter{Presence: fleet.Online}, []string{"db_1", "web-1"}},
+			{"offline", store.HostFilter{Presence: fleet.Offline}, []string{"WEB-2"}},
+			{"never", store.HostFilter{Presence: fleet.Never}, []string{"db%1"}},
+			{"disabled", store.HostFilter{Presence: fleet.Disabled}, []string{"disabled"}},
+			{"all of them together", store.HostFilter{Query: "1", Tag: "prod", Presence: fleet.Online}, []string{"web-1"}},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				hosts, _, err := s.Hosts(t.Context(), c.filter, store.Page{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got []string
+				for i := range hosts {
+					got = append(got, hosts[i].Name)
+					if p := c.filter.Presence; p != "" && hosts[i].Presence(s.Now()) != p {
+						t.Errorf("%s is %s by its own word", hosts[i].Name, hosts[i].Presence(s.Now()))
+					}
+				}
+				slices.Sort(got)
+				if diff := cmp.Diff(c.want, got); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
+	})
+}
+
+func TestADeletedHostTakesWhatIsItsOwnAndIsRemembered(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		h, other, r := addHost(t, s, "web-1"), addHost(t, s, "web-2"), addRepository(t, s, "main")
+		addSchedule(t, s, h, r, "etc")
+		addSchedule(t, s, other, r, "etc")
+		write(t, s, func(tx *store.Tx) error {
+			for _, id := range []fleet.HostID{"", h.ID, other.ID} {
+				c := &fleet.Credential{ID: fleet.NewID[fleet.CredentialID](), RepositoryID: r.ID, HostID: id, Slot: fleet.AppendSlot, Version: 1}
+				if err := tx.PutCredential(t.Context(), c); err != nil {
+					return err
+				}
+			}
+			_, err := tx.RaiseCondition(t.Context(), fleet.Condition{ObjectType: store.ObjectHost, ObjectID: string(h.ID), Code: "x", Severity: fleet.Warn})
+			return err
+		})
+		write(t, s, func(tx *store.Tx) error { return tx.DeleteHost(t.Context(), h.ID) })
+
+		if deleted, err := s.HostDeleted(t.Context(), h.ID); err != nil || !deleted {
+			t.Errorf("remembered as deleted: %v, %v", deleted, err)
+		}
+		if credentials, err := s.Credentials(t.Context(), r.ID); err != nil || len(credentials) != 2 {
+			t.Errorf("%d credentials are left, %v; want the common one and the other host's", len(credentials), err)
+		}
+		if conditions, err := s.Conditions(t.Context(), store.ObjectHost, string(h.ID)); err != nil || len(conditions) != 0 {
+			t.Errorf("%d conditions are left, %v", len(conditions), err)
+		}
+		after, err := s.Repository(t.Context(), r.ID)
+		if err != nil || after.Hosts != 1 || after.Schedules != 1 {
+			t.Errorf("the repository counts %d hosts and %d schedules, %v; want one each", after.Hosts, after.Schedules, err)
+		}
+		err = s.Write(t.Context(), func(tx *store.Tx) error { return tx.DeleteHost(t.Context(), h.ID) })
+		wantCode(t, err, fleet.NotFound)
+	})
+}
+
+func TestPagesNeitherRepeatNorSkipWhatWasThereWhileOthersAreAdded(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		const n = 60
+		for i := range n {
+			addHost(t, s, fmt.Sprintf("host-%03d", i*10))
+		}
+		seen := map[string]int{}
+		page := store.Page{Size: 7}
+		for turn := 0; ; turn++ {
+			hosts, next, err := s.Hosts(t.Context(), store.HostFilter{}, page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range hosts {
+				seen[hosts[i].Name]++
+			}
+			if next == "" {
+				break
+			}
+			page.Token = next
+			addHost(t, s, fmt.Sprintf("host-%03d", turn*60+5)) // before, within and after what was read
+		}
+		for i := range n {
+			if name := fmt.Sprintf("host-%03d", i*10); seen[name] != 1 {
+				t.Errorf("%s was seen %d times, want once", name, seen[name])
+			}
+		}
+		for name, times := range seen {
+			if times > 1 {
+				t.Errorf("%s was seen %d times", name, times)
+			}
+		}
+	})
+}
+
+func TestAPageTokenIsGoodForItsListAlone(t *testing.T) {
+	s := storetest.New(t)
+	for i := range 3 {
+		addHost(t, s, fmt.Sprint("host-", i))
+		addRepository(t, s, fmt.Sprint("repository-", i))
+	}
+	_, token, err := s.Hosts(t.Context(), store.HostFilter{}, store.Page{Size: 1})
+	if err != nil || token == "" {
+		t.Fatalf("token %q, %v", token, err)
+	}
+	if _, _, err := s.Hosts(t.Context(), store.HostFilter{}, store.Page{Size: 2, Token: token}); err != nil {
+		t.Errorf("another size: %v", err)
+	}
+	_, _, err = s.Hosts(t.Context(), store.HostFilter{Query: "h"}, store.Page{Token: token})
+	wantCode(t, err, fleet.InvalidPageToken)
+	_, _, err = s.Repositories(t.Context(), store.RepositoryFilter{}, store.Page{Token: token})
+	wantCode(t, err, fleet.InvalidPageToken)
+	for _, damaged := range []string{"x", token[1:], token + "A", "e30", "bnVsbA"} {
+		_, _, err := s.Hosts(t.Context(), store.HostFilter{}, store.Page{Token: damaged})
+		wantCode(t, err, fleet.InvalidPageToken)
+	}
+}
+
+func TestAPageHasItsLimits(t *testing.T) {
+	s := storetest.New(t)
+	write(t, s, func(tx *store.Tx) error {
+		for i := range store.MaxPageSize + 1 {
+			if err := tx.CreateHost(t.Context(), &fleet.Host{ID: fleet.NewID[fleet.HostID](), Name: fmt.Sprintf("h%03d", i)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for size, want := range map[int]int{-1: store.DefaultPageSize, 0: store.DefaultPageSize, 3: 3, 100_000: store.MaxPageSize} {
+		hosts, _, err := s.Hosts(t.Context(), store.HostFilter{}, store.Page{Size: size})
+		if err != nil || len(hosts) != want {
+			t.Errorf("size %d gave %d hosts, %v; want %d", size, len(hosts), err, want)
+		}
+	}
+}
