@@ -408,7 +408,7 @@ type Limits struct {
 	ArtifactBytes int64 `json:"artifact_bytes,omitempty,omitzero"`
 	MaxWaitS      int   `json:"max_wait_s"`
 
-	// ReportBytes Of a report
+	// ReportBytes Of a report, compressed
 	ReportBytes   int64 `json:"report_bytes"`
 	ReportItems   int   `json:"report_items"`
 	ReportRecords int   `json:"report_records"`

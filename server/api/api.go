@@ -27,8 +27,6 @@ type Options struct {
 // StrictServerInterface: they return the answer, or an error that the adapter in
 // errors.go writes as a problem document. It is safe for concurrent use.
 type Handlers struct {
-	StrictServerInterface // until every operation has its handler
-
 	store *store.Store
 	jobs  *job.Service
 	auth  *auth.Auth

@@ -90,8 +90,8 @@ func (op *operation) explain(err error) error {
 }
 
 func flatten(err error) []error {
-	var many openapi3.MultiError
-	if !errors.As(err, &many) {
+	many, ok := err.(openapi3.MultiError) // not what it wraps: that belongs to what wraps it
+	if !ok {
 		return []error{err}
 	}
 	var all []error

@@ -3,10 +3,8 @@ package auth
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,14 +37,14 @@ func (a *Auth) OpenSetup(ctx context.Context) (code string, err error) {
 		return "", fmt.Errorf("read the set-up code: %w", err)
 	}
 	code = strings.TrimSpace(string(left))
-	if hash, err := a.store.Meta(ctx, metaSetupCode); err == nil && code != "" && hash == hashToken(code) {
+	if hash, err := a.store.Meta(ctx, metaSetupCode); err == nil && code != "" && hash == HashSecret(code) {
 		return code, nil
 	}
 	code = rand.Text() // 26 letters and digits, 130 bits
 	if err := a.writeSetupFile(code); err != nil {
 		return "", err
 	}
-	err = a.store.Write(ctx, func(tx *store.Tx) error { return tx.SetMeta(ctx, metaSetupCode, hashToken(code)) })
+	err = a.store.Write(ctx, func(tx *store.Tx) error { return tx.SetMeta(ctx, metaSetupCode, HashSecret(code)) })
 	return code, err
 }
 
@@ -107,7 +105,7 @@ func (a *Auth) checkSetupCode(ctx context.Context, code string) error {
 	case err != nil:
 		return err
 	}
-	got := hashToken(strings.ToUpper(strings.TrimSpace(code)))
+	got := HashSecret(strings.ToUpper(strings.TrimSpace(code)))
 	if subtle.ConstantTimeCompare([]byte(got), []byte(want)) == 1 {
 		return nil
 	}
@@ -146,12 +144,5 @@ func NewToken() (token, hash string) {
 	var b [32]byte
 	rand.Read(b[:]) // never fails
 	token = base64.RawURLEncoding.EncodeToString(b[:])
-	return token, hashToken(token)
-}
-
-// hashToken is what is stored of a random token: SHA-256 in hex. Tokens are long, so
-// a fast hash will do.
-func hashToken(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return hex.EncodeToString(sum[:])
+	return token, HashSecret(token)
 }
