@@ -86,7 +86,7 @@ func New(o Options) (*Agent, error) {
 		version: o.Version, bootID: o.BootID, log: o.Log, rand: o.Rand,
 		firstContact: o.FirstContact, directives: newDirectives(), started: time.Now(),
 	}
-	a.vault = &vault{store: o.Secrets, fetch: a.fetchFromServer, log: o.Log}
+	a.vault = newVault(o.Secrets, a.fetchFromServer, o.Rand, o.Log)
 	for _, recipe := range o.Recipes {
 		a.recipeNames = append(a.recipeNames, recipe.Operation)
 	}

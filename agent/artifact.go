@@ -12,7 +12,7 @@ const codeArtifactOffset = "artifact_offset"
 // Put hands over one part of a large result and returns the offset that the server
 // wants next. What the network loses is repeated until ctx ends.
 func (a *Agent) Put(ctx context.Context, jobID, name string, offset int64, part []byte, last bool) (next int64, err error) {
-	var backoff control.Backoff
+	backoff := control.Backoff{Rand: a.rand}
 	for {
 		answer, err := a.link.PutArtifact(ctx, jobID, name, control.PutArtifactParams{Offset: offset, Last: last}, part)
 		if err == nil {

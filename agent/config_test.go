@@ -41,7 +41,7 @@ func TestTheReferenceConfigurationIsTrue(t *testing.T) {
 		t.Errorf("with every setting in force: %v", err)
 	}
 	for _, o := range (&configFile{}).options() {
-		if !regexp.MustCompile(`(?m)^`+o.name+`: `).MatchString(settings) {
+		if !regexp.MustCompile(`(?m)^` + o.name + `: `).MatchString(settings) {
 			t.Errorf("the reference does not mention %s", o.name)
 		}
 	}

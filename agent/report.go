@@ -11,7 +11,7 @@ import (
 // once, samples and logs at intervals. One report is under way at a time, so that
 // none overtakes another.
 func (a *Agent) keepReported(ctx context.Context, session string, granted limits) error {
-	var backoff control.Backoff
+	backoff := control.Backoff{Rand: a.rand}
 	now := a.learnedLimits(granted)
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -55,7 +55,7 @@ func (a *Agent) talk(ctx context.Context) {
 	if control.Sleep(ctx, a.jitter(a.firstContact)) != nil {
 		return
 	}
-	var pacer sessionPacer
+	pacer := sessionPacer{backoff: control.Backoff{Rand: a.rand}}
 	for ctx.Err() == nil {
 		opened := time.Now()
 		err := a.converse(ctx)

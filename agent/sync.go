@@ -12,7 +12,7 @@ import (
 // keepSynced keeps a request parked at the server until the session ends. The
 // request is never given up for something to tell: that is what reports are for.
 func (a *Agent) keepSynced(ctx context.Context, session string) error {
-	var backoff control.Backoff
+	backoff := control.Backoff{Rand: a.rand}
 	pace := control.NewPace()
 	for {
 		request := a.syncRequest(ctx, session)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"restic-manager/agent/control"
 	"restic-manager/agent/secret"
@@ -16,40 +17,86 @@ import (
 type vault struct {
 	store *secret.Store
 	fetch func(context.Context, []secret.Ref) ([]control.Fetched, error)
+	rand  func() float64
 	log   *slog.Logger
 
-	mu      sync.Mutex // one fetch at a time: several jobs may want the same secret
-	trouble error      // why the store could not be used the last time
+	turn chan struct{} // of one: several jobs may want the same secret at once
+
+	mu      sync.Mutex
+	trouble error // why the store could not be used the last time
 }
+
+func newVault(store *secret.Store, fetch func(context.Context, []secret.Ref) ([]control.Fetched, error), rand func() float64, log *slog.Logger) *vault {
+	return &vault{store: store, fetch: fetch, rand: rand, log: log, turn: make(chan struct{}, 1)}
+}
+
+// fetchPatience is how long a job waits for a secret that only the server has.
+const fetchPatience = 5 * time.Minute
 
 // Secret implements runner.Secrets. A store that cannot be written does not keep a
 // job from what the server has just given.
 func (v *vault) Secret(ctx context.Context, ref secret.Ref) (secret.Value, error) {
+	if value, ok := v.kept(ref); ok {
+		return value, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchPatience)
+	defer cancel()
+	select {
+	case v.turn <- struct{}{}:
+		defer func() { <-v.turn }()
+	case <-ctx.Done():
+		return secret.Value{}, context.Cause(ctx)
+	}
+	if value, ok := v.kept(ref); ok {
+		return value, nil
+	}
+	value, err := v.ask(ctx, ref)
+	if err != nil {
+		return secret.Value{}, err
+	}
+	err = v.store.Put(ref, value)
+	v.note(err)
+	if err != nil {
+		v.log.Error("secret not kept", "secret", ref.ID, "err", err)
+	}
+	return value, nil
+}
+
+// kept returns what is sealed here.
+func (v *vault) kept(ref secret.Ref) (secret.Value, bool) {
+	value, err := v.store.Get(ref)
+	if !errors.Is(err, secret.ErrNotFound) {
+		v.note(err)
+	}
+	return value, err == nil
+}
+
+// ask repeats what the network loses, and what waits for the next session, until the
+// server answers or ctx ends.
+func (v *vault) ask(ctx context.Context, ref secret.Ref) (secret.Value, error) {
+	backoff := control.Backoff{Rand: v.rand}
+	for {
+		fetched, err := v.fetch(ctx, []secret.Ref{ref})
+		for _, f := range fetched {
+			if f.ID == ref.ID && f.Version == ref.Version {
+				return secret.Value{Username: f.Username, Secret: f.Value}, nil
+			}
+		}
+		if err == nil {
+			return secret.Value{}, fmt.Errorf("the server gave no value for secret %s version %d", ref.ID, ref.Version)
+		}
+		if control.IsRefusal(err, codeSecretNotYours) || control.Sleep(ctx, backoff.Next(err)) != nil {
+			return secret.Value{}, err
+		}
+	}
+}
+
+const codeSecretNotYours = "secret_not_yours"
+
+func (v *vault) note(trouble error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	value, err := v.store.Get(ref)
-	if err == nil {
-		v.trouble = nil
-		return value, nil
-	}
-	if !errors.Is(err, secret.ErrNotFound) {
-		v.trouble = err
-	}
-	fetched, fetchErr := v.fetch(ctx, []secret.Ref{ref})
-	if fetchErr != nil {
-		return secret.Value{}, errors.Join(fetchErr, v.trouble)
-	}
-	for _, f := range fetched {
-		if f.ID != ref.ID || f.Version != ref.Version {
-			continue
-		}
-		value = secret.Value{Username: f.Username, Secret: f.Value}
-		if v.trouble = v.store.Put(ref, value); v.trouble != nil {
-			v.log.Error("secret not kept", "secret", ref.ID, "err", v.trouble)
-		}
-		return value, nil
-	}
-	return secret.Value{}, fmt.Errorf("the server gave no value for secret %s version %d", ref.ID, ref.Version)
+	v.trouble = trouble
 }
 
 // keep forgets every secret that is not among refs.

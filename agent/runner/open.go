@@ -58,7 +58,7 @@ func (t *Task) proveCredential(ctx context.Context) *Ending {
 	if !known || t.recipe.Operation == "init" || t.recipe.Operation == "identify" {
 		var err error
 		if found, err = probeDeletion(ctx, t.runner.storage, t.access); err != nil {
-			t.say(err.Error())
+			t.Say(err.Error())
 		}
 		t.runner.proven.put(key, found)
 		t.Note(findings[found])

@@ -59,15 +59,18 @@ func (t *Task) Note(message string) {
 	t.runner.record("note", t.Job, t.runner.spool.Note(context.Background(), t.Job.ID, clip(message, 4000), nil))
 }
 
-// say adds a line of our own to the job's log.
-func (t *Task) say(text string) {
+// Progress replaces the last sample of how far the job is.
+func (t *Task) Progress(p spool.Progress) { t.runner.spool.Progress(t.Job.ID, p) }
+
+// Say adds a line of our own to the job's log.
+func (t *Task) Say(text string) {
 	t.runner.spool.Log(t.Job.ID, spool.Line{At: time.Now(), Stream: spool.Agent, Text: text})
 }
 
 // perform runs one restic for the task. The Ending is nil when restic succeeded,
 // or made a snapshot with something left out of it.
 func perform[T any](ctx context.Context, t *Task, op restic.Op[T]) (restic.Result[T], *Ending) {
-	t.say("restic " + op.Name())
+	t.Say("restic " + op.Name())
 	result, err := restic.Run(ctx, t.runner.restic, op, t.access, t.handlers())
 	t.runner.record("detach", t.Job, t.runner.spool.Attach(context.Background(), t.Job.ID, nil))
 	switch {
@@ -124,6 +127,6 @@ func (t *Task) handlers() restic.Handlers {
 		Line: func(l restic.Line) {
 			t.runner.spool.Log(t.Job.ID, spool.Line{At: l.Time, Stream: streams[l.Stream], Text: l.Text})
 		},
-		Progress: func(p restic.Progress) { t.runner.spool.Progress(t.Job.ID, progressOf(p)) },
+		Progress: func(p restic.Progress) { t.Progress(progressOf(p)) },
 	}
 }
