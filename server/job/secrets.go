@@ -48,7 +48,8 @@ func (s *Service) FetchSecrets(ctx context.Context, a Agent, session fleet.Sessi
 		}
 		value, err := s.Sealer.Open("credentials", string(c.ID), "sealed", c.Version, c.Sealed)
 		if err != nil {
-			return nil, fmt.Errorf("open credential %s: %w", c.ID, err)
+			return nil, fleet.Wrap(fleet.SecretIntegrity, fmt.Errorf("open credential %s: %w", c.ID, err),
+				"A stored secret of this host's repositories cannot be opened; an admin must set it again.")
 		}
 		values = append(values, SecretValue{SecretRef: ref, Username: c.Username, Value: value})
 	}
