@@ -182,6 +182,9 @@ func (p *place) do(operation string, params any) recorded {
 	return p.recorded(job.ID)
 }
 
+// everything is more than any test records.
+var everything = spool.BatchLimits{Items: 10_000, Records: 100_000, Bytes: 1 << 30, Plain: 1 << 30}
+
 // recorded is what the spool holds of a job.
 type recorded struct {
 	t        *testing.T
@@ -192,7 +195,7 @@ type recorded struct {
 
 func (p *place) recorded(id string) recorded {
 	p.t.Helper()
-	items, err := p.spool.Batch(p.t.Context(), spool.DefaultBatchLimits(), func(string) bool { return true })
+	items, err := p.spool.Batch(p.t.Context(), everything, func(string) bool { return true })
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -241,7 +244,7 @@ func (r recorded) want(result spool.Result, code string) control.Outcome {
 // all is the text of everything recorded, to look for what must not be there.
 func (p *place) all() string {
 	p.t.Helper()
-	items, err := p.spool.Batch(p.t.Context(), spool.DefaultBatchLimits(), func(string) bool { return true })
+	items, err := p.spool.Batch(p.t.Context(), everything, func(string) bool { return true })
 	if err != nil {
 		p.t.Fatal(err)
 	}
