@@ -1,0 +1,161 @@
+package job_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"restic-manager/server/fleet"
+	"restic-manager/server/job"
+	"restic-manager/server/store"
+)
+
+// listing is gzip of one snapshot a line.
+func (w *world) listing(snapshots ...*job.Snapshot) []byte {
+	w.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	for _, s := range snapshots {
+		w.must(json.NewEncoder(z).Encode(s))
+	}
+	w.must(z.Close())
+	return b.Bytes()
+}
+
+func (a *agent) put(id fleet.JobID, offset int64, last bool, data []byte) (int64, bool, error) {
+	return a.world.jobs.PutPart(a.Context(), a.id, job.Part{Job: id, Name: "snapshots", Offset: offset, Last: last, Data: data})
+}
+
+func (w *world) known(r fleet.RepositoryID) map[string]fleet.Snapshot {
+	w.Helper()
+	list, _, err := w.store.Snapshots(w.Context(), store.SnapshotFilter{Repository: r}, store.Page{Size: 200})
+	w.must(err)
+	known := map[string]fleet.Snapshot{}
+	for _, s := range list {
+		known[s.ID] = s
+	}
+	return known
+}
+
+func TestAListingReplacesWhatWasKnownOfARepository(t *testing.T) {
+	each(t, func(w *world) {
+		a, s := w.ready()
+		gone := w.run(s)
+		a.sync()
+		goneID := a.backup(a.jobs[gone.ID])
+		w.clock.advance(time.Hour)
+		list, _, err := w.jobs.Enqueue(w.Context(), someone, job.Request{Host: a.id.Host, Operation: "snapshots", Repository: s.RepositoryID})
+		w.must(err)
+		a.sync()
+		a.event(a.jobs[list.ID], job.Event{Kind: job.EventRunning})
+		a.report(a.jobs[list.ID])
+
+		// Another backup ends while the listing travels, and is not in it.
+		w.clock.advance(time.Minute)
+		beside := w.run(s)
+		a.sync()
+		besideID := a.backup(a.jobs[beside.ID])
+
+		ours := a.snapshot(snapshotID("0a"))
+		ours.Tags = []string{"rm:schedule:" + string(s.ID), "nightly"}
+		foreign := a.snapshot(snapshotID("0b"))
+		foreign.Tags = []string{"rm:schedule:" + string(fleet.NewID[fleet.ScheduleID]()), "rm:job:" + string(fleet.NewID[fleet.JobID]())}
+		data := w.listing(ours, foreign)
+		half := int64(len(data) / 2)
+		if next, complete, err := a.put(list.ID, 0, false, data[:half]); err != nil || complete || next != half {
+			w.Fatalf("the first part got %d, %v, %v", next, complete, err)
+		}
+		if next, _, err := a.put(list.ID, 0, false, data[:half]); err != nil || next != half {
+			w.Errorf("the first part again got %d, %v", next, err)
+		}
+		_, _, err = a.put(list.ID, half+1, true, data[half+1:])
+		w.wantCode(err, fleet.ArtifactOffset)
+		for range 2 { // the answer is lost once
+			next, complete, err := a.put(list.ID, half, true, data[half:])
+			if err != nil || !complete || next != int64(len(data)) {
+				w.Errorf("the last part got %d, %v, %v", next, complete, err)
+			}
+		}
+		known := w.known(s.RepositoryID)
+		if len(known) != 3 {
+			w.Errorf("got %d snapshots, want 3", len(known))
+		}
+		if _, there := known[goneID]; there {
+			w.Error("a snapshot that is not in the listing is still known")
+		}
+		if _, there := known[besideID]; !there {
+			w.Error("a snapshot that was made while the listing travelled was removed")
+		}
+		if got := known[ours.ID]; got.HostID != a.id.Host || got.ScheduleID != s.ID {
+			w.Errorf("a snapshot with our tag belongs to %q of %q", got.ScheduleID, got.HostID)
+		}
+		if got := known[foreign.ID]; got.HostID != "" || got.ScheduleID != "" || got.JobID != "" {
+			w.Errorf("a snapshot with made-up tags belongs to %q of %q", got.ScheduleID, got.HostID)
+		}
+		if r := w.repo(s.RepositoryID); r.Snapshots != 3 || w.hostRow(a).Snapshots != 2 {
+			w.Errorf("counted %d in the repository and %d of the host, want 3 and 2", r.Snapshots, w.hostRow(a).Snapshots)
+		}
+	})
+}
+
+func TestAListingConfirmsABackup(t *testing.T) {
+	each(t, func(w *world) {
+		a, wk := w.running()
+		id := snapshotID("cc")
+		a.finish(wk, job.Outcome{Result: "succeeded", SnapshotID: id}, nil)
+		if !w.job(wk.job).Unconfirmed {
+			w.Fatal("a backup that nobody has seen is not marked")
+		}
+		data := w.listing(a.snapshot(id))
+		_, _, err := a.put(wk.job, 0, true, data)
+		w.must(err)
+		if w.job(wk.job).Unconfirmed {
+			w.Error("the listing has the snapshot, and the job is still unconfirmed")
+		}
+	})
+}
+
+func TestADamagedListingChangesNothing(t *testing.T) {
+	each(t, func(w *world) {
+		a, wk := w.running()
+		repository := w.job(wk.job).RepositoryID
+		id := a.backup(wk)
+		w.clock.advance(time.Hour)
+		good := w.listing(a.snapshot(snapshotID("aa")))
+		huge := func() []byte {
+			var b bytes.Buffer
+			z := gzip.NewWriter(&b)
+			_, err := z.Write(bytes.Repeat([]byte{' '}, 3<<20))
+			w.must(err)
+			w.must(z.Close())
+			return b.Bytes()
+		}()
+		for name, data := range map[string][]byte{
+			"not gzip": []byte("{}"), "cut short": good[:len(good)-9], "no snapshot": w.listing(&job.Snapshot{ID: "short", Time: w.clock.now()}),
+			"a line without end": huge,
+		} {
+			_, _, err := a.put(wk.job, 0, true, data)
+			if !fleet.Is(err, fleet.InvalidField) {
+				w.Errorf("%s: got %v, want %s", name, err, fleet.InvalidField)
+			}
+			if known := w.known(repository); known[id].ID == "" {
+				w.Errorf("%s: a snapshot was forgotten", name)
+			}
+		}
+		if next, complete, err := a.put(wk.job, 0, true, good); err != nil || !complete {
+			w.Errorf("the whole one got %d, %v, %v", next, complete, err)
+		}
+	})
+}
+
+func TestPartsOfAnotherHostsJobAreRefused(t *testing.T) {
+	w := lite(t)
+	_, wk := w.running()
+	b := w.host("web-2")
+	_, _, err := b.put(wk.job, 0, true, []byte("x"))
+	w.wantCode(err, fleet.AgentMismatch)
+	_, _, err = b.put(fleet.NewID[fleet.JobID](), 0, true, []byte("x"))
+	w.wantCode(err, fleet.NotFound)
+}
