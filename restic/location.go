@@ -129,8 +129,8 @@ func canonicalHost(s scheme, authority string) (string, error) {
 
 // canonicalName checks a name or address without its port.
 func canonicalName(host string) (string, error) {
-	if strings.HasPrefix(host, "[") {
-		addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	if inside, ok := strings.CutPrefix(host, "["); ok {
+		addr, err := netip.ParseAddr(strings.TrimSuffix(inside, "]"))
 		if err != nil || !addr.Is6() || addr.Is4In6() || addr.Zone() != "" {
 			return "", locationError("the host is not a plain IPv6 address in brackets")
 		}
