@@ -101,7 +101,7 @@ func life() []act {
 	}
 }
 
-const smallBudget = 128 << 10
+const smallBudget = 40 << 10
 
 func openLife(ctx context.Context, dir string, step func(string) error) (*Spool, error) {
 	return Open(ctx, Options{

@@ -154,7 +154,7 @@ func (w *world) open(dir string) {
 		now.at = w.s.now()
 	}
 	s, err := Open(w.t.Context(), Options{
-		Dir: dir, Now: now.now, FreeSpace: roomy, Budget: Budget{Total: 96 << 10, PerJob: 64 << 10},
+		Dir: dir, Now: now.now, FreeSpace: roomy, Budget: Budget{Total: 48 << 10, PerJob: 32 << 10},
 	})
 	w.ok(err)
 	w.s = s
@@ -208,7 +208,7 @@ func (w *world) begin() {
 func (w *world) log() {
 	if job, ok := w.one(Running); ok {
 		if rapid.IntRange(0, 9).Draw(w.t, "loud") == 0 {
-			writeNoise(w.s, job, 80<<10)
+			writeNoise(w.s, job, 40<<10)
 			return
 		}
 		for range rapid.IntRange(1, 300).Draw(w.t, "lines") {
