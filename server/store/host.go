@@ -85,7 +85,7 @@ func (tx *Tx) CreateHost(ctx context.Context, h *fleet.Host) error {
 	}
 	h.Tags, h.Prefixes = orEmpty(h.Tags), orEmpty(h.Prefixes)
 	if _, err := tx.named(ctx, insert("hosts", hostCols), h); err != nil {
-		return taken(fmt.Errorf("create host: %w", err), h.Name)
+		return taken(fmt.Errorf("create host: %w", err))
 	}
 	tx.Touch(fleet.TopicHosts, string(h.ID))
 	return nil
@@ -98,7 +98,7 @@ func (tx *Tx) UpdateHost(ctx context.Context, h *fleet.Host) error {
 	n, err := tx.named(ctx, `UPDATE hosts SET name = :name, tags = :tags, profile = :profile, prefixes = :prefixes, disabled = :disabled,
 		version = version + 1 WHERE id = :id AND version = :version`, h)
 	if err != nil {
-		return taken(fmt.Errorf("update host %s: %w", h.ID, err), h.Name)
+		return taken(fmt.Errorf("update host %s: %w", h.ID, err))
 	}
 	if n == 0 {
 		return tx.changedOrMissing(ctx, "hosts", string(h.ID), "host")

@@ -124,10 +124,10 @@ func missing(err error, format string, args ...any) error {
 	return fmt.Errorf("read "+format+": %w", append(args, err)...)
 }
 
-// taken turns a broken UNIQUE into NameTaken.
-func taken(err error, name string) error {
+// taken turns a broken UNIQUE into NameTaken. No answer repeats the name.
+func taken(err error) error {
 	if violates(err, notUnique) {
-		return fleet.Wrap(fleet.NameTaken, err, "The name %q is taken; choose another.", name).At("/name")
+		return fleet.Wrap(fleet.NameTaken, err, "This name is taken; choose another.").At("/name")
 	}
 	return err
 }

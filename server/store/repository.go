@@ -82,7 +82,7 @@ func (tx *Tx) CreateRepository(ctx context.Context, r *fleet.Repository) error {
 		r.CanDelete = "unknown"
 	}
 	if _, err := tx.named(ctx, insert("repositories", repositoryCols), r); err != nil {
-		return taken(fmt.Errorf("create repository: %w", err), r.Name)
+		return taken(fmt.Errorf("create repository: %w", err))
 	}
 	tx.Touch(fleet.TopicRepositories, string(r.ID))
 	return nil
@@ -96,7 +96,7 @@ func (tx *Tx) UpdateRepository(ctx context.Context, r *fleet.Repository) error {
 	n, err := tx.named(ctx, `UPDATE repositories SET name = :name, sheet_saved = :sheet_saved,
 		allow_deleting_credential = :allow_deleting_credential, version = version + 1 WHERE id = :id AND version = :version`, r)
 	if err != nil {
-		return taken(fmt.Errorf("update repository %s: %w", r.ID, err), r.Name)
+		return taken(fmt.Errorf("update repository %s: %w", r.ID, err))
 	}
 	if n == 0 {
 		return tx.changedOrMissing(ctx, "repositories", string(r.ID), "repository")

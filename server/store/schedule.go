@@ -133,5 +133,5 @@ func scheduleError(err error, s *fleet.Schedule) error {
 	if violates(err, noSuchParent) {
 		return missingNow("repository %s", s.RepositoryID).At("/repository_id")
 	}
-	return taken(err, s.Name)
+	return taken(err)
 }

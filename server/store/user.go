@@ -68,7 +68,7 @@ func (tx *Tx) CreateUser(ctx context.Context, u *fleet.User) error {
 		u.CreatedAt = tx.Now
 	}
 	if _, err := tx.named(ctx, insert("users", userCols), u); err != nil {
-		return taken(fmt.Errorf("create user: %w", err), u.Name)
+		return taken(fmt.Errorf("create user: %w", err))
 	}
 	tx.Touch(fleet.TopicUsers, string(u.ID))
 	return nil
@@ -89,7 +89,7 @@ func (tx *Tx) UpdateUser(ctx context.Context, u *fleet.User, endSignIns bool) er
 	n, err := tx.named(ctx, `UPDATE users SET name = :name, role = :role, password_hash = :password_hash, disabled = :disabled,
 		generation = :generation WHERE id = :id`, u)
 	if err != nil {
-		return taken(fmt.Errorf("update user %s: %w", u.ID, err), u.Name)
+		return taken(fmt.Errorf("update user %s: %w", u.ID, err))
 	}
 	if n == 0 {
 		return missingNow("user %s", u.ID)
