@@ -113,7 +113,7 @@ func (op *operation) explainOne(err error) fleet.Fields {
 	}
 	var found fleet.Fields
 	for _, e := range schemaErrors(request.Err) {
-		found = append(found, op.explainField(e))
+		found = append(found, op.explainField(e)...)
 	}
 	if len(found) == 0 {
 		found = fleet.Fields{fleet.Wrap(fleet.Invalid, err, "The body is not the JSON that this operation takes.")}
@@ -146,24 +146,41 @@ func schemaErrors(err error) []*openapi3.SchemaError {
 	return list
 }
 
-func (op *operation) explainField(e *openapi3.SchemaError) *fleet.Error {
+func (op *operation) explainField(e *openapi3.SchemaError) fleet.Fields {
 	var pointer strings.Builder
 	path := e.JSONPointer()
 	for _, part := range path {
 		pointer.WriteString("/" + pointerPart(part))
 	}
-	if unknownMember(e) {
-		return fleet.Errorf(fleet.UnknownField, "There is no such field here.").At(pointer.String())
+	if unknown := unknownMembers(e); len(unknown) > 0 {
+		var found fleet.Fields
+		for _, name := range unknown {
+			found = append(found, fleet.Errorf(fleet.UnknownField, "There is no such field here.").At(pointer.String()+"/"+pointerPart(name)))
+		}
+		return found
 	}
 	code := fleet.InvalidField
 	if !op.fields || len(path) == 0 {
 		code = fleet.Invalid
 	}
-	return fleet.Errorf(code, "The field %s.", reason(e)).At(pointer.String())
+	return fleet.Fields{fleet.Errorf(code, "The field %s.", reason(e)).At(pointer.String())}
 }
 
-func unknownMember(e *openapi3.SchemaError) bool {
-	return e.SchemaField == "properties" && strings.HasSuffix(e.Reason, "is unsupported")
+// unknownMembers finds the members of an object that its schema does not have, where
+// that is the error.
+func unknownMembers(e *openapi3.SchemaError) []string {
+	object, ok := e.Value.(map[string]any)
+	if !ok || e.SchemaField != "properties" {
+		return nil
+	}
+	var names []string
+	for name := range object {
+		if e.Schema.Properties[name] == nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // reason says in our words what a schema asks for, never what it was given.

@@ -63,6 +63,11 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 		return "", err
 	}
 	defer free()
+	return h.hash(password)
+}
+
+// hash is Hash for a caller that has entered.
+func (h *Hasher) hash(password string) (string, error) {
 	hash, err := argon2id.CreateHash(password, h.cost.params())
 	if err != nil {
 		return "", fmt.Errorf("hash a password: %w", err)

@@ -71,7 +71,7 @@ func (a *Auth) CompleteSetup(ctx context.Context, code, name, password string) (
 	if err := a.checkSetupCode(ctx, code); err != nil {
 		return nil, nil, err
 	}
-	hash, err := a.hasher.Hash(ctx, password)
+	hash, err := a.hashForSetup(ctx, password)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,6 +91,20 @@ func (a *Auth) CompleteSetup(ctx context.Context, code, name, password string) (
 	}
 	cookie, err := a.enter(ctx, user, "user.sign-in", attempt{})
 	return user, cookie, err
+}
+
+// hashForSetup hashes the first password, unless somebody was faster by the time
+// that it is its turn.
+func (a *Auth) hashForSetup(ctx context.Context, password string) (string, error) {
+	free, err := a.hasher.enter(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer free()
+	if err := a.SetupOpen(ctx); err != nil {
+		return "", err
+	}
+	return a.hasher.hash(password)
 }
 
 func (a *Auth) checkSetupCode(ctx context.Context, code string) error {
