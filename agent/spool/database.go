@@ -19,6 +19,7 @@ import (
 
 const (
 	databaseName  = "state.db"
+	inMemory      = ":memory:" // in the place of a path
 	schemaVersion = 1
 )
 
@@ -45,10 +46,6 @@ func openDatabase(ctx context.Context, path string) (*sql.DB, error) {
 // dataSource names the file and how it is kept: a write is on the disk when its
 // commit returns, and nobody else has the file meanwhile.
 func dataSource(path string) string {
-	p := filepath.ToSlash(path)
-	if !strings.HasPrefix(p, "/") {
-		p = "/" + p // a Windows drive
-	}
 	pragmas := url.Values{"_txlock": {"immediate"}, "_pragma": {
 		"busy_timeout(1000)",
 		"locking_mode(EXCLUSIVE)",
@@ -58,6 +55,13 @@ func dataSource(path string) string {
 		"journal_size_limit(8388608)",
 		"cache_size(-1024)",
 	}}
+	if path == inMemory {
+		return "file:" + inMemory + "?" + pragmas.Encode()
+	}
+	p := filepath.ToSlash(path)
+	if !strings.HasPrefix(p, "/") {
+		p = "/" + p // a Windows drive
+	}
 	return (&url.URL{Scheme: "file", Path: p, RawQuery: pragmas.Encode()}).String()
 }
 
@@ -79,8 +83,9 @@ func prepare(ctx context.Context, db *sql.DB) error {
 	if version == 0 {
 		return create(ctx, db)
 	}
-	_, err := db.ExecContext(ctx, `PRAGMA incremental_vacuum`) // give back what an outage took
-	return err
+	// Give back what an outage took. A full disk may refuse; the next start tries again.
+	_, _ = db.ExecContext(ctx, `PRAGMA incremental_vacuum`)
+	return nil
 }
 
 func create(ctx context.Context, db *sql.DB) error {

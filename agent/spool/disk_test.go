@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -75,6 +77,32 @@ func TestFullDiskStopsTheJournalAndNoBackup(t *testing.T) {
 	}
 	if got := strings.Join(logOf(t, again, id(4)), ","); got != "o line of "+id(4) {
 		t.Errorf("log on disk afterwards: %q", got)
+	}
+}
+
+func TestSpoolLivesInMemoryWhereTheDiskRefuses(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(dir, databaseName), 0o700)) // cannot be opened as a file
+	s := mustOpen(t, Options{Dir: dir})
+	if _, err := s.Journal(t.Context(), []control.Command{runCommand(1, 1)}, s.now()); err == nil {
+		t.Error("commands were journaled in memory")
+	}
+	slot, created, err := s.OpenJob(t.Context(), NewJob{ID: id(4), Operation: "backup", Trigger: "schedule"})
+	if err != nil || !created {
+		t.Fatalf("a slot's job: created %t, %v", created, err)
+	}
+	mustStart(t, s, slot.ID)
+	s.Log(slot.ID, Line{Text: "line"})
+	must(t, s.Finish(t.Context(), slot.ID, Outcome{Result: Succeeded}, nil))
+	if got := kinds(mustBatch(t, s), slot.ID); got != "1:acked 2:running 3:finished" {
+		t.Errorf("events are %q", got)
+	}
+	if health := s.Health(); len(health) != 1 || health[0].Code != "journal_failed" {
+		t.Errorf("health is %+v", health)
+	}
+	must(t, s.Applied(t.Context(), allTaken(mustBatch(t, s))))
+	if s.Summary().Jobs != 0 {
+		t.Error("the reported job is kept")
 	}
 }
 

@@ -44,6 +44,9 @@ const (
 func (s *Spool) Journal(ctx context.Context, commands []control.Command, received time.Time) (acked int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.homeless != nil {
+		return s.acked, fmt.Errorf("journal %d commands: %w", len(commands), s.homeless)
+	}
 	d := s.draft(stepJournal)
 	d.required = true
 	ordered := slices.SortedStableFunc(slices.Values(commands), func(a, b control.Command) int {

@@ -52,6 +52,7 @@ type Spool struct {
 	changed   chan struct{} // something should be reported at once
 	waiting   chan struct{} // something waits for Run to write it
 	damaged   []string      // databases that were moved aside
+	homeless  error         // why the database is in memory, nil when it is on disk
 
 	mu        sync.Mutex // held during writes too
 	db        *sql.DB
@@ -65,7 +66,9 @@ type Spool struct {
 }
 
 // Open opens or makes the state directory's database. A damaged one is moved
-// aside, see Health. It returns ErrInUse or ErrNewer, or why the disk refused.
+// aside; where the disk refuses, the spool lives in memory, takes no commands and
+// lets schedules run; see Health for both. The error is ErrInUse or ErrNewer, or
+// says that there is no such directory and none can be made.
 func Open(ctx context.Context, o Options) (*Spool, error) {
 	s, err := newSpool(o)
 	if err != nil {
@@ -74,19 +77,28 @@ func Open(ctx context.Context, o Options) (*Spool, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
-	path := filepath.Join(o.Dir, databaseName)
-	err = s.load(ctx, path)
-	if errors.Is(err, errDamaged) {
-		if err := moveAside(path, s.now()); err != nil {
-			return nil, err
-		}
-		err = s.load(ctx, path)
+	err = s.loadOrRenew(ctx, filepath.Join(o.Dir, databaseName))
+	if err != nil && !errors.Is(err, ErrInUse) && !errors.Is(err, ErrNewer) {
+		s.homeless = err
+		err = s.load(ctx, inMemory)
 	}
 	if err != nil {
 		return nil, err
 	}
 	s.damaged = movedAside(o.Dir)
 	return s, nil
+}
+
+// loadOrRenew loads the database at path, or a new one in the place of a damaged one.
+func (s *Spool) loadOrRenew(ctx context.Context, path string) error {
+	err := s.load(ctx, path)
+	if !errors.Is(err, errDamaged) {
+		return err
+	}
+	if err := moveAside(path, s.now()); err != nil {
+		return err
+	}
+	return s.load(ctx, path)
 }
 
 func newSpool(o Options) (*Spool, error) {

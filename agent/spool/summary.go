@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 
@@ -70,10 +71,10 @@ func (s *Spool) Health() []control.HealthProblem {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var problems []control.HealthProblem
-	if s.failure != nil {
+	if err := cmp.Or(s.homeless, s.failure); err != nil {
 		problems = append(problems, control.HealthProblem{
 			Code:     "journal_failed",
-			Message:  cut("The agent cannot write its state: "+s.failure.Error(), maxStep),
+			Message:  cut("The agent cannot write its state: "+err.Error(), maxStep),
 			NextStep: fmt.Sprintf("Make room on the file system of %s, or look why it takes no writes.", s.dir),
 		})
 	}
