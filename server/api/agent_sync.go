@@ -88,12 +88,16 @@ func (p *parked) park(ctx context.Context, woken <-chan struct{}) error {
 	case <-timer.C:
 		p.over = !time.Now().Before(p.deadline)
 	case <-p.handlers.waker.Draining():
-		p.draining = true
-		return p.spread(ctx)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return p.look(ctx)
+	select {
+	case <-p.handlers.waker.Draining(): // which wakes everybody, too
+		p.draining = true
+		return p.spread(ctx)
+	default:
+		return p.look(ctx)
+	}
 }
 
 // spread keeps answers from leaving all at the same moment.
