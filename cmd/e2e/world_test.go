@@ -184,7 +184,16 @@ func withServerArgs(a ...string) worldOption {
 	return func(c *worldConfig) { c.args = append(c.args, a...) }
 }
 
+// newWorld starts everything and makes the admin's account.
 func newWorld(t *testing.T, opts ...worldOption) *world {
+	t.Helper()
+	w := newWorldBeforeSetUp(t, opts...)
+	w.api.must("POST", "/api/v1/setup", obj{"code": w.setupCode(), "name": "admin", "password": password}, nil)
+	return w
+}
+
+// newWorldBeforeSetUp starts everything and leaves the set-up to the test.
+func newWorldBeforeSetUp(t *testing.T, opts ...worldOption) *world {
 	t.Helper()
 	c := worldConfig{suite: "trixie"}
 	for _, o := range opts {
@@ -197,12 +206,17 @@ func newWorld(t *testing.T, opts ...worldOption) *world {
 	w.server = start(t, "server", nil, args...)
 	w.api = newClient(t, "http://"+w.addr)
 	w.waitReady()
+	return w
+}
+
+// setupCode reads the one-time code where the server has put it.
+func (w *world) setupCode() string {
+	w.t.Helper()
 	code, err := os.ReadFile(filepath.Join(w.data, "setup-code"))
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	w.api.must("POST", "/api/v1/setup", obj{"code": strings.TrimSpace(string(code)), "name": "admin", "password": password}, nil)
-	return w
+	return strings.TrimSpace(string(code))
 }
 
 func (w *world) waitReady() {
@@ -412,18 +426,23 @@ func (w *world) makeHost(name, repository string, paths []string, opts ...hostOp
 	if err := os.MkdirAll(h.dir, 0o700); err != nil {
 		w.t.Fatal(err)
 	}
-	h.env = append([]string{
-		"RM_AGENT_CONFIG=" + filepath.Join(h.dir, "agent.yaml"),
-		"RM_AGENT_STATE_DIR=" + filepath.Join(h.dir, "state"),
-		"RM_AGENT_POLICY=" + filepath.Join(h.dir, "policy.yaml"),
-		"RM_AGENT_CACHE_DIR=" + filepath.Join(h.dir, "cache"),
-		"RM_AGENT_RESTIC=" + c.restic,
-	}, c.env...)
+	h.env = append(agentEnv(h.dir, c.restic), c.env...)
 	line := made.Enrolment.Line
 	if c.serverURL != "" {
 		line = strings.ReplaceAll(line, "http://"+w.addr, c.serverURL)
 	}
 	return h, line
+}
+
+// agentEnv keeps everything of an agent below dir.
+func agentEnv(dir, restic string) []string {
+	return []string{
+		"RM_AGENT_CONFIG=" + filepath.Join(dir, "agent.yaml"),
+		"RM_AGENT_STATE_DIR=" + filepath.Join(dir, "state"),
+		"RM_AGENT_POLICY=" + filepath.Join(dir, "policy.yaml"),
+		"RM_AGENT_CACHE_DIR=" + filepath.Join(dir, "cache"),
+		"RM_AGENT_RESTIC=" + restic,
+	}
 }
 
 // paste runs the enrolment line in a shell, as a person would.

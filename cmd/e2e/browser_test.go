@@ -1,0 +1,245 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// tab is a tab of a real Chromium. What the page writes to its console fails the
+// test: errors, refused connections, breaches of the content security policy,
+// requests to another origin among them.
+type tab struct {
+	t   *testing.T
+	ctx context.Context
+	url string
+}
+
+func newBrowser(t *testing.T) context.Context {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("chromium is not installed")
+		}
+		t.Skip("chromium is not installed: the browser's road is not tested")
+	}
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.NoSandbox,
+		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-component-update", true))
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+		t.Fatal(err)
+	}
+	return ctx
+}
+
+// newTab opens a tab. Messages that hold one of the quiet words are expected.
+func newTab(t *testing.T, browser context.Context, base string, quiet ...string) *tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(browser)
+	b := &tab{t: t, ctx: ctx, url: base}
+	messages := chromedp.Console(ctx)
+	b.do(chromedp.EmulateViewport(1280, 900))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for m, err := range messages {
+			if err != nil {
+				return
+			}
+			if m.Type != chromedp.ConsoleDebug && !slices.ContainsFunc(quiet, func(w string) bool { return strings.Contains(m.Text, w) }) {
+				t.Errorf("console: %s: %s", m.Type, m.Text)
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	return b
+}
+
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		b.t.Fatalf("%v\nat %s\n%s", err, b.path(), b.text())
+	}
+}
+
+// visit goes to a path of the server.
+func (b *tab) visit(path string) { b.t.Helper(); b.do(chromedp.Navigate(b.url + path)) }
+
+func read[T any](b *tab, expression string) T {
+	b.t.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		b.t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+func (b *tab) path() string {
+	s, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string]("location.pathname"))
+	return s
+}
+
+func (b *tab) text() string {
+	s, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string]("document.querySelector('main')?.innerText ?? ''"))
+	return s
+}
+
+// shows waits until the page's text holds the words.
+func (b *tab) shows(words string) {
+	b.t.Helper()
+	eventually(b.t, fmt.Sprintf("%s shows %q", b.path(), words), 60*time.Second, func() bool { return strings.Contains(b.text(), words) })
+}
+
+// fill types into fields by their names.
+func (b *tab) fill(values map[string]string) {
+	b.t.Helper()
+	for name, value := range values {
+		field := fmt.Sprintf(`main [name=%q]`, name)
+		b.do(chromedp.WaitVisible(chromedp.CSS(field)), chromedp.SetValue(chromedp.CSS(field), value))
+	}
+}
+
+// press clicks the button or link in main that has the words, and waits for the
+// page that comes.
+func (b *tab) press(words string) {
+	b.t.Helper()
+	mark := read[bool](b, fmt.Sprintf(`(() => {
+		const all = [...document.querySelectorAll("main button, main a")].filter((e) => e.innerText.trim().split("\n")[0] === %q && !e.disabled && e.offsetParent);
+		document.querySelector("[data-pressed]")?.removeAttribute("data-pressed");
+		all[0]?.setAttribute("data-pressed", "");
+		return all.length > 0;
+	})()`, words))
+	if !mark {
+		b.t.Fatalf("%s has no %q to press\n%s", b.path(), words, b.text())
+	}
+	b.do(chromedp.Click(chromedp.CSS("[data-pressed]")))
+	eventually(b.t, "the page that "+words+" leads to", 30*time.Second, func() bool {
+		gone, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](`!document.querySelector("[data-pressed]") && document.readyState === "complete"`))
+		return err == nil && gone
+	})
+}
+
+// picture keeps screenshots in both themes and at both widths where
+// RM_SCREENSHOTS names a folder, and demands everywhere that the page fits.
+func (b *tab) picture(name string) {
+	b.t.Helper()
+	for _, width := range []int64{1280, 390} {
+		b.do(chromedp.EmulateViewport(width, 900))
+		if over := read[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+			b.t.Errorf("%s is %d px wider than a window of %d", b.path(), over, width)
+		}
+		for _, theme := range []string{"light", "dark"} {
+			read[string](b, fmt.Sprintf(`document.documentElement.dataset.theme = %q`, theme))
+			folder := os.Getenv("RM_SCREENSHOTS")
+			if folder == "" {
+				continue
+			}
+			picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%s-%d-%s.png", name, width, theme)), picture, 0o644); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+	b.do(chromedp.EmulateViewport(1280, 900))
+	read[bool](b, `delete document.documentElement.dataset.theme`)
+}
+
+func TestAPersonGoesFromTheSetUpCodeToAFinishedBackup(t *testing.T) {
+	w := newWorldBeforeSetUp(t)
+	b := newTab(t, newBrowser(t), "http://"+w.addr, "401", "422")
+	source := files(t, 2000)
+
+	b.visit("/")
+	b.shows("Set-up code")
+	b.picture("setup")
+	b.fill(map[string]string{"code": "wrong", "name": "ana", "password": password})
+	b.press("Make the account")
+	b.shows("not the code")
+	b.fill(map[string]string{"code": w.setupCode(), "password": password})
+	b.press("Make the account")
+	b.shows("First, a place for backups")
+	b.picture("dashboard-empty")
+
+	b.press("Add a repository")
+	b.fill(map[string]string{"name": "nas", "location": "ftp://nope"})
+	b.press("Add the repository")
+	b.shows("rest:")
+	b.fill(map[string]string{"location": w.rest.Location("nas"), "username": w.rest.User, "append_secret": w.rest.Password})
+	b.picture("repository-new")
+	b.press("Add the repository")
+	b.shows("Not saved yet")
+	b.press("Show the sheet")
+	b.shows("RESTIC_PASSWORD")
+	b.picture("repository-sheet")
+	b.press("I have saved it")
+	b.shows("safe place")
+
+	b.visit("/hosts/new")
+	b.fill(map[string]string{"name": "web-1", "paths": source})
+	b.picture("host-new")
+	b.press("Add the host")
+	b.shows("Waiting for the agent")
+	b.picture("host-joining")
+	line := read[string](b, `document.getElementById("line-linux").textContent`)
+	h := w.pasted("web-1", line)
+	b.shows("The agent is here")
+
+	b.press("its schedules")
+	b.shows("— run-now only —")
+	b.shows("manual")
+	b.picture("schedules")
+	b.do(chromedp.Click(chromedp.CSS("main table form button")))
+	b.shows("backup of web-1")
+	b.shows("Succeeded")
+	b.shows("2\u202f000")
+	eventually(t, "the log is shown", 20*time.Second, func() bool { return read[int](b, `document.querySelectorAll("job-log li").length`) > 0 })
+	b.picture("job")
+	if h.agent == nil {
+		t.Fatal("no agent")
+	}
+	for path, name := range map[string]string{"/": "dashboard", "/hosts": "hosts", "/jobs": "jobs", "/snapshots": "snapshots", "/repositories": "repositories", "/audit": "audit", "/users": "users", "/account": "account"} {
+		b.visit(path)
+		b.picture(name)
+	}
+	b.visit("/hosts")
+	b.do(chromedp.Click(chromedp.CSS("main tbody a.cover")))
+	b.shows("It works.")
+	b.picture("host")
+	for _, part := range []string{"Snapshots", "Jobs", "Policy", "Settings"} {
+		b.press(part)
+		b.picture("host-" + strings.ToLower(part))
+	}
+}
+
+// pasted pastes the line that a page has shown and starts the agent.
+func (w *world) pasted(name, line string) *host {
+	w.t.Helper()
+	h := &host{w: w, dir: filepath.Join(w.t.TempDir(), name)}
+	if err := os.MkdirAll(h.dir, 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	h.env = agentEnv(h.dir, w.bins.Restic)
+	h.paste(line)
+	h.agent = start(w.t, "agent "+name, h.env, filepath.Join(programs, "restic-manager-agent"), "run", "--first-contact", "0s")
+	return h
+}
