@@ -31,16 +31,6 @@ func (q Queries) Conditions(ctx context.Context, objectType string, ids ...strin
 	return list, nil
 }
 
-// AllConditions lists what holds anywhere, the newest first, at most limit.
-func (q Queries) AllConditions(ctx context.Context, limit int) ([]fleet.Condition, error) {
-	var list []fleet.Condition
-	err := q.all(ctx, &list, `SELECT `+conditionCols+` FROM conditions ORDER BY since DESC, object_id, code LIMIT ?`, limit)
-	if err != nil {
-		return nil, fmt.Errorf("list conditions: %w", err)
-	}
-	return list, nil
-}
-
 // RaiseCondition says that a condition holds and tells whether it is new. One that
 // held before keeps its Since and gets the other fields.
 func (tx *Tx) RaiseCondition(ctx context.Context, c fleet.Condition) (raised bool, err error) {

@@ -17,13 +17,6 @@ func (q Queries) Credential(ctx context.Context, repository fleet.RepositoryID, 
 	return one(&c, err, "%s credential of repository %s", slot, repository)
 }
 
-// CredentialByID reads a credential. NotFound when there is none.
-func (q Queries) CredentialByID(ctx context.Context, id fleet.CredentialID) (*fleet.Credential, error) {
-	var c fleet.Credential
-	err := q.get(ctx, &c, `SELECT `+credentialCols+` FROM credentials WHERE id = ?`, id)
-	return one(&c, err, "credential %s", id)
-}
-
 // Credentials lists the credentials of a repository.
 func (q Queries) Credentials(ctx context.Context, repository fleet.RepositoryID) ([]fleet.Credential, error) {
 	var list []fleet.Credential
@@ -99,16 +92,6 @@ func (tx *Tx) PutCredential(ctx context.Context, c *fleet.Credential) error {
 	}
 	if n == 0 {
 		return conflict
-	}
-	tx.Touch(fleet.TopicRepositories, string(c.RepositoryID))
-	return tx.bumpConfigOfRepository(ctx, c.RepositoryID)
-}
-
-// DeleteCredential removes a credential; a missing one is fine.
-func (tx *Tx) DeleteCredential(ctx context.Context, c *fleet.Credential) error {
-	n, err := tx.exec(ctx, `DELETE FROM credentials WHERE id = ?`, c.ID)
-	if err != nil || n == 0 {
-		return err
 	}
 	tx.Touch(fleet.TopicRepositories, string(c.RepositoryID))
 	return tx.bumpConfigOfRepository(ctx, c.RepositoryID)

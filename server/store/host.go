@@ -117,6 +117,9 @@ func (tx *Tx) DeleteHost(ctx context.Context, id fleet.HostID) error {
 	if err != nil {
 		return fmt.Errorf("read the repositories of host %s: %w", id, err)
 	}
+	if err := tx.abandonInits(ctx, id); err != nil {
+		return err
+	}
 	n, err := tx.exec(ctx, `DELETE FROM hosts WHERE id = ?`, id)
 	if err != nil {
 		return fmt.Errorf("delete host %s: %w", id, err)
@@ -143,6 +146,24 @@ func (tx *Tx) DeleteHost(ctx context.Context, id fleet.HostID) error {
 	}
 	tx.Touch(fleet.TopicHosts, string(id))
 	tx.Wake(id)
+	return nil
+}
+
+// abandonInits frees the repositories that a job of this host was to initialise: one
+// whose job the agent never took is new again; of the others nobody knows how far
+// they came, so a person must look.
+func (tx *Tx) abandonInits(ctx context.Context, id fleet.HostID) error {
+	var repositories []fleet.RepositoryID
+	err := tx.all(ctx, &repositories, `UPDATE repositories SET init_job = '', version = version + 1,
+		state = CASE WHEN init_job IN (SELECT id FROM jobs WHERE host_id = ? AND state = ?) THEN ? ELSE ? END
+		WHERE state = ? AND init_job IN (SELECT id FROM jobs WHERE host_id = ?) RETURNING id`,
+		id, fleet.Pending, fleet.RepositoryNew, fleet.RepositoryFailed, fleet.RepositoryInitialising, id)
+	if err != nil {
+		return fmt.Errorf("free the repositories that host %s was to initialise: %w", id, err)
+	}
+	for _, repository := range repositories {
+		tx.Touch(fleet.TopicRepositories, string(repository))
+	}
 	return nil
 }
 

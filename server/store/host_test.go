@@ -217,3 +217,75 @@ func TestAPageHasItsLimits(t *testing.T) {
 		}
 	}
 }
+
+func TestADeletedHostFreesTheRepositoriesItWasToInitialise(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		h := addHost(t, s, "web-1")
+		want := map[fleet.RepositoryID]fleet.RepositoryState{}
+		for state, after := range map[fleet.JobState]fleet.RepositoryState{
+			fleet.Pending: fleet.RepositoryNew, fleet.Running: fleet.RepositoryFailed,
+		} {
+			r := addRepository(t, s, "for "+string(state))
+			want[r.ID] = after
+			write(t, s, func(tx *store.Tx) error {
+				j := &fleet.Job{ID: fleet.NewID[fleet.JobID](), HostID: h.ID, RepositoryID: r.ID, Operation: "init", State: state,
+					Epoch: 1, Attempt: 1, CreatedAt: tx.Now}
+				if _, err := tx.CreateJob(t.Context(), j); err != nil {
+					return err
+				}
+				_, err := tx.ClaimInit(t.Context(), r.ID, j.ID)
+				return err
+			})
+		}
+		other := addRepository(t, s, "of another host")
+		want[other.ID] = fleet.RepositoryInitialising
+		write(t, s, func(tx *store.Tx) error { _, err := tx.ClaimInit(t.Context(), other.ID, "elsewhere"); return err })
+		write(t, s, func(tx *store.Tx) error { return tx.DeleteHost(t.Context(), h.ID) })
+		for id, state := range want {
+			if got, err := s.Repository(t.Context(), id); err != nil || got.State != state {
+				t.Errorf("%s is %s, %v; want %s", got.Name, got.State, err, state)
+			}
+		}
+	})
+}
+
+func TestWhatAnAgentTellsIsWrittenWhereItChanged(t *testing.T) {
+	eachAt(t, func(t *testing.T, s *store.Store, c *clock) {
+		h := addHost(t, s, "web-1")
+		facts := store.HostFacts{OS: "linux", Arch: "arm64", AgentVersion: "1", ResticVersion: "0.19.1", Policy: `{"profile":"guarded"}`}
+		for range 2 {
+			write(t, s, func(tx *store.Tx) error { return tx.SetHostFacts(t.Context(), h.ID, facts) })
+		}
+		got := readHost(t, s, h.ID)
+		if got.Version != h.Version+1 || got.Arch != "arm64" || got.Policy != facts.Policy {
+			t.Errorf("facts told twice: %+v", got)
+		}
+		status := store.HostStatus{Policy: facts.Policy, Health: `[{"code":"x"}]`, Spool: "{}", LastExchange: "{}", ClockOffset: -7, ConfigInForce: 1, ConfigError: "no"}
+		write(t, s, func(tx *store.Tx) error { return tx.SetHostStatus(t.Context(), h.ID, status) })
+		if diff := cmp.Diff(status, store.StatusOf(readHost(t, s, h.ID))); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestNamesAreReadByID(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		h, r := addHost(t, s, "web-1"), addRepository(t, s, "main")
+		sch := addSchedule(t, s, h, r, "etc")
+		hosts, err := s.HostNames(t.Context(), []fleet.HostID{h.ID, "nobody"})
+		if diff := cmp.Diff(map[fleet.HostID]string{h.ID: "web-1"}, hosts); diff != "" || err != nil {
+			t.Error(diff, err)
+		}
+		repositories, err := s.RepositoryNames(t.Context(), []fleet.RepositoryID{r.ID})
+		if diff := cmp.Diff(map[fleet.RepositoryID]string{r.ID: "main"}, repositories); diff != "" || err != nil {
+			t.Error(diff, err)
+		}
+		schedules, err := s.ScheduleNames(t.Context(), []fleet.ScheduleID{sch.ID})
+		if diff := cmp.Diff(map[fleet.ScheduleID]string{sch.ID: "etc"}, schedules); diff != "" || err != nil {
+			t.Error(diff, err)
+		}
+		if none, err := s.HostNames(t.Context(), nil); err != nil || len(none) != 0 {
+			t.Error(none, err)
+		}
+	})
+}

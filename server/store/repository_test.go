@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"restic-manager/server/fleet"
 	"restic-manager/server/store"
 	"restic-manager/server/store/storetest"
@@ -156,5 +158,50 @@ func TestACredentialIsReplacedVersionByVersion(t *testing.T) {
 		missing := *c
 		missing.ID, missing.RepositoryID, missing.Version = fleet.NewID[fleet.CredentialID](), "nothing", 1
 		wantCode(t, put(missing), fleet.NotFound)
+	})
+}
+
+func TestARepositoryIsEditedListedAndFoundByItsHosts(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		h, r := addHost(t, s, "web-1"), addRepository(t, s, "main")
+		addRepository(t, s, "other")
+		addSchedule(t, s, h, r, "etc")
+		r, err := s.Repository(t.Context(), r.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stale := *r
+		r.Name, r.SheetSaved, r.AllowDeletingCredential = "renamed", true, true
+		write(t, s, func(tx *store.Tx) error { return tx.UpdateRepository(t.Context(), r) })
+		got, err := s.Repository(t.Context(), r.ID)
+		if diff := cmp.Diff(r, got); diff != "" || err != nil {
+			t.Error(diff, err)
+		}
+		err = s.Write(t.Context(), func(tx *store.Tx) error { return tx.UpdateRepository(t.Context(), &stale) })
+		wantCode(t, err, fleet.VersionConflict)
+		r.Name = "other"
+		err = s.Write(t.Context(), func(tx *store.Tx) error { return tx.UpdateRepository(t.Context(), r) })
+		wantCode(t, err, fleet.NameTaken)
+
+		for range 2 {
+			write(t, s, func(tx *store.Tx) error { return tx.SetCanDelete(t.Context(), r.ID, "no") })
+		}
+		list, next, err := s.Repositories(t.Context(), store.RepositoryFilter{}, store.Page{Size: 1})
+		if err != nil || len(list) != 1 || list[0].Name != "other" || next == "" {
+			t.Fatalf("%+v, %q, %v", list, next, err)
+		}
+		list, next, err = s.Repositories(t.Context(), store.RepositoryFilter{}, store.Page{Size: 1, Token: next})
+		if err != nil || len(list) != 1 || list[0].Name != "renamed" || list[0].CanDelete != "no" || list[0].Version != got.Version+1 || next != "" {
+			t.Errorf("%+v, %q, %v", list, next, err)
+		}
+		if of, err := s.RepositoriesOfHost(t.Context(), h.ID); err != nil || len(of) != 1 || of[0].ID != r.ID {
+			t.Errorf("of the host: %+v, %v", of, err)
+		}
+		if of, err := s.HostsOfRepository(t.Context(), r.ID); err != nil || len(of) != 1 || of[0].ID != h.ID {
+			t.Errorf("of the repository: %+v, %v", of, err)
+		}
+		if of, err := s.SchedulesOfRepository(t.Context(), r.ID); err != nil || len(of) != 1 {
+			t.Errorf("schedules: %+v, %v", of, err)
+		}
 	})
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"restic-manager/server/fleet"
 )
@@ -62,24 +63,31 @@ func (tx *Tx) recountSnapshotsOfRepository(ctx context.Context, id fleet.Reposit
 	return nil
 }
 
-// RecountHost recomputes every rollup of a host that can be counted, and tells
-// nobody: for repair and for tests that compare.
-func (tx *Tx) RecountHost(ctx context.Context, host fleet.HostID) error {
-	if err := tx.recountSchedules(ctx, host); err != nil {
-		return err
+// VerifyRollups compares what the rows of hosts and repositories say with what
+// counting gives. Its error names the first few that differ.
+func (q Queries) VerifyRollups(ctx context.Context) error {
+	var wrong []string
+	for _, query := range []string{
+		`SELECT 'host ' || id FROM hosts WHERE
+			schedules <> (SELECT count(*) FROM schedules s WHERE s.host_id = hosts.id)
+			OR enabled_schedules <> (SELECT count(*) FROM schedules s WHERE s.host_id = hosts.id AND s.enabled)
+			OR timed_schedules <> (SELECT count(*) FROM schedules s WHERE s.host_id = hosts.id AND s.enabled AND NOT s.manual)
+			OR snapshots <> (SELECT count(*) FROM snapshots s WHERE s.host_id = hosts.id)
+			OR active_jobs <> (SELECT count(*) FROM jobs j WHERE j.host_id = hosts.id AND j.state <> 'finished') LIMIT 5`,
+		`SELECT 'repository ' || id FROM repositories WHERE
+			schedules <> (SELECT count(*) FROM schedules s WHERE s.repository_id = repositories.id)
+			OR hosts <> (SELECT count(DISTINCT s.host_id) FROM schedules s WHERE s.repository_id = repositories.id)
+			OR snapshots <> (SELECT count(*) FROM snapshots s WHERE s.repository_id = repositories.id)
+			OR last_snapshot <> (SELECT COALESCE(MAX(s.time_at), 0) FROM snapshots s WHERE s.repository_id = repositories.id) LIMIT 5`,
+	} {
+		var ids []string
+		if err := q.all(ctx, &ids, query); err != nil {
+			return fmt.Errorf("count again: %w", err)
+		}
+		wrong = append(wrong, ids...)
 	}
-	if err := tx.recountSnapshotsOfHost(ctx, host); err != nil {
-		return err
+	if len(wrong) > 0 {
+		return fleet.Errorf(fleet.Internal, "The numbers shown for these are wrong: %s.", strings.Join(wrong, ", "))
 	}
-	_, err := tx.exec(ctx, `UPDATE hosts SET
-		active_jobs = (SELECT count(*) FROM jobs j WHERE j.host_id = hosts.id AND j.state <> 'finished') WHERE id = ?`, host)
-	return err
-}
-
-// RecountRepository is RecountHost for a repository.
-func (tx *Tx) RecountRepository(ctx context.Context, id fleet.RepositoryID) error {
-	if err := tx.recountRepository(ctx, id); err != nil {
-		return err
-	}
-	return tx.recountSnapshotsOfRepository(ctx, id)
+	return nil
 }
