@@ -23,6 +23,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/legacy"
+	"github.com/jmoiron/sqlx"
 
 	"restic-manager/restic"
 	"restic-manager/server/api"
@@ -47,6 +48,7 @@ type world struct {
 	http     *httptest.Server
 	contract routers.Router
 	code     string // of the set-up
+	file     string // of the database
 
 	mu    sync.Mutex
 	ahead time.Duration
@@ -68,7 +70,8 @@ func (s seals) Open(table, id, column string, version int64, sealed string) (res
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t}
-	w.store = storetest.Open(t, storetest.SQLite(t), store.Options{Now: w.now})
+	w.file = storetest.SQLite(t)
+	w.store = storetest.Open(t, w.file, store.Options{Now: w.now})
 	keys, _, err := secret.Load(filepath.Join(t.TempDir(), "sealing.key"), "")
 	if err != nil {
 		t.Fatal(err)
@@ -104,6 +107,17 @@ func newWorld(t testing.TB) *world {
 	})
 	w.contract = readContract(t)
 	return w
+}
+
+// openFile opens the database file beside the server.
+func (w *world) openFile() *sqlx.DB {
+	w.t.Helper()
+	db, err := sqlx.Open("sqlite", "file:"+w.file+"?mode=ro")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = db.Close() })
+	return db
 }
 
 func readContract(t testing.TB) routers.Router {
