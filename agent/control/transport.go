@@ -109,7 +109,7 @@ func checkConnect(_ context.Context, _ *url.URL, _ *http.Request, answer *http.R
 func proxyFunc(proxy restic.Secret) (func(*http.Request) (*url.URL, error), error) {
 	switch text := proxy.Reveal(); text {
 	case "":
-		return http.ProxyFromEnvironment, nil
+		return fromEnvironment, nil
 	case noProxy:
 		return nil, nil
 	default:
@@ -123,6 +123,14 @@ func proxyFunc(proxy restic.Secret) (func(*http.Request) (*url.URL, error), erro
 		}
 		return nil, fmt.Errorf("the proxy's URL has scheme %q; use http, https or socks5", u.Scheme)
 	}
+}
+
+func fromEnvironment(request *http.Request) (*url.URL, error) {
+	u, err := http.ProxyFromEnvironment(request)
+	if err != nil {
+		return nil, errors.New("the proxy that the environment names is not a URL")
+	}
+	return u, nil
 }
 
 // tlsConfig says which servers to trust.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // draft is a change that is being made: clones of the jobs it touches, which take
@@ -74,6 +75,8 @@ func (s *Spool) commit(ctx context.Context, d *draft) error {
 	s.adopt(d)
 	if !held {
 		s.failure = err
+		s.statements = append(s.statements, d.statements...)
+		maps.Copy(s.taken, d.taken)
 		signal(s.waiting)
 		return nil
 	}
@@ -99,7 +102,7 @@ func (s *Spool) adopt(d *draft) {
 
 // persist writes rows and the draft's statements in one transaction.
 func (s *Spool) persist(ctx context.Context, d *draft, rows map[string]*job) error {
-	if len(rows) == 0 && len(d.statements) == 0 && len(s.forgotten) == 0 {
+	if len(rows) == 0 && len(d.statements) == 0 && len(s.forgotten) == 0 && s.failure == nil {
 		return nil
 	}
 	return s.stepped(d.write, func() error {
@@ -119,6 +122,9 @@ func (s *Spool) persist(ctx context.Context, d *draft, rows map[string]*job) err
 
 func (s *Spool) fill(ctx context.Context, tx *sql.Tx, d *draft, rows map[string]*job) error {
 	w := writer{ctx: ctx, tx: tx}
+	if s.failure != nil { // so that a write is tried even if there is none to make
+		w.exec(setFact, factProbe, []byte(s.now().UTC().Format(time.RFC3339)))
+	}
 	for id := range s.forgotten {
 		w.forget(id)
 	}
@@ -129,13 +135,13 @@ func (s *Spool) fill(ctx context.Context, tx *sql.Tx, d *draft, rows map[string]
 			w.job(j)
 		}
 	}
-	for _, st := range d.statements {
+	for _, st := range slices.Concat(s.statements, d.statements) {
 		w.exec(st.sql, st.args...)
 	}
 	if d.acked != s.acked {
 		w.exec(setFact, factAcked, []byte(strconv.FormatInt(d.acked, 10)))
 	}
-	if d.counts != s.counts {
+	if d.counts != s.written {
 		doc, err := json.Marshal(d.counts)
 		w.fail(err)
 		w.exec(setFact, factCounts, doc)
@@ -146,6 +152,8 @@ func (s *Spool) fill(ctx context.Context, tx *sql.Tx, d *draft, rows map[string]
 // settle marks what was written as written.
 func (s *Spool) settle(ctx context.Context, rows map[string]*job) error {
 	clear(s.forgotten)
+	clear(s.taken)
+	s.statements, s.written = nil, s.counts
 	for _, j := range rows {
 		trimmed := j.trimmed || len(j.statements) > 0
 		j.Events.unsaved, j.Chunks.unsaved, j.statements = nil, nil, nil

@@ -65,6 +65,10 @@ func TestFullDiskStopsTheJournalAndNoBackup(t *testing.T) {
 		t.Errorf("reported from memory: %q", got)
 	}
 
+	mustBatch(t, s)
+	if len(s.Health()) != 1 {
+		t.Error("a batch that wrote nothing made the disk well")
+	}
 	makeRoom()
 	must(t, s.Flush(t.Context()))
 	if len(s.Health()) != 0 {
@@ -103,6 +107,34 @@ func TestSpoolLivesInMemoryWhereTheDiskRefuses(t *testing.T) {
 	must(t, s.Applied(t.Context(), allTaken(mustBatch(t, s))))
 	if s.Summary().Jobs != 0 {
 		t.Error("the reported job is kept")
+	}
+}
+
+func TestSlotOfAFullDiskRunsOnceAllTheSame(t *testing.T) {
+	s := mustOpen(t, Options{Dir: t.TempDir()})
+	makeRoom := fillDisk(t, s)
+	slot := NewJob{ID: id(1), Operation: "backup", Trigger: "schedule"}
+	if _, created, err := s.OpenJob(t.Context(), slot); err != nil || !created {
+		t.Fatalf("created %t, %v", created, err)
+	}
+	mustStart(t, s, slot.ID)
+	writeNoise(s, slot.ID, 2*volatileLog)
+	must(t, s.Finish(t.Context(), slot.ID, Outcome{Result: Succeeded}, nil))
+	for s.Summary().Jobs > 0 {
+		must(t, s.Applied(t.Context(), allTakenWithin(s, mustBatch(t, s))))
+	}
+	dropped := s.Summary().DroppedLines
+	if _, created, err := s.OpenJob(t.Context(), slot); err != nil || created {
+		t.Errorf("while the disk is full: created %t, %v", created, err)
+	}
+	makeRoom()
+	must(t, s.Flush(t.Context()))
+	s = reopen(t, s)
+	if _, created, err := s.OpenJob(t.Context(), slot); err != nil || created {
+		t.Errorf("after a restart: created %t, %v", created, err)
+	}
+	if got := s.Summary().DroppedLines; got != dropped || got == 0 {
+		t.Errorf("%d dropped lines after a restart, want %d", got, dropped)
 	}
 }
 
@@ -327,4 +359,22 @@ func TestRunWritesWhatWaitsOnceASecond(t *testing.T) {
 		}
 		s.step = nil
 	})
+}
+
+func TestHealthEndsWithTheNextWriteThatHolds(t *testing.T) {
+	s := mustOpen(t, Options{Dir: t.TempDir()})
+	makeRoom := fillDisk(t, s)
+	if _, err := s.Journal(t.Context(), []control.Command{runCommand(1, 1)}, s.now()); err == nil {
+		t.Fatal("commands were journaled on a full disk")
+	}
+	for range 2 {
+		if err := s.Flush(t.Context()); err == nil || len(s.Health()) != 1 {
+			t.Errorf("on a full disk flush gave %v, health %+v", err, s.Health())
+		}
+	}
+	makeRoom()
+	must(t, s.Flush(t.Context()))
+	if len(s.Health()) != 0 {
+		t.Errorf("health is %+v after a write that held", s.Health())
+	}
 }

@@ -166,8 +166,10 @@ func (d *draft) add(j *job) {
 
 // seen tells the highest epoch under which the id was taken.
 func (d *draft) seen(ctx context.Context, id, what string) (epoch int64, known bool, err error) {
-	if epoch, known := d.taken[taken{id, what}]; known {
-		return epoch, true, nil
+	for _, unwritten := range []map[taken]int64{d.taken, d.spool.taken} {
+		if epoch, known := unwritten[taken{id, what}]; known {
+			return epoch, true, nil
+		}
 	}
 	const query = `SELECT epoch FROM seen WHERE id = ? AND what = ?`
 	err = d.spool.db.QueryRowContext(context.WithoutCancel(ctx), query, id, what).Scan(&epoch)

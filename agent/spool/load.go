@@ -24,6 +24,7 @@ const (
 	factJournal = "journal_id"
 	factAcked   = "acked_seq"
 	factCounts  = "counts"
+	factProbe   = "probe"  // when a write was last tried after one that failed
 	factValue   = "value:" // prefix of the agent's own
 )
 
@@ -34,7 +35,7 @@ func (s *Spool) load(ctx context.Context, path string) error {
 		return err
 	}
 	s.db, s.acked, s.counts = db, 0, counts{}
-	s.jobs, s.forgotten = map[string]*job{}, map[string]bool{}
+	s.jobs, s.forgotten, s.taken = map[string]*job{}, map[string]bool{}, map[taken]int64{}
 	if err := s.read(ctx); err != nil {
 		return fmt.Errorf("load %s: %w", path, errors.Join(classify(err), db.Close()))
 	}
@@ -76,6 +77,7 @@ func (s *Spool) readFacts(ctx context.Context) error {
 	doc, err := s.fact(ctx, factCounts)
 	if err == nil {
 		err = json.Unmarshal(doc, &s.counts)
+		s.written = s.counts
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("%w: %w", errDamaged, err)
@@ -99,8 +101,11 @@ func (s *Spool) readJobs(ctx context.Context) error {
 			return err
 		}
 		j := &job{onDisk: true}
-		if err := json.Unmarshal(doc, j); err != nil || j.ID != id {
-			return fmt.Errorf("%w: row of job %s: %v", errDamaged, id, err)
+		if err := json.Unmarshal(doc, j); err != nil {
+			return fmt.Errorf("%w: row of job %s: %w", errDamaged, id, err)
+		}
+		if j.ID != id {
+			return fmt.Errorf("%w: the row of job %s holds another", errDamaged, id)
 		}
 		j.Events.First, j.Chunks.First = j.Events.Next, j.Chunks.Next
 		j.reopened = j.Phase == Running || j.Phase == Stopping || j.Provisional

@@ -60,9 +60,14 @@ type Spool struct {
 	acked     int64
 	counts    counts
 	jobs      map[string]*job
-	forgotten map[string]bool // gone from memory, still in the database
-	failure   error           // of the last write, nil when it held
 	space     space
+	failure   error // of the last write, nil when it held; every commit then tries one
+
+	// What the database lacks after writes that failed, besides the jobs' own.
+	written    counts // as the database has them
+	statements []statement
+	taken      map[taken]int64
+	forgotten  map[string]bool // jobs that are gone from memory alone
 }
 
 // Open opens or makes the state directory's database. A damaged one is moved
