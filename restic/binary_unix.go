@@ -3,7 +3,6 @@
 package restic
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,10 +75,10 @@ func checkPart(path string) error {
 
 func checkOwner(path string, info os.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	if ok && (stat.Uid == 0 || int(stat.Uid) == os.Geteuid()) {
-		return nil
+	if !ok || stat.Uid != 0 && int(stat.Uid) != os.Geteuid() {
+		return insecureBinary(path+" belongs to another user than root and the agent's own", "run: chown root "+quoted(path))
 	}
-	return insecureBinary(fmt.Sprintf("%s belongs to another user than root and the agent's own", path), "run: chown root "+quoted(path))
+	return nil
 }
 
 // ownGroup reports whether the file's group is the agent's user's private one, by

@@ -66,7 +66,7 @@ func TestAnOrphanIsKilledOnlyWhenItIsTheSameProcess(t *testing.T) {
 	for name, other := range map[string]restic.ProcessRef{
 		"after another boot":       {PID: ref.PID, Group: ref.Group, Start: ref.Start, Boot: "00000000-0000-0000-0000-000000000000"},
 		"started at another time":  {PID: ref.PID, Group: ref.Group, Start: ref.Start + 1, Boot: ref.Boot},
-		"in another process group": {PID: ref.PID, Group: ref.Group + 1, Start: ref.Start, Boot: ref.Boot},
+		"in another process group": {PID: ref.PID, Group: 1 << 22, Start: ref.Start, Boot: ref.Boot},
 		"not there at all":         {PID: 1 << 22, Group: 1 << 22, Start: ref.Start, Boot: ref.Boot},
 	} {
 		if killed, err := restic.KillOrphan(t.Context(), other); killed || err != nil {

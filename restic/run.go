@@ -237,17 +237,17 @@ func lookAt(ctx context.Context, missing func() []string) []string {
 // begin records the child and then lets it proceed. A child that is not recorded
 // is killed, having done nothing.
 func (e *execution) begin(c *child) error {
-	err := e.said.started(c.ref)
-	if err == nil {
-		if err = c.proceed(); err != nil {
-			err = notStarted("it cannot be given its password", err)
-		}
-	}
-	if err != nil {
+	if err := e.said.started(c.ref); err != nil {
 		c.kill()
 		c.wait()
+		return err
 	}
-	return err
+	if err := c.proceed(); err != nil {
+		c.kill()
+		c.wait()
+		return notStarted("it cannot be given its password", err)
+	}
+	return nil
 }
 
 // supervise waits for the child, and stops it when ctx ends, its deadline passes,

@@ -77,14 +77,14 @@ func (v Version) Has(f Feature) bool {
 
 // checkVersion refuses a restic that is too old.
 func checkVersion(v Version) error {
-	if !v.Less(MinVersion) {
-		return nil
+	if v.Less(MinVersion) {
+		return &Error{
+			Code:    CodeResticTooOld,
+			Message: fmt.Sprintf("%s < %s", v, MinVersion),
+			Next:    "install restic " + MinVersion.String() + " or newer on this host, or set the path of a newer one in the agent's configuration",
+		}
 	}
-	return &Error{
-		Code:    CodeResticTooOld,
-		Message: fmt.Sprintf("%s < %s", v, MinVersion),
-		Next:    "install restic " + MinVersion.String() + " or newer on this host, or set the path of a newer one in the agent's configuration",
-	}
+	return nil
 }
 
 // GetVersion asks the program for its version. It needs no repository; [Runner]
