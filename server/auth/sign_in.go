@@ -31,23 +31,21 @@ const (
 	keyUsed       = "used"
 )
 
+// newSignIns does without scs.New, which starts a store of its own that nothing
+// ends.
 func newSignIns(s *store.Store, secure bool) *scs.SessionManager {
-	m := scs.New()
-	m.Store = s.SignIns()
-	m.HashTokenInStore = true
-	m.Codec = textCodec{}
-	m.IdleTimeout = idleTimeout
-	m.Lifetime = lifetime
-	m.Cookie.Name = "rm"
+	name := "rm"
 	if secure {
-		m.Cookie.Name = "__Host-rm"
+		name = "__Host-rm"
 	}
-	m.Cookie.Secure = secure
-	m.Cookie.HttpOnly = true
-	m.Cookie.SameSite = http.SameSiteLaxMode
-	m.Cookie.Path = "/"
-	m.Cookie.Persist = false // ends with the browser; the server ends it sooner
-	return m
+	return &scs.SessionManager{
+		Store: s.SignIns(), HashTokenInStore: true, Codec: textCodec{},
+		IdleTimeout: idleTimeout, Lifetime: lifetime,
+		Cookie: scs.SessionCookie{
+			Name: name, Path: "/", Secure: secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+			Persist: false, // ends with the browser; the server ends it sooner
+		},
+	}
 }
 
 // textCodec keeps sign-ins as JSON, since the column is text.
