@@ -17,7 +17,8 @@ class JobLog extends HTMLElement {
   #leaving = null;
   #reading = null; // ends the reading in progress when another begins
   #following = null; // ends the request for what is new
-  #list;
+  #box; // scrolls
+  #list; // has the lines
   #foot;
   #controls;
   #first = 0; // numbers of the window's first and last line
@@ -49,18 +50,19 @@ class JobLog extends HTMLElement {
     const end = make("button", { className: "btn small", type: "button", textContent: "Last line" });
     const actions = make("span", { className: "actions" }, top, end);
     const tools = make("div", { className: "log-tools" }, filter, ...boxes, actions);
-    this.#list = make("ol", { className: "log", role: "log", tabIndex: 0, ariaLabel: "Log of this job", ariaLive: "off" });
+    this.#list = make("ol", {});
+    this.#box = make("div", { className: "log", role: "log", tabIndex: 0, ariaLabel: "Log of this job", ariaLive: "off" }, this.#list);
     this.#foot = make("p", { className: "foot log-foot", role: "status" });
-    this.append(tools, this.#list, this.#foot);
+    this.append(tools, this.#box, this.#foot);
 
     let typing;
     filter.addEventListener("input", () => (clearTimeout(typing), (typing = setTimeout(() => this.#choose(), 250))));
     odd.addEventListener("change", () => this.#choose());
-    wrap.addEventListener("change", () => this.#list.classList.toggle("long", !this.#controls.wrap.checked));
+    wrap.addEventListener("change", () => this.#box.classList.toggle("long", !this.#controls.wrap.checked));
     stay.addEventListener("change", () => stay.checked && this.#choose());
     top.addEventListener("click", () => this.#toLine(1));
     end.addEventListener("click", () => this.#toEnd());
-    this.#list.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.#box.addEventListener("scroll", () => this.#scrolled(), { passive: true });
   }
 
   #say(text) {
@@ -193,24 +195,24 @@ class JobLog extends HTMLElement {
     this.#next = { after: page.next_after_seq };
     this.#ended = page.end;
     this.#trimTop();
-    if (atEnd) this.#list.scrollTop = this.#list.scrollHeight;
+    if (atEnd) this.#box.scrollTop = this.#box.scrollHeight;
     this.#tell();
   }
 
   #trimTop() {
     const over = this.#list.childElementCount - WINDOW;
     if (over <= 0) return;
-    const height = this.#list.scrollHeight;
+    const height = this.#box.scrollHeight;
     for (let i = 0; i < over; i++) this.#list.firstElementChild.remove();
     this.#first = number(this.#list.firstElementChild);
-    this.#list.scrollTop -= height - this.#list.scrollHeight;
+    this.#box.scrollTop -= height - this.#box.scrollHeight;
   }
 
   #prepend(lines) {
     if (!lines.length) return;
-    const [height, top] = [this.#list.scrollHeight, this.#list.scrollTop];
+    const [height, top] = [this.#box.scrollHeight, this.#box.scrollTop];
     this.#list.prepend(...lines.map((line) => this.#row(line)));
-    this.#list.scrollTop = top + this.#list.scrollHeight - height;
+    this.#box.scrollTop = top + this.#box.scrollHeight - height;
     this.#first = lines[0].n;
     for (let over = this.#list.childElementCount - WINDOW; over > 0; over--) {
       this.#list.lastElementChild.remove();
@@ -222,7 +224,7 @@ class JobLog extends HTMLElement {
   }
 
   async #scrolled() {
-    const { scrollTop, scrollHeight, clientHeight } = this.#list;
+    const { scrollTop, scrollHeight, clientHeight } = this.#box;
     const below = scrollHeight - scrollTop - clientHeight;
     if (below > LEFT) this.#controls.follow.checked = false;
     if (this.#moving || !this.#first || this.#searching()) return;
