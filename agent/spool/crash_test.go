@@ -26,14 +26,19 @@ type act struct {
 }
 
 // life is a little of an agent's life in which every step is taken at least once.
-func life() []act {
-	report := func(ctx context.Context, s *Spool) error {
-		items, err := s.Batch(ctx, DefaultBatchLimits(), func(string) bool { return true })
-		if err != nil {
-			return err
-		}
-		return s.Applied(ctx, allTakenWithin(s, items))
+func life() []act { return slices.Concat(youth(), age()) }
+
+// report hands everything over.
+func report(ctx context.Context, s *Spool) error {
+	items, err := s.Batch(ctx, DefaultBatchLimits(), func(string) bool { return true })
+	if err != nil {
+		return err
 	}
+	return s.Applied(ctx, allTakenWithin(s, items))
+}
+
+// youth is one job from its command to its end.
+func youth() []act {
 	log := func(job, lines int) func(context.Context, *Spool) error {
 		return func(ctx context.Context, s *Spool) error {
 			for i := range lines {
@@ -73,6 +78,12 @@ func life() []act {
 		{"finish", func(ctx context.Context, s *Spool) error {
 			return s.Finish(ctx, id(1), Outcome{Result: Cancelled}, nil)
 		}},
+	}
+}
+
+// age is what goes wrong with the jobs after it.
+func age() []act {
+	return []act{
 		{"start another", func(ctx context.Context, s *Spool) error { _, err := s.Start(ctx, id(4)); return err }},
 		{"interrupt", func(ctx context.Context, s *Spool) error {
 			return s.Interrupt(ctx, id(4), Outcome{Result: Interrupted})
