@@ -66,7 +66,7 @@ func TestSituations(t *testing.T) {
 }
 
 func situations() []situation {
-	hasty := restic.Config{ProbeDeadline: 4 * time.Second}
+	hasty := restic.Config{ProbeDeadline: 3 * time.Second}
 	impatient := restic.Config{HopelessAfter: 2 * time.Second}
 	return []situation{
 		{name: "init makes a repository once", prepare: (*world).otherRepository, play: initOnce},
