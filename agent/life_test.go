@@ -238,7 +238,10 @@ func (m *machine) recipes(l *life) []runner.Recipe {
 		}
 		return &runner.Ending{Outcome: spool.Outcome{Result: result, Code: code}}
 	}
-	return []runner.Recipe{{Operation: "backup", Run: run, Recover: recover}, {Operation: "locks", Run: run}}
+	return []runner.Recipe{
+		{Operation: "backup", Run: run, Recover: recover}, {Operation: "locks", Run: run},
+		{Operation: "identify", Run: run, Alone: true},
+	}
 }
 
 // worked notes that the job's snapshot is in the repository.

@@ -146,6 +146,30 @@ func TestJobsOfOneScheduleRunOneAfterTheOther(t *testing.T) {
 	})
 }
 
+// TestAJobThatWaitsIsStartedOnceWhateverArrives has two jobs wait that could then run
+// side by side, while more commands come.
+func TestAJobThatWaitsIsStartedOnceWhateverArrives(t *testing.T) {
+	m := newMachine(t, 14)
+	m.work = m.succeed
+	m.inBubble(func(t *testing.T) {
+		l := m.begin(t.Context())
+		first := m.server.order("run", "identify", "", lookAtRepository) // has the repository alone
+		eventually(t, "the first's start", time.Minute, func() bool { return m.ran(first) == 1 })
+		waiting := []string{m.server.order("run", "locks", "", lookAtRepository)}
+		for range 3 {
+			time.Sleep(5 * time.Second)
+			waiting = append(waiting, m.server.order("run", "locks", "", lookAtRepository))
+		}
+		for _, job := range waiting {
+			eventually(t, "the result", 5*time.Minute, func() bool { return len(m.server.finished(job)) > 0 })
+			if n := m.ran(job); n != 1 || len(m.server.finished(job)) != 1 {
+				t.Errorf("carried out %d times, %d results", n, len(m.server.finished(job)))
+			}
+		}
+		l.end(t)
+	})
+}
+
 func TestARefusedConfigurationKeepsTheOldOne(t *testing.T) {
 	m := newMachine(t, 6)
 	m.work = m.succeed

@@ -94,6 +94,8 @@ func (m *model) act() {
 	switch n := m.random.below(10); {
 	case n < 5:
 		m.orders = append(m.orders, m.server.order("run", "backup", "", backupOf(1)))
+	case n < 6:
+		m.orders = append(m.orders, m.server.order("run", "identify", "", lookAtRepository))
 	case n < 7:
 		m.orders = append(m.orders, m.server.order("run", "locks", "", lookAtRepository))
 	case n < 8 && len(m.orders) > 0:

@@ -57,14 +57,14 @@ func (a *Agent) talk(ctx context.Context) {
 	}
 	pacer := sessionPacer{backoff: control.Backoff{Rand: a.rand}}
 	for ctx.Err() == nil {
-		opened := time.Now()
+		began := time.Now()
 		err := a.converse(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		a.noteTrouble(err)
-		pause := max(pacer.next(err, opened, time.Now()), leastSessionPause)
-		a.log.Warn("session ended", "err", err, "next_in", pause.Round(time.Millisecond).String())
+		pause := max(pacer.next(err, began, time.Now()), leastSessionPause)
+		a.log.Debug("no session", "err", err, "next_in", pause)
 		if control.Sleep(ctx, pause+a.jitter(pause/4)) != nil {
 			return
 		}
@@ -83,10 +83,13 @@ func (a *Agent) converse(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.keepSynced(ctx, answer.SessionId) })
 	g.Go(func() error { return a.keepReported(ctx, answer.SessionId, limitsOf(answer.Limits)) })
+	g.Go(func() error { a.fetchSecrets(ctx, a.inForce.get().SecretRefs()); return nil })
 	if a.mustRotate() {
 		g.Go(func() error { a.rotate(ctx, answer.SessionId); return nil })
 	}
-	return g.Wait()
+	err = g.Wait()
+	a.log.Info("session ended", "session", answer.SessionId, "err", err)
+	return err
 }
 
 // openSession tells the server where this agent stands, and takes over what it says

@@ -122,9 +122,11 @@ func (r *Runner) execute(ctx context.Context, job spool.Job) *Ending {
 	if ctx.Err() != nil {
 		return notStarted(ctx)
 	}
-	if task.Job, err = r.spool.Start(context.Background(), job.ID); err != nil {
+	started, err := r.spool.Start(context.Background(), job.ID)
+	if err != nil {
 		return failed(CodeJournalFailed, "the start could not be recorded on the disk, so nothing was started", nextJournal)
 	}
+	task.Job = started
 	defer r.announceStop(ctx, job)()
 	if e := task.open(ctx); e != nil {
 		return e

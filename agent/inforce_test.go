@@ -1,0 +1,41 @@
+package agent
+
+import (
+	"strings"
+	"testing"
+
+	"restic-manager/agent/control"
+)
+
+func TestAConfigurationIsTakenWholeOrNotAtAll(t *testing.T) {
+	repository := control.AgentRepository{Id: modelRepository, Location: "rest:https://nas.test/web-1/"}
+	schedule := control.AgentSchedule{Id: modelSchedule, RepositoryId: modelRepository}
+	good := control.AgentConfig{
+		HostId: modelHost, SnapshotHost: "web-1",
+		Repositories: []control.AgentRepository{repository}, Schedules: []control.AgentSchedule{schedule},
+	}
+	if _, err := understandConfig(good, modelHost); err != nil {
+		t.Fatalf("a good one: %v", err)
+	}
+	tests := map[string]struct {
+		spoil func(*control.AgentConfig)
+		says  string
+	}{
+		"for another host":                 {func(c *control.AgentConfig) { c.HostId = modelSchedule }, "another host"},
+		"without a name for the snapshots": {func(c *control.AgentConfig) { c.SnapshotHost = "" }, "snapshot_host"},
+		"with a name that is an option":    {func(c *control.AgentConfig) { c.SnapshotHost = "-o" }, "snapshot_host"},
+		"with a location that runs programs": {func(c *control.AgentConfig) {
+			c.Repositories = []control.AgentRepository{{Id: modelRepository, Location: "rclone:x:"}}
+		}, "repo_location_invalid"},
+		"with a schedule whose repository is not there": {func(c *control.AgentConfig) { c.Repositories = nil }, "its repository"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			spoilt := good
+			test.spoil(&spoilt)
+			if _, err := understandConfig(spoilt, modelHost); err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("got %v, want it to say %q", err, test.says)
+			}
+		})
+	}
+}
