@@ -88,7 +88,7 @@ func (o Options) check() (*settings, error) {
 		s.SealingKey = filepath.Join(s.DataDir, "sealing.key")
 	}
 	if len(mistakes) > 0 {
-		return nil, fmt.Errorf("configuration has %d mistakes:\n%w", len(mistakes), errors.Join(mistakes...))
+		return nil, fmt.Errorf("mend these %d options:\n%w", len(mistakes), errors.Join(mistakes...))
 	}
 	return s, nil
 }

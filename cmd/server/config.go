@@ -76,7 +76,7 @@ func readConfig(path string, options map[string]*kong.Flag) (map[string]any, err
 	}
 	if len(mistakes) > 0 {
 		slices.SortFunc(mistakes, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-		return nil, fmt.Errorf("configuration: %s has %d mistakes:\n%w", path, len(mistakes), errors.Join(mistakes...))
+		return nil, fmt.Errorf("mend %s:\n%w", path, errors.Join(mistakes...))
 	}
 	return values, nil
 }
