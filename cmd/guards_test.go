@@ -28,6 +28,16 @@ var guards = []twin{
 	{"policy-required", "agent/policy", "TestARequiredFolderIsNeitherForgottenNorExcluded"},
 	{"policy-excludes", "agent/policy", "TestTheNumberOfExcludesIsLimited"},
 	{"sealed-check", "server/secret", "TestACheckValueThatIsNoneIsRefused"},
+	{"agent-bearer", "server/api", "TestOnlyTheSecretSaysWhichAgentItIs"},
+	{"agent-session", "server/job", "TestASessionEndsWhenAnotherBeginsOrItIsClosed"},
+	{"session-superseded", "server/job", "TestAReportOfASupersededSessionIsRefused"},
+	{"agent-job", "server/job", "TestAReportOfAnotherHostsJobIsRefused"},
+	{"agent-artifact", "server/job", "TestPartsOfAnotherHostsJobAreRefused"},
+	{"agent-secret", "server/job", "TestAnAgentGetsOnlyItsOwnSecrets"},
+	{"agent-opened", "server/job", "TestAnAgentCannotPutAJobToWhatIsNotItsHosts"},
+	{"report-epoch", "server/job", "TestAnOldEpochIsFenced"},
+	{"log-chunk", "server/job", "TestAChunkThatIsNotWhatItSaysBecomesOneLine"},
+	{"init-claim", "server/job", "TestARepositoryIsInitialisedOnceHoweverManyHostsComeAtOnce"},
 	{"sealed-keyfile", "server/secret", "TestAKeyFileThatOthersReadIsRefused"},
 }
 

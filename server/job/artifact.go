@@ -51,7 +51,7 @@ func (s *Service) PutPart(ctx context.Context, a Agent, p Part) (next int64, com
 		return 0, false, err
 	}
 	switch {
-	case j.HostID != a.Host:
+	case j.HostID != a.Host: //guard:agent-artifact
 		return 0, false, fleet.Errorf(fleet.AgentMismatch, "This job is another host's.")
 	case p.Name != ArtifactSnapshots || j.RepositoryID == "":
 		return 0, false, fleet.Errorf(fleet.NotFound, "This job takes no such artifact.")

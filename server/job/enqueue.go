@@ -317,8 +317,12 @@ func (w *wish) enqueue(ctx context.Context, tx *store.Tx) (*fleet.Job, error) {
 		return nil, err
 	}
 	if w.claims {
-		if won, err := tx.ClaimInit(ctx, w.repository.ID, j.ID); err != nil || !won {
-			return nil, cmp.Or(err, error(errClaimed))
+		won, err := tx.ClaimInit(ctx, w.repository.ID, j.ID)
+		if err != nil {
+			return nil, err
+		}
+		if !won { //guard:init-claim
+			return nil, errClaimed
 		}
 	}
 	return j, born(ctx, tx, j)

@@ -2,6 +2,7 @@ package job_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -53,6 +54,11 @@ func newWorld(t *testing.T, url string) *world {
 	c := &clock{}
 	c.micros.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMicro())
 	s := storetest.Open(t, url, store.Options{Now: c.now})
+	t.Cleanup(func() { // runs before the store is closed
+		if err := s.VerifyRollups(context.Background()); err != nil {
+			t.Errorf("after the test: %v", err)
+		}
+	})
 	return &world{t, s, &job.Service{Store: s, Sealer: plainSeals{}, Logger: slog.New(slog.DiscardHandler)}, c}
 }
 

@@ -126,7 +126,7 @@ func (r *chunkReader) lines(c *fleet.LogChunk) []LogLine {
 		N: c.FirstLine, At: c.From.Time(), Stream: "agent", Text: fmt.Sprintf("[%d lines cannot be read: their part of the log is damaged]", c.Lines),
 	}}
 	plain, err := r.zstd.DecodeAll(c.Data, make([]byte, 0, min(c.Bytes, maxChunkBytes)))
-	if err != nil || int64(len(plain)) > max(c.Bytes, 0) {
+	if err != nil || int64(len(plain)) > max(c.Bytes, 0) { //guard:log-chunk
 		return unreadable
 	}
 	lines := make([]LogLine, 0, c.Lines)

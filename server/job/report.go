@@ -150,7 +150,7 @@ func (s *Service) take(ctx context.Context, tx *store.Tx, host *fleet.Host, it *
 	if outcome != "" {
 		return Verdict{Job: it.Job, Outcome: outcome, NextEventSeq: 1, NextLogSeq: 1}, nil
 	}
-	if it.Epoch < j.Epoch {
+	if it.Epoch < j.Epoch { //guard:report-epoch
 		return verdict(j, TakenFenced), nil
 	}
 	oldEvents, eventHole := fit(j.NextEventSeq, eventSpans(it.Events))

@@ -248,6 +248,32 @@ func TestAReportOfAnotherHostsJobIsRefused(t *testing.T) {
 	})
 }
 
+func TestAnAgentCannotPutAJobToWhatIsNotItsHosts(t *testing.T) {
+	each(t, func(w *world) {
+		_, theirs := w.ready()
+		b := w.host("web-2")
+		b.open()
+		for name, opened := range map[string]*job.Opened{
+			"schedule":   {Operation: "backup", Trigger: fleet.BySchedule, Schedule: theirs.ID, At: w.clock.now()},
+			"repository": {Operation: "backup", Trigger: fleet.BySchedule, Repository: theirs.RepositoryID, At: w.clock.now()},
+		} {
+			wk := b.bear(fleet.NewID[fleet.JobID](), opened)
+			b.backup(wk)
+			if j := w.job(wk.job); j.ScheduleID != "" || j.RepositoryID != "" {
+				w.Errorf("a job with another host's %s belongs to %q and %q", name, j.ScheduleID, j.RepositoryID)
+			}
+		}
+		if n := len(w.known(theirs.RepositoryID)); n != 0 {
+			w.Errorf("a stranger put %d snapshots into the repository", n)
+		}
+		gone := b.bear(fleet.NewID[fleet.JobID](), &job.Opened{Operation: "backup", Trigger: fleet.BySchedule, Schedule: fleet.NewID[fleet.ScheduleID](), At: w.clock.now()})
+		b.backup(gone)
+		if j := w.job(gone.job); j.ScheduleID != gone.opened.Schedule {
+			w.Errorf("a schedule that was deleted is not named any more: %q", j.ScheduleID)
+		}
+	})
+}
+
 func TestAnOldEpochIsFenced(t *testing.T) {
 	w := lite(t)
 	a, wk := w.running()

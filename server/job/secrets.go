@@ -42,7 +42,7 @@ func (s *Service) FetchSecrets(ctx context.Context, a Agent, session fleet.Sessi
 	values := make([]SecretValue, 0, len(refs))
 	for i, ref := range refs {
 		c, ok := usable[ref.ID]
-		if !ok || c.Version != ref.Version {
+		if !ok || c.Version != ref.Version { //guard:agent-secret
 			return nil, fleet.Errorf(fleet.SecretNotYours,
 				"The configuration of this host names no such secret, or another version of it: take the configuration again.").At(fmt.Sprintf("/refs/%d", i))
 		}

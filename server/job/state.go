@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -46,7 +47,7 @@ func stateByEvents(ctx context.Context, q store.Queries, id fleet.JobID) (fleet.
 func (s *Service) jobOf(ctx context.Context, tx *store.Tx, host *fleet.Host, it *Item) (j *fleet.Job, outcome string, err error) {
 	j, err = tx.LockJob(ctx, it.Job)
 	switch {
-	case err == nil && j.HostID != host.ID:
+	case err == nil && j.HostID != host.ID: //guard:agent-job
 		return nil, "", fleet.Errorf(fleet.AgentMismatch, "This job is another host's.")
 	case err == nil || !fleet.Is(err, fleet.NotFound):
 		return j, "", err
@@ -84,36 +85,32 @@ func open(ctx context.Context, tx *store.Tx, host *fleet.Host, it *Item) (*fleet
 }
 
 // place fills in schedule and repository as far as they are the host's: an agent
-// cannot put a job, or the snapshot that it makes, to what is not its own. A
-// schedule that was deleted meanwhile stays named.
+// cannot put a job, or the snapshot that it makes, to what is another's. A schedule
+// that was deleted meanwhile stays named.
 func place(ctx context.Context, tx *store.Tx, host *fleet.Host, o *Opened, j *fleet.Job) error {
-	if uuidForm.MatchString(string(o.Schedule)) {
-		names, err := tx.ScheduleNames(ctx, []fleet.ScheduleID{o.Schedule})
-		if err != nil {
-			return err
-		}
-		schedule, err := tx.Schedule(ctx, host.ID, o.Schedule)
-		if err != nil && !fleet.Is(err, fleet.NotFound) {
-			return err
-		}
-		if err == nil || names[o.Schedule] == "" {
-			j.ScheduleID = o.Schedule
-		}
-		if err == nil {
-			j.RepositoryID = schedule.RepositoryID
-		}
-	}
-	if o.Repository == "" || o.Repository == j.RepositoryID {
-		return nil
-	}
 	list, err := tx.RepositoriesOfHost(ctx, host.ID)
 	if err != nil {
 		return err
 	}
-	for i := range list {
-		if list[i].ID == o.Repository {
-			j.RepositoryID = o.Repository
+	j.ScheduleID, j.RepositoryID = o.Schedule, o.Repository
+	schedule, err := tx.Schedule(ctx, host.ID, o.Schedule)
+	switch {
+	case err == nil:
+		j.RepositoryID = cmp.Or(o.Repository, schedule.RepositoryID)
+	case !fleet.Is(err, fleet.NotFound):
+		return err
+	default:
+		names, err := tx.ScheduleNames(ctx, []fleet.ScheduleID{o.Schedule})
+		if err != nil {
+			return err
 		}
+		if _, another := names[o.Schedule]; another || !uuidForm.MatchString(string(o.Schedule)) {
+			j.ScheduleID = ""
+		}
+	}
+	isTheirs := slices.ContainsFunc(list, func(r fleet.Repository) bool { return r.ID == j.RepositoryID })
+	if !isTheirs { //guard:agent-opened
+		j.RepositoryID = ""
 	}
 	return nil
 }

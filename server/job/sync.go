@@ -148,11 +148,11 @@ func (s *Service) attendance(ctx context.Context, a Agent, session fleet.Session
 		return nil, err
 	}
 	switch {
-	case here.ID != a.Host, here.InstallID != a.Install:
+	case here.ID != a.Host, here.InstallID != a.Install: //guard:agent-session
 		return nil, fleet.Errorf(fleet.AgentMismatch, "This session is another agent's.")
 	case here.Disabled:
 		return nil, fleet.Errorf(fleet.AgentDisabled, "This host was disabled.")
-	case !here.SupersededAt.IsZero():
+	case !here.SupersededAt.IsZero(): //guard:session-superseded
 		return nil, fleet.Errorf(fleet.SessionSuperseded, "Another process has opened a session for this host.")
 	case !here.ClosedAt.IsZero():
 		return nil, fleet.Errorf(fleet.SessionUnknown, "This session was closed: open a new one.")
