@@ -146,7 +146,44 @@ func TestACallerWhoGivesUpInTheQueueIsNotServed(t *testing.T) {
 }
 
 // SQLite answers an interrupted write by ending the whole transaction, so one caller
-// who hangs up could undo everybody's work.
+// whose time is up could undo everybody's work.
+func TestAStatementThatOutlastsItsCallerDoesNotEndTheGroup(t *testing.T) {
+	s := storetest.New(t)
+	hold, held := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		writeBeside(t, s, func(tx *store.Tx) error { close(held); <-hold; return nil })
+	})
+	<-held
+	for i := range 5 {
+		all.Go(func() {
+			writeBeside(t, s, func(tx *store.Tx) error { return tx.SetMeta(t.Context(), fmt.Sprint("k", i), "v") })
+		})
+		all.Go(func() {
+			const slow = `INSERT INTO meta (key, value) SELECT CAST(? AS TEXT), CAST(count(*) AS TEXT) FROM
+				(WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 500000) SELECT i FROM n)`
+			err := s.Write(t.Context(), func(tx *store.Tx) error {
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+				defer cancel()
+				if _, err := tx.Exec(ctx, slow, fmt.Sprint("slow", i)); err != nil {
+					t.Errorf("the statement did not run to its end: %v", err)
+				}
+				return tx.SetMeta(ctx, fmt.Sprint("late", i), "v")
+			})
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the statement was too fast to be interrupted: %v", err)
+			}
+		})
+	}
+	close(hold)
+	all.Wait()
+	for i := range 5 {
+		if _, err := s.Meta(t.Context(), fmt.Sprint("k", i)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestACallerWhoHangsUpDoesNotEndTheGroup(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		var all sync.WaitGroup
