@@ -38,7 +38,8 @@ func (s *Store) TouchContact(id fleet.HostID, hold time.Duration) {
 }
 
 // FlushContacts writes the contacts gathered so far and tells which hosts came back
-// and which ones are overdue since the last call.
+// and which ones are overdue since the last call. Run calls it; nobody else does at
+// the same time.
 func (s *Store) FlushContacts(ctx context.Context) error {
 	if batch := s.takeContacts(); len(batch) > 0 {
 		if err := s.Write(ctx, func(tx *Tx) error { return tx.writeContacts(ctx, batch) }); err != nil {

@@ -57,9 +57,11 @@ func (s *Store) openSQLite(ctx context.Context, dataDir string) error {
 // prepareFile checks and migrates the database before anybody else uses it.
 func prepareFile(ctx context.Context, db *sqlx.DB, s *Store, path, dataDir string, existed bool) error {
 	if existed {
+		began := time.Now()
 		if err := checkFile(ctx, db, path); err != nil {
 			return err
 		}
+		s.log.InfoContext(ctx, "database checked for damage", "dur", time.Since(began))
 	}
 	return migrate(ctx, db.DB, migration{
 		log:   s.log,
