@@ -35,8 +35,6 @@ func (s *Service) expire(ctx context.Context, tx *store.Tx, id fleet.JobID) erro
 	if err != nil || j.State != fleet.Pending || j.ExpiresAt > tx.Now {
 		return err
 	}
-	// The repository's life depends on whether the command was seen: end looks at it,
-	// so it is withdrawn afterwards.
 	err = s.end(ctx, tx, j, Outcome{
 		Result: string(fleet.Expired), Code: "not_picked_up",
 		Message:  "The host did not pick the job up in time.",

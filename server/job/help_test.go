@@ -31,7 +31,7 @@ func (c *clock) advance(by time.Duration) { c.micros.Add(by.Microseconds()) }
 
 // world is a server's database with its verbs, and a clock.
 type world struct {
-	*testing.T
+	testing.TB
 	store *store.Store
 	jobs  *job.Service
 	clock *clock
@@ -49,7 +49,7 @@ func (plainSeals) Open(table, id, column string, version int64, sealed string) (
 	return restic.NewSecret(text), nil
 }
 
-func newWorld(t *testing.T, url string) *world {
+func newWorld(t testing.TB, url string) *world {
 	t.Helper()
 	c := &clock{}
 	c.micros.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMicro())

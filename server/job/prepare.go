@@ -40,8 +40,13 @@ func (s *Service) Prepare(ctx context.Context, repository fleet.RepositoryID) er
 	return nil
 }
 
-// PrepareHost prepares what a host that is online has schedules for.
-func (s *Service) PrepareHost(ctx context.Context, id fleet.HostID) error {
+// prepareFor prepares what a host that came online has schedules for. Trouble with
+// that is no reason to turn its agent away: it is logged, and Run tries again.
+func (s *Service) prepareFor(ctx context.Context, id fleet.HostID) {
+	s.round(ctx, "prepare repositories", func(ctx context.Context) error { return s.prepareHost(ctx, id) })
+}
+
+func (s *Service) prepareHost(ctx context.Context, id fleet.HostID) error {
 	list, err := s.Store.RepositoriesOfHost(ctx, id)
 	if err != nil {
 		return err

@@ -22,6 +22,9 @@ const (
 	alternationWindow = time.Hour
 )
 
+// maxAgentJobs is how many jobs an agent lists at most, by the contract.
+const maxAgentJobs = 1000
+
 // SessionRequest is what an agent tells at the start of its process life.
 type SessionRequest struct {
 	JournalID      string
@@ -108,7 +111,8 @@ func (s *Service) OpenSession(ctx context.Context, a Agent, r *SessionRequest) (
 		return nil, err
 	}
 	s.Store.TouchContact(a.Host, 0)
-	return answer, s.PrepareHost(ctx, a.Host)
+	s.prepareFor(ctx, a.Host)
+	return answer, nil
 }
 
 // greet takes what the agent tells, in the transaction that opens its session.
@@ -262,7 +266,7 @@ func verdictOn(j *fleet.Job, t *AgentJob, host fleet.HostID) string {
 // loseUnknown ends the jobs that a host's agent had taken and does not know any
 // more. A report that comes after all replaces that.
 func (s *Service) loseUnknown(ctx context.Context, tx *store.Tx, host *fleet.Host, theirs []AgentJob) error {
-	if host.ActiveJobs == 0 {
+	if host.ActiveJobs == 0 || len(theirs) >= maxAgentJobs { // a list that is full may not be all
 		return nil
 	}
 	known := make(map[fleet.JobID]bool, len(theirs))

@@ -1,6 +1,7 @@
 package job_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -207,4 +208,55 @@ func TestAnAgentGetsOnlyItsOwnSecrets(t *testing.T) {
 		_, err = w.jobs.FetchSecrets(w.Context(), b.id, a.session, []job.SecretRef{mine.Password})
 		w.wantCode(err, fleet.AgentMismatch)
 	})
+}
+
+func TestNobodyIsCalledSilentAfterAnOutageOfOurOwn(t *testing.T) {
+	w := lite(t)
+	_, wk := w.running()
+	w.must(w.store.Beat(t.Context()))
+	w.clock.advance(time.Hour) // by another clock than the machine's own
+	w.must(w.store.Beat(t.Context()))
+	w.must(w.jobs.Sweep(t.Context()))
+	if got := w.job(wk.job).State; got != fleet.Running {
+		t.Errorf("right after the outage the job is %s", got)
+	}
+	w.clock.advance(6 * time.Minute)
+	w.must(w.jobs.Sweep(t.Context()))
+	if got := w.job(wk.job).State; got != fleet.Unresponsive {
+		t.Errorf("its agent had the time to come back, and the job is %s", got)
+	}
+}
+
+func TestRunTidiesUpAndEndsWithItsContext(t *testing.T) {
+	w := lite(t)
+	a, wk := w.running()
+	w.must(w.jobs.Watch(t.Context(), w.job(wk.job)))
+	old := a.session
+	a.open()
+	w.clock.advance(40 * 24 * time.Hour)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- w.jobs.Run(ctx) }()
+	deadline := time.After(10 * time.Second)
+	for {
+		_, err := w.store.Session(t.Context(), old)
+		if fleet.Is(err, fleet.SessionUnknown) {
+			break
+		}
+		select {
+		case <-deadline:
+			t.Fatal("an old session is still there")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	stop()
+	w.must(<-ended)
+	if until, err := w.store.Interest(t.Context(), wk.job); err != nil || until != 0 {
+		t.Errorf("interest of long ago is kept until %d, %v", until, err)
+	}
+	if got := w.job(wk.job).Result; got != fleet.Lost {
+		t.Errorf("a job that was silent for 40 days is %q", got)
+	}
+	_, err := w.store.Session(t.Context(), a.session)
+	w.must(err)
 }

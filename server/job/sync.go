@@ -136,7 +136,7 @@ func (s *Service) Attend(ctx context.Context, a Agent, r *SyncRequest, hold time
 		return err
 	}
 	if back {
-		return s.PrepareHost(ctx, a.Host)
+		s.prepareFor(ctx, a.Host)
 	}
 	return nil
 }

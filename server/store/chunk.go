@@ -49,10 +49,13 @@ func (q Queries) LogChunkAt(ctx context.Context, id fleet.JobID, line int64) (in
 
 // AppendLog writes chunks of a job that is locked.
 func (tx *Tx) AppendLog(ctx context.Context, chunks []fleet.LogChunk) error {
-	for i := range chunks {
-		if _, err := tx.named(ctx, insert("log_chunks", chunkCols), &chunks[i]); err != nil {
-			return fmt.Errorf("append the log of job %s: %w", chunks[i].JobID, err)
+	const rows = 20 // of a statement: eight values each, and chunks are large
+	for len(chunks) > 0 {
+		n := min(rows, len(chunks))
+		if _, err := tx.named(ctx, insert("log_chunks", chunkCols), chunks[:n]); err != nil {
+			return fmt.Errorf("append the log of job %s: %w", chunks[0].JobID, err)
 		}
+		chunks = chunks[n:]
 	}
 	return nil
 }
