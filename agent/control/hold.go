@@ -30,6 +30,7 @@ type hold struct {
 	granted time.Duration
 	learned lesson
 	lastCut time.Duration // after which the request before was cut, zero if it was not
+	cuts    int           // how many in a row were similar to lastCut
 }
 
 // lesson is what was learned of the boxes in between. Nothing is learned while Hold is 0.
@@ -74,29 +75,52 @@ func (h *hold) observe(ctx context.Context, now time.Time, asked time.Duration, 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	trial := h.learned.Hold != 0 && asked > h.learned.Hold
-	var transport *TransportError
-	cut := errors.As(err, &transport) && transport.Ordinary()
+	cut := boxCut(err)
 	switch {
-	case err == nil && trial:
-		h.lastCut = 0
-		return h.learn(ctx, lesson{})
 	case err == nil:
-		h.lastCut = 0
+		h.lastCut, h.cuts = 0, 0
+		if trial {
+			return h.learn(ctx, lesson{})
+		}
 		return nil
-	case !cut:
+	case cut == nil:
 		return nil // the server was down, or something else that says nothing of the way
 	case trial:
-		h.lastCut = 0
+		h.lastCut, h.cuts = 0, 0
 		return h.learn(ctx, lesson{Hold: h.learned.Hold, Tried: now})
 	}
 	// A request that nobody answered was cut at some time before its end.
-	after := min(transport.Elapsed, asked)
+	after := min(cut.Elapsed, asked)
 	if !similar(h.lastCut, after) {
-		h.lastCut = after
+		h.lastCut, h.cuts = after, 0
+	}
+	h.cuts++
+	enough := 2
+	if after < cut.Hold/2 {
+		enough = 3 // so early it might be a server that restarts again and again
+	}
+	if h.cuts < enough {
 		return nil
 	}
-	h.lastCut = 0
+	h.lastCut, h.cuts = 0, 0
 	return h.learn(ctx, lesson{Hold: max(leastHold, after*8/10), Tried: now})
+}
+
+// leastCut is the shortest life of a request that a box can have ended for being
+// silent; what ends sooner never reached a server that parks it.
+const leastCut = 3 * time.Second
+
+// boxCut gives the error when it is what a box does to a request that was silent
+// for too long, and nil otherwise.
+func boxCut(err error) *TransportError {
+	var e *TransportError
+	if !errors.As(err, &e) || e.Elapsed < leastCut {
+		return nil
+	}
+	if e.Ordinary() || e.Hold > 0 && (e.Kind == Cut || e.Kind == NotOurs) {
+		return e
+	}
+	return nil
 }
 
 func similar(a, b time.Duration) bool {

@@ -47,6 +47,8 @@ func TestHoldIsLearnedFromTwoSimilarCuts(t *testing.T) {
 		"the server being down":         {[]error{ended(Refused, 0, 0), ended(Refused, 0, 0), ended(NotOurs, 502, 0.1), ended(NotOurs, 502, 0.1)}, 25 * time.Second},
 		"a failed connection between":   {[]error{ended(Cut, 0, 20), ended(Refused, 0, 10), ended(Cut, 0, 20)}, 16 * time.Second},
 		"cuts that are never below 5 s": {[]error{&TransportError{Kind: Cut, Hold: 8 * time.Second, Elapsed: 5 * time.Second}, &TransportError{Kind: Cut, Hold: 8 * time.Second, Elapsed: 5 * time.Second}}, 5 * time.Second},
+		"a box that cuts early, twice":  {[]error{ended(NotOurs, 504, 8), ended(NotOurs, 504, 8)}, 25 * time.Second},
+		"a box that cuts early, thrice": {[]error{ended(NotOurs, 504, 8), ended(NotOurs, 504, 8), ended(NotOurs, 504, 8.1)}, 6 * time.Second},
 		"silence":                       {[]error{ended(Timeout, 0, 40), ended(Timeout, 0, 40)}, 20 * time.Second},
 	}
 	for name, test := range tests {

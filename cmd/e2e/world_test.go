@@ -166,9 +166,20 @@ const password = "correct horse battery staple"
 type worldOption func(*worldConfig)
 
 type worldConfig struct {
-	suite string
-	args  []string
-	rest  []restictest.RestOption
+	suite  string
+	args   []string
+	rest   []restictest.RestOption
+	addr   string       // to listen on; a free one when empty
+	public string       // what the server says it is reached at; its own address when empty
+	http   *http.Client // that reaches it there
+}
+
+// withAddr makes the server listen at an address that something in front of it knows.
+func withAddr(addr string) worldOption { return func(w *worldConfig) { w.addr = addr } }
+
+// withPublicURL tells the server where people and agents reach it, and the test how.
+func withPublicURL(url string, c *http.Client) worldOption {
+	return func(w *worldConfig) { w.public, w.http = url, c }
 }
 
 // withSuite takes restic and rest-server of another Debian suite than trixie.
@@ -199,12 +210,21 @@ func newWorldBeforeSetUp(t *testing.T, opts ...worldOption) *world {
 	for _, o := range opts {
 		o(&c)
 	}
-	w := &world{t: t, bins: restictest.Find(t, c.suite), addr: freeAddr(t), data: filepath.Join(t.TempDir(), "server")}
+	w := &world{t: t, bins: restictest.Find(t, c.suite), addr: c.addr, data: filepath.Join(t.TempDir(), "server")}
+	if w.addr == "" {
+		w.addr = freeAddr(t)
+	}
+	if c.public == "" {
+		c.public = "http://" + w.addr
+	}
 	w.rest = restictest.StartRestServer(t, w.bins, c.rest...)
 	args := append([]string{filepath.Join(programs, "restic-manager"), "serve", "--listen", w.addr,
-		"--public-url", "http://" + w.addr, "--data-dir", w.data}, c.args...)
+		"--public-url", c.public, "--data-dir", w.data}, c.args...)
 	w.server = start(t, "server", nil, args...)
-	w.api = newClient(t, "http://"+w.addr)
+	w.api = newClient(t, c.public)
+	if c.http != nil {
+		w.api.http.Transport = c.http.Transport
+	}
 	w.waitReady()
 	return w
 }
@@ -222,7 +242,7 @@ func (w *world) setupCode() string {
 func (w *world) waitReady() {
 	w.t.Helper()
 	eventually(w.t, "the server is ready", 30*time.Second, func() bool {
-		res, err := http.Get("http://" + w.addr + "/readyz")
+		res, err := w.api.http.Get(w.api.base + "/readyz")
 		if err != nil {
 			return false
 		}
