@@ -64,6 +64,10 @@ func TestAGuardIsOnlyProvenByATestThatFailsWithoutIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p, err := newProver(root, t.TempDir(), marks)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		twin
 		want string
@@ -74,17 +78,20 @@ func TestAGuardIsOnlyProvenByATestThatFailsWithoutIt(t *testing.T) {
 		{twin{"long", "p", "TestNothing"}, passesWhenOff},
 		{twin{"long", "p", "TestBroken"}, failsAnyway},
 	} {
-		got, err := prove(t.Context(), root, t.TempDir(), marks[test.guard], test.twin)
-		if err != nil || got != test.want {
+		got, err := p.prove(t.Context(), test.twin)
+		if got != test.want || (err == nil) != (test.want != failsAnyway) {
 			t.Errorf("%v: got %q, %v, want %q", test.twin, got, err, test.want)
 		}
 	}
 	missing := twin{"long", "p", "TestMissing"}
-	if _, err := prove(t.Context(), root, t.TempDir(), marks["long"], missing); err == nil || declared(os.DirFS(root), missing) == nil {
+	if _, err := p.prove(t.Context(), missing); err == nil || declared(os.DirFS(root), missing) == nil {
 		t.Error("a test that does not exist is no error")
 	}
-	broken := mark{"p/p.go", 0, 1} // what does not compile proves nothing
-	if _, err := prove(t.Context(), root, t.TempDir(), []mark{broken}, twin{"x", "p", "TestLong"}); err == nil {
+	broken, err := newProver(root, t.TempDir(), map[string][]mark{"x": {{"x", "p/p.go", 40, 41}}}) // what does not compile proves nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := broken.prove(t.Context(), twin{"x", "p", "TestLong"}); err == nil {
 		t.Error("what does not compile is no error")
 	}
 }

@@ -7,14 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"go/ast"
+	"go/parser"
 	"go/token"
 	"io/fs"
 	"os"
 	"os/exec"
+	pathpkg "path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A twin is a guard and the test that must fail without it.
@@ -23,8 +26,8 @@ type twin struct{ guard, pkg, test string }
 // A mark is one condition of a guard: the bytes of a file that decide it. A guard
 // may have several, for several systems.
 type mark struct {
-	path     string
-	from, to int
+	guard, path string
+	from, to    int
 }
 
 // The outcomes of taking a guard away.
@@ -57,7 +60,7 @@ func findGuards(fsys fs.FS) (map[string][]mark, error) {
 					return nil, fmt.Errorf("%s: the guard %s is neither at an if nor at a case of a switch without a tag", at, name)
 				}
 				for _, e := range on {
-					marks[name] = append(marks[name], mark{s.path, t.fset.Position(e.Pos()).Offset, t.fset.Position(e.End()).Offset})
+					marks[name] = append(marks[name], mark{name, s.path, t.fset.Position(e.Pos()).Offset, t.fset.Position(e.End()).Offset})
 				}
 			}
 		}
@@ -127,19 +130,36 @@ func declared(fsys fs.FS, t twin) error {
 	return nil
 }
 
+// A prover has the tests of each package built once, so that every guard in them
+// can be taken away by the environment: a build for each guard would take an hour.
+type prover struct {
+	root, temp, overlay string
+
+	mu    sync.Mutex
+	built map[string]func() (string, error) // by package
+	stood map[string]func() error           // by package and test
+}
+
+// switchName is the variable that names the guard to take away.
+const switchName = "GUARD_OFF"
+
+// newProver writes the guarded files anew, below temp, so that each can be taken away.
+func newProver(root, temp string, marks map[string][]mark) (*prover, error) {
+	overlay, err := writeOverlay(root, temp, marks)
+	return &prover{
+		root: root, temp: temp, overlay: overlay,
+		built: map[string]func() (string, error){}, stood: map[string]func() error{},
+	}, err
+}
+
 // prove runs the test of a twin as the code is, and with the guard off. Only a test
 // that passes first and then fails by itself proves anything: one that does not
 // compile fails too.
-func prove(ctx context.Context, root, temp string, marks []mark, t twin) (outcome string, err error) {
-	passed, _, err := runTest(ctx, root, t)
-	if err != nil || !passed {
+func (p *prover) prove(ctx context.Context, t twin) (outcome string, err error) {
+	if err := p.stands(ctx, t); err != nil {
 		return failsAnyway, err
 	}
-	overlay, err := writeOverlay(root, temp, marks)
-	if err != nil {
-		return "", err
-	}
-	passed, failed, err := runTest(ctx, root, t, "-overlay="+overlay)
+	passed, failed, err := p.run(ctx, t, t.guard)
 	switch {
 	case err != nil:
 		return "", err
@@ -151,12 +171,56 @@ func prove(ctx context.Context, root, temp string, marks []mark, t twin) (outcom
 	return failsAnyway, nil
 }
 
-// runTest runs one test of a package. It reports what the test itself said; when it
-// said neither, err has the output.
-func runTest(ctx context.Context, root string, t twin, flags ...string) (passed, failed bool, err error) {
-	args := append([]string{"test", "-v", "-vet=off", "-ldflags=-w", "-timeout=120s", "-run=^" + regexp.QuoteMeta(t.test) + "$"}, flags...)
-	cmd := exec.CommandContext(ctx, "go", append(args, "./"+t.pkg)...)
-	cmd.Dir = root
+var errDoesNotStand = errors.New("the test fails although every guard is on")
+
+// stands runs a test with every guard on, once however many guards it proves.
+func (p *prover) stands(ctx context.Context, t twin) error {
+	p.mu.Lock()
+	once, ok := p.stood[t.pkg+"."+t.test]
+	if !ok {
+		once = sync.OnceValue(func() error {
+			passed, _, err := p.run(ctx, t, "")
+			if err == nil && !passed {
+				err = errDoesNotStand
+			}
+			return err
+		})
+		p.stood[t.pkg+"."+t.test] = once
+	}
+	p.mu.Unlock()
+	return once()
+}
+
+// binary builds the tests of a package, once.
+func (p *prover) binary(ctx context.Context, pkg string) (string, error) {
+	p.mu.Lock()
+	once, ok := p.built[pkg]
+	if !ok {
+		once = sync.OnceValues(func() (string, error) {
+			file := filepath.Join(p.temp, strings.ReplaceAll(pkg, "/", "_")+".test.exe")
+			cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-w", "-overlay="+p.overlay, "-o", file, "./"+pkg)
+			cmd.Dir = p.root
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return "", fmt.Errorf("build the tests of %s: %w\n%s", pkg, err, out)
+			}
+			return file, nil
+		})
+		p.built[pkg] = once
+	}
+	p.mu.Unlock()
+	return once()
+}
+
+// run runs one test of a package without the guard that off names. It reports what
+// the test itself said; when it said neither, err has the output.
+func (p *prover) run(ctx context.Context, t twin, off string) (passed, failed bool, err error) {
+	binary, err := p.binary(ctx, t.pkg)
+	if err != nil {
+		return false, false, err
+	}
+	cmd := exec.CommandContext(ctx, binary, "-test.v", "-test.timeout=120s", "-test.run=^"+regexp.QuoteMeta(t.test)+"$")
+	cmd.Dir = filepath.Join(p.root, filepath.FromSlash(t.pkg))
+	cmd.Env = append(os.Environ(), switchName+"="+off)
 	out, err := cmd.CombinedOutput()
 	passed = err == nil && bytes.Contains(out, []byte("--- PASS: "+t.test+" ("))
 	failed = bytes.Contains(out, []byte("--- FAIL: "+t.test+" (")) || bytes.Contains(out, []byte("panic: "))
@@ -167,28 +231,41 @@ func runTest(ctx context.Context, root string, t twin, flags ...string) (passed,
 	return passed, failed, nil
 }
 
-// writeOverlay writes the files of marks with their conditions off, and what the go
-// command needs to take them instead.
-func writeOverlay(root, temp string, marks []mark) (string, error) {
+// writeOverlay writes the files of all marks with conditions that can be switched
+// off, and what the go command needs to take them instead.
+func writeOverlay(root, temp string, marks map[string][]mark) (string, error) {
 	byFile := map[string][]mark{}
-	for _, m := range marks {
-		byFile[m.path] = append(byFile[m.path], m)
+	for _, list := range marks {
+		for _, m := range list {
+			byFile[m.path] = append(byFile[m.path], m)
+		}
 	}
 	replace := map[string]string{}
+	add := func(path string, text []byte) error {
+		from, err := filepath.Abs(filepath.Join(root, path))
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(temp, strings.ReplaceAll(path, "/", "_"))
+		replace[from] = to
+		return os.WriteFile(to, text, 0o600)
+	}
 	for path, list := range byFile {
 		text, err := os.ReadFile(filepath.Join(root, path))
 		if err != nil {
 			return "", err
 		}
-		from, err := filepath.Abs(filepath.Join(root, path))
+		file, err := parser.ParseFile(token.NewFileSet(), path, text, parser.PackageClauseOnly)
 		if err != nil {
 			return "", err
 		}
-		to := filepath.Join(temp, strings.ReplaceAll(path, "/", "_"))
-		if err := os.WriteFile(to, switchOff(text, list), 0o600); err != nil {
+		err = errors.Join(
+			add(path, switchable(text, list)),
+			add(pathpkg.Join(pathpkg.Dir(path), "guardswitch.go"), fmt.Appendf(nil, guardSwitch, file.Name.Name, switchName)),
+		)
+		if err != nil {
 			return "", err
 		}
-		replace[from] = to
 	}
 	data, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
@@ -198,12 +275,22 @@ func writeOverlay(root, temp string, marks []mark) (string, error) {
 	return overlay, os.WriteFile(overlay, data, 0o600)
 }
 
-// switchOff makes each condition false. It keeps the condition, so that what it uses
-// stays in use, and the lines stay where they are.
-func switchOff(text []byte, marks []mark) []byte {
+// guardSwitch is added to each package with guards.
+const guardSwitch = `package %s
+
+import "os"
+
+var guardOff = os.Getenv(%q)
+
+func guardStands(name string) bool { return name != guardOff }
+`
+
+// switchable makes each condition false when its guard is off. It keeps the
+// condition, so that what it uses stays in use, and the lines stay where they are.
+func switchable(text []byte, marks []mark) []byte {
 	slices.SortFunc(marks, func(a, b mark) int { return b.from - a.from })
 	for _, m := range marks {
-		text = slices.Concat(text[:m.from], []byte("false && ("), text[m.from:m.to], []byte(")"), text[m.to:])
+		text = slices.Concat(text[:m.from], fmt.Appendf(nil, "guardStands(%q) && (", m.guard), text[m.from:m.to], []byte(")"), text[m.to:])
 	}
 	return text
 }

@@ -161,7 +161,7 @@ func missingSources(sources []string) []string {
 
 func (b Backup) decode(out *output) (BackupSummary, error) {
 	var summary BackupSummary
-	if out.summary == nil || json.Unmarshal(out.summary, &summary) != nil || !fullIDPattern.MatchString(summary.SnapshotID) {
+	if out.summary == nil || json.Unmarshal(out.summary, &summary) != nil || !fullIDPattern.MatchString(summary.SnapshotID) { //guard:restic-summary
 		return BackupSummary{}, noResult(b.Name(), "snapshot")
 	}
 	summary.MissingSources = out.missing

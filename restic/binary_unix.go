@@ -64,7 +64,7 @@ func checkPart(path string) error {
 	if info.IsDir() && mode&os.ModeSticky != 0 {
 		return nil // like /tmp: others may add entries, but not replace ours
 	}
-	if mode.Perm()&0o002 != 0 {
+	if mode.Perm()&0o002 != 0 { //guard:restic-mode
 		return insecureBinary(path+" can be changed by every user", "run: chmod o-w "+quoted(path))
 	}
 	if mode.Perm()&0o020 != 0 && !ownGroup(info) {
@@ -75,7 +75,7 @@ func checkPart(path string) error {
 
 func checkOwner(path string, info os.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || stat.Uid != 0 && int(stat.Uid) != os.Geteuid() {
+	if !ok || stat.Uid != 0 && int(stat.Uid) != os.Geteuid() { //guard:restic-owner
 		return insecureBinary(path+" belongs to another user than root and the agent's own", "run: chown root "+quoted(path))
 	}
 	return nil

@@ -81,7 +81,7 @@ func excludeList(patterns []string) []byte {
 // CheckTag refuses a tag that restic would split or that is reserved: those
 // beginning with "rm:" say which schedule and job a snapshot belongs to.
 func CheckTag(tag string) error {
-	if strings.HasPrefix(strings.ToLower(tag), "rm:") {
+	if strings.HasPrefix(strings.ToLower(tag), "rm:") { //guard:restic-tag
 		return &Error{Code: CodeTagInvalid, Message: "tags that begin with rm: are reserved", Next: "choose another tag"}
 	}
 	if !tagPattern.MatchString(tag) {

@@ -61,7 +61,7 @@ func checkAccess(a Access) error {
 			Message: "the repository is a folder of another system than this host's",
 		})
 	}
-	if password := a.Password.Reveal(); password == "" || strings.ContainsRune(password, 0) {
+	if password := a.Password.Reveal(); password == "" || strings.ContainsRune(password, 0) { //guard:restic-access
 		errs = append(errs, &Error{
 			Code: CodePasswordInvalid, Field: "password",
 			Message: "the repository's password is empty or has a NUL character", Next: "set the repository's password again",

@@ -82,7 +82,7 @@ func (p Params) Has(name string) bool { _, ok := p.values[name]; return ok }
 // mistake found, none of which repeats a value.
 func ValidateParams(operation string, raw json.RawMessage) (Params, error) {
 	op, ok := OperationNamed(operation)
-	if !ok {
+	if !ok { //guard:restic-operation
 		return Params{}, Errors{{
 			Code:    CodeUnknownOperation,
 			Message: "there is no such operation",
@@ -99,7 +99,7 @@ func validateFields(fields []Field, raw json.RawMessage) (Params, error) {
 	}
 	var errs Errors
 	for _, name := range sortedNames(members) {
-		if !slices.ContainsFunc(fields, func(f Field) bool { return f.Name == name }) {
+		if !slices.ContainsFunc(fields, func(f Field) bool { return f.Name == name }) { //guard:restic-field
 			errs = append(errs, unknownField(name, fields))
 		}
 	}
@@ -184,7 +184,7 @@ func objectMembers(raw json.RawMessage) (map[string]json.RawMessage, *Error) {
 		if err := dec.Decode(&value); err != nil {
 			return nil, invalid("is not valid JSON")
 		}
-		if _, twice := members[name]; twice {
+		if _, twice := members[name]; twice { //guard:restic-field-twice
 			return nil, invalid("has a member twice: " + printableName(name))
 		}
 		members[name] = value

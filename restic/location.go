@@ -167,9 +167,9 @@ func splitSegments(below, separators string, allowed *regexp.Regexp) ([]string, 
 		switch {
 		case segment == "":
 			return nil, locationError("the path has an empty part: two separators in a row")
-		case segment == "." || segment == "..":
+		case segment == "." || segment == "..": //guard:location-dots
 			return nil, locationError("the path has a . or .. part")
-		case allowed != nil && !allowed.MatchString(segment):
+		case allowed != nil && !allowed.MatchString(segment): //guard:location-signs
 			return nil, locationError("the path has a sign that is not allowed: letters, digits and . _ ~ ! $ ' ( ) * + , ; = : - are")
 		}
 	}
@@ -249,7 +249,7 @@ func (l Location) Path() string {
 // compared without regard to case. Symbolic links are not followed. Nothing is
 // under the zero Location.
 func (l Location) Under(prefix Location) bool {
-	if prefix.IsZero() || l.scheme != prefix.scheme || l.host != prefix.host || l.volume != prefix.volume {
+	if prefix.IsZero() || l.scheme != prefix.scheme || l.host != prefix.host || l.volume != prefix.volume { //guard:location-prefix
 		return false
 	}
 	if len(l.segments) < len(prefix.segments) {

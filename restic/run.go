@@ -237,7 +237,7 @@ func lookAt(ctx context.Context, missing func() []string) []string {
 // begin records the child and then lets it proceed. A child that is not recorded
 // is killed, having done nothing.
 func (e *execution) begin(c *child) error {
-	if err := e.said.started(c.ref); err != nil {
+	if err := e.said.started(c.ref); err != nil { //guard:restic-recorded
 		c.kill()
 		c.wait()
 		return err

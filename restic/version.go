@@ -77,7 +77,7 @@ func (v Version) Has(f Feature) bool {
 
 // checkVersion refuses a restic that is too old.
 func checkVersion(v Version) error {
-	if v.Less(MinVersion) {
+	if v.Less(MinVersion) { //guard:restic-version
 		return &Error{
 			Code:    CodeResticTooOld,
 			Message: fmt.Sprintf("%s < %s", v, MinVersion),
