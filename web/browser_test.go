@@ -93,6 +93,43 @@ func TestTwentyTabsOverHTTP1StayLive(t *testing.T) {
 	}
 }
 
+// hide makes a page believe that it is hidden, or shown again.
+func hide(t *testing.T, tab context.Context, hidden bool) {
+	t.Helper()
+	value[bool](t, tab, fmt.Sprintf(`(Object.defineProperty(document, "hidden", {value: %t, configurable: true}), document.dispatchEvent(new Event("visibilitychange")))`, hidden))
+}
+
+func TestAHiddenPageAsksNothingAndCatchesUp(t *testing.T) {
+	site, browser := newSite(t), browser(t)
+	tab := open(t, browser, site.URL+"/sample")
+	until(t, tab, `document.documentElement.dataset.live === "live"`)
+	site.until(t, func() bool { return site.held["changes"] == 1 && site.held["job"] == 1 && site.held["log"] == 1 })
+	hide(t, tab, true)
+	site.until(t, func() bool { return sum(site.held) == 0 })
+	asked := seen(site, func() int { return site.asked })
+	site.change(func() { site.view.Hosts[1].State.Word = "Seen later" })
+	if value[bool](t, tab, `new Promise((done) => setTimeout(() => done(document.body.textContent.includes("Seen later")), 3000))`) {
+		t.Error("a hidden page was read again")
+	}
+	if n := seen(site, func() int { return site.asked }); n != asked {
+		t.Errorf("a hidden page asked %d times", n-asked)
+	}
+	hide(t, tab, false)
+	until(t, tab, `document.querySelector("#hosts").textContent.includes("Seen later")`)
+}
+
+func TestAnotherPageTakesOverFromOneThatIsHidden(t *testing.T) {
+	site, browser := newSite(t), browser(t)
+	first := open(t, browser, site.URL+"/sample")
+	site.until(t, func() bool { return site.held["changes"] == 1 })
+	second := open(t, browser, site.URL+"/sample")
+	until(t, second, `document.documentElement.dataset.live === "live"`)
+	hide(t, first, true)
+	site.change(func() { site.view.Hosts[1].State.Word = "By the second" })
+	until(t, second, `document.querySelector("#hosts").textContent.includes("By the second")`)
+	site.until(t, func() bool { return site.held["changes"] == 1 })
+}
+
 func TestThemeIsACookieThatTheServerReads(t *testing.T) {
 	site, browser := newSite(t), browser(t)
 	tab := open(t, browser, site.URL+"/sample")

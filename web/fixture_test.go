@@ -38,6 +38,7 @@ type site struct {
 	ended   bool
 	broken  bool           // the API answers as a proxy without its server does
 	posted  map[string]int // forms by path
+	asked   int            // requests to the API
 	held    map[string]int // requests that wait now, by kind
 	most    map[string]int // the most of them at one time
 }
@@ -85,6 +86,21 @@ func seen[T any](s *site, what func() T) T {
 	return what()
 }
 
+// until waits for something to become true under the lock.
+func (s *site) until(t *testing.T, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(time.Minute)
+	for !seen(s, done) {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited in vain; held: %v", seen(s, func() map[string]int { return maps.Clone(s.held) }))
+		}
+	}
+}
+
 func (s *site) page(w http.ResponseWriter, r *http.Request, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,7 +134,11 @@ func (s *site) post(w http.ResponseWriter, r *http.Request) {
 
 func (s *site) api(answer func(r *http.Request) any) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if seen(s, func() bool { return s.broken }) {
+		broken := seen(s, func() bool {
+			s.asked++
+			return s.broken
+		})
+		if broken {
 			http.Error(w, "<html>bad gateway</html>", http.StatusBadGateway)
 			return
 		}
@@ -266,7 +286,7 @@ func mustDo(t *testing.T, ctx context.Context, actions ...chromedp.Action[chrome
 // value evaluates an expression in the page.
 func value[T any](t *testing.T, ctx context.Context, expression string) T {
 	t.Helper()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		t.Fatalf("%s: %v", expression, err)
 	}
