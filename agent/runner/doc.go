@@ -27,11 +27,11 @@
 // # Ends without a word
 //
 // When the agent died under a job, what restic was about to say is lost. Such a job
-// is `interrupted`, and never started again. Recover then looks for what the job
-// left in the repository. A backup's snapshot is the last thing that restic writes:
-// if one with the job's tag is listed, the data is there, and the result becomes
-// `warning`, since nobody knows which files could not be read. It does not become
-// `succeeded`, which is restic's own word. The same look is taken when restic was
+// is never started again. Recover looks for what it left in the repository, and
+// gives it the one result that it will have. A backup's snapshot is the last thing
+// that restic writes: if one with the job's tag is listed, the data is there, and
+// the result is `warning`, since nobody knows which files could not be read. It is
+// not `succeeded`, which is restic's own word. Without one it is `interrupted`. The same look is taken when restic was
 // killed or crashed under a living agent.
 //
 // The package may import agent/spool, agent/policy, agent/secret, agent/retention,

@@ -202,25 +202,12 @@ func (p *place) die(operation string, params any) (spool.Job, *place) {
 	return left[0], p
 }
 
-// last is the job's final result.
-func (r recorded) last() spool.Outcome {
-	r.t.Helper()
-	if len(r.finished) == 0 {
-		r.t.Fatal("the job has no result")
-	}
-	return *r.finished[len(r.finished)-1].Outcome
-}
-
 func TestAJobThatTheAgentDiedUnder(t *testing.T) {
 	t.Run("is a warning when its snapshot is there", func(t *testing.T) {
 		p := newPlace(t, restictest.NewFake(t, fakeScript(listed("x"))).Path())
 		job, p := p.die("backup", backupParams())
 		p.runner.Recover(t.Context(), job)
-		r := p.recorded(job.ID)
-		if r.finished[0].Outcome.Result != spool.Interrupted {
-			t.Errorf("the server was first told %s", r.finished[0].Outcome.Result)
-		}
-		if got := r.last(); got.Result != spool.Warning || got.Code != CodeEndNotSeen || got.SnapshotId != fakeSnap || !got.Confirmed {
+		if got := p.recorded(job.ID).want(spool.Warning, CodeEndNotSeen); got.SnapshotId != fakeSnap || !got.Confirmed {
 			t.Errorf("got %+v", got)
 		}
 		if len(p.spool.Interrupted()) != 0 || len(p.spool.Pending()) != 0 {
@@ -232,9 +219,7 @@ func TestAJobThatTheAgentDiedUnder(t *testing.T) {
 		p := newPlace(t, fake.Path())
 		job, p := p.die("backup", backupParams())
 		p.runner.Recover(t.Context(), job)
-		if got := p.recorded(job.ID).last(); got.Result != spool.Interrupted || got.Code != CodeAgentDied {
-			t.Errorf("got %+v", got)
-		}
+		p.recorded(job.ID).want(spool.Interrupted, CodeAgentDied)
 		for _, call := range fake.Calls() {
 			if strings.Contains(strings.Join(call.Args, " "), "backup") {
 				t.Errorf("restic was started with %q", call.Args)
@@ -247,7 +232,7 @@ func TestAJobThatTheAgentDiedUnder(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(ErrStopping)
 		p.runner.Recover(ctx, job)
-		if left := p.spool.Interrupted(); len(left) != 1 || !left[0].Provisional {
+		if left := p.spool.Interrupted(); len(left) != 1 || len(p.recorded(job.ID).finished) != 0 {
 			t.Errorf("left are %+v", left)
 		}
 	})
@@ -255,16 +240,8 @@ func TestAJobThatTheAgentDiedUnder(t *testing.T) {
 		p := newPlace(t, restictest.NewFake(t, fakeScript(says("cat config", "", 10))).Path())
 		job, p := p.die("init", repositoryParams())
 		p.runner.Recover(t.Context(), job)
-		r := p.recorded(job.ID)
-		if got := r.last(); got.Result != spool.Interrupted {
-			t.Errorf("got %+v", got)
-		}
-		text := ""
-		for _, e := range r.events {
-			text += e.Message
-		}
-		if !strings.Contains(text, "remove what is there") {
-			t.Errorf("the events do not say what to clean up: %s", text)
+		if got := p.recorded(job.ID).want(spool.Interrupted, CodeInitInterrupted); !strings.Contains(got.NextStep, "remove what is there") {
+			t.Errorf("the next step does not say what to clean up: %s", got.NextStep)
 		}
 	})
 }

@@ -15,29 +15,15 @@ const (
 )
 
 // Recover ends a job that had started in an earlier life of the agent, whose
-// process must be dead by now. The server is told at once that it was interrupted;
-// then the repository is asked, for a quarter of an hour at most, and what it knows
-// betters the result. When ctx ends with ErrStopping first, the next life asks again.
+// process must be dead by now. It gets one result: the repository is asked first
+// what the job left, for a quarter of an hour at most. When ctx ends with ErrStopping
+// before that is known, the next life asks again.
 func (r *Runner) Recover(ctx context.Context, job spool.Job) {
-	if !job.Provisional {
-		r.record("interrupt", job, r.spool.Interrupt(context.Background(), job.ID, interrupted().Outcome))
+	r.record("stop", job, r.spool.Stop(context.Background(), job.ID,
+		"the agent or the machine died while the job ran; what it left is looked for"))
+	if ending := r.lookBack(ctx, job); ending != nil {
+		r.finish(job, *ending)
 	}
-	ending := r.lookBack(ctx, job)
-	if ending == nil {
-		return
-	}
-	if ending.Result == spool.Interrupted {
-		// The result stays what it was; what was learned is still worth an event.
-		text := clip(ending.Message+". Next: "+ending.NextStep, 4000)
-		r.record("note", job, r.spool.Note(context.Background(), job.ID, text, nil))
-	}
-	r.finish(job, *ending)
-}
-
-func interrupted() *Ending {
-	e := end(spool.Interrupted, CodeAgentDied,
-		"the agent or the machine died while the job ran; a snapshot of it may exist, and is looked for", "")
-	return &e
 }
 
 // lookBack returns the final ending, or nil when the agent was stopped before it was
