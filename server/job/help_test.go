@@ -278,9 +278,7 @@ func (a *agent) take(answer *job.SyncAnswer) {
 	if answer.Config != nil {
 		a.config = answer.Config
 	}
-	for _, d := range answer.Directives {
-		a.inForce = append(a.inForce, d)
-	}
+	a.inForce = append(a.inForce, answer.Directives...)
 	for _, c := range answer.Commands {
 		if c.Seq <= a.acked {
 			continue

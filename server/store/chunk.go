@@ -7,10 +7,7 @@ import (
 	"restic-manager/server/fleet"
 )
 
-const (
-	chunkHead = "job_id, seq, first_line, lines, bytes, from_at, to_at"
-	chunkCols = chunkHead + ", data"
-)
+const chunkCols = "job_id, seq, first_line, lines, bytes, from_at, to_at, data"
 
 // LogChunks reads chunks of a job's log after a number, in order, with their data.
 func (q Queries) LogChunks(ctx context.Context, id fleet.JobID, after int64, limit int) ([]fleet.LogChunk, error) {
@@ -27,16 +24,6 @@ func (q Queries) LogChunk(ctx context.Context, id fleet.JobID, seq int64) (*flee
 	var c fleet.LogChunk
 	err := q.get(ctx, &c, `SELECT `+chunkCols+` FROM log_chunks WHERE job_id = ? AND seq = ?`, id, seq)
 	return one(&c, err, "log chunk %d of job %s", seq, id)
-}
-
-// LogHeads reads chunks after a number without their data.
-func (q Queries) LogHeads(ctx context.Context, id fleet.JobID, after int64, limit int) ([]fleet.LogChunk, error) {
-	var chunks []fleet.LogChunk
-	err := q.all(ctx, &chunks, `SELECT `+chunkHead+` FROM log_chunks WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?`, id, after, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read the log of job %s: %w", id, err)
-	}
-	return chunks, nil
 }
 
 // LogChunkAt finds the number of the last chunk that begins at or before a line; 0
