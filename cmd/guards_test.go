@@ -6,10 +6,13 @@ import (
 )
 
 // guards lists what keeps a hostile or mistaken request out, each with a test that
-// must fail when the guard is taken away. A guard is an if, or a case of a switch
-// without a tag, that is marked by a comment at the end of its line:
+// must fail when the guard is taken away. A guard is marked by a comment at the end
+// of its line. It is an if, or a case of a switch without a tag; or a statement that
+// is a call or an assignment; or a field of a literal:
 //
 //	if !allowed { //guard:policy-repository
+//	header.Set("X-Frame-Options", "DENY") //guard:frames
+//	HttpOnly: true, //guard:cookie-script
 //
 // To add one, mark it and add a line here. A mark that is not listed fails the test.
 var guards = []twin{
@@ -28,6 +31,27 @@ var guards = []twin{
 	{"policy-required", "agent/policy", "TestARequiredFolderIsNeitherForgottenNorExcluded"},
 	{"policy-excludes", "agent/policy", "TestTheNumberOfExcludesIsLimited"},
 	{"sealed-check", "server/secret", "TestACheckValueThatIsNoneIsRefused"},
+	{"people-role", "server/api", "TestEveryOperationAsksForItsRole"},
+	{"operation-rule", "server/api", "TestAnOperationWithoutARuleDoesNotStart"},
+	{"route-rule", "server/auth", "TestARouteWithoutARuleIsNamed"},
+	{"sign-in-ended", "server/api", "TestSignInsEnd"},
+	{"parked-sign-in", "server/api", "TestASignInThatEndsMeanwhileGetsNoAnswer"},
+	{"throttle", "server/api", "TestGuessesAreThrottledAndNobodyElseIsKeptOut"},
+	{"throttle-flood", "server/auth", "TestAFloodOfGuessesGetsNoMoreOfThemThrough"},
+	{"trusted-proxy", "server/auth", "TestTheClientIsWhoTrustedProxiesSay"},
+	{"password-cost", "server/auth", "TestTheLeastCostIsKept"},
+	{"setup-closed", "server/api", "TestTheSetupNeverOpensAgain"},
+	{"setup-code", "server/api", "TestTheSetupCodeIsThrottled"},
+	{"json-only", "server/api", "TestRequestsOfOtherSitesAreRefused"},
+	{"body-limit", "server/api", "TestBodiesHaveLimits"},
+	{"json-depth", "server/api", "TestBodiesHaveLimits"},
+	{"json-twice", "server/api", "TestBodiesHaveLimits"},
+	{"json-nul", "server/api", "TestBodiesHaveLimits"},
+	{"unknown-parameter", "server/api", "TestEveryListHasItsPages"},
+	{"sheet-reauth", "server/api", "TestSecretsAreOnlyInTheRecoverySheet"},
+	{"location-quote", "server/api", "TestHostsAreCheckedAsAWhole"},
+	{"host-busy", "server/api", "TestAHostWithARunningJobStays"},
+	{"public-url-https", "server", "TestOptionsAreUnderstoodOrNamed"},
 	{"agent-bearer", "server/api", "TestOnlyTheSecretSaysWhichAgentItIs"},
 	{"agent-session", "server/job", "TestASessionEndsWhenAnotherBeginsOrItIsClosed"},
 	{"session-superseded", "server/job", "TestAReportOfASupersededSessionIsRefused"},

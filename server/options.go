@@ -147,7 +147,7 @@ func (s *settings) checkPublicURL(note noteFunc) {
 		note(option, "must be https:// and a name, such as https://backup.example.org")
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
 		note(option, "must be a scheme, a name and perhaps a port, nothing else: the server needs a name of its own")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()) && !s.InsecureHTTP:
+	case u.Scheme == "http" && !isLoopback(u.Hostname()) && !s.InsecureHTTP: //guard:public-url-https
 		note(option, "must begin with https://: passwords would travel openly")
 	case u.Scheme == "http" && s.tls():
 		note(option, "must begin with https://, since the server speaks TLS")

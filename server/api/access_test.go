@@ -150,7 +150,8 @@ func checkAccess(t *testing.T, o operation, caller, role string, a *answer) {
 }
 
 func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
-	_, admin := newAdmin(t)
+	w, admin := newAdmin(t)
+	agent := w.enrolled(admin.host("web-1", admin.repository("nas")))
 	body := obj{"name": "eve", "password": password, "role": "admin"}
 	for name, c := range map[string]*client{
 		"by Sec-Fetch-Site": admin.with("Sec-Fetch-Site", "cross-site"),
@@ -163,6 +164,8 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 	}
 	t.Run("a form cannot send JSON", func(t *testing.T) {
 		admin.with("Content-Type", "text/plain").refused(http.StatusBadRequest, fleet.Invalid, "POST", "/api/v1/users", body)
+		agent.with("Content-Type", "text/plain").refused(http.StatusBadRequest, fleet.Invalid, "POST", "/agent/v1/reports",
+			obj{"session_id": nobody, "items": []any{}})
 	})
 	t.Run("the public address is no other site", func(t *testing.T) {
 		admin.with("Origin", "http://127.0.0.1:8080").must(http.StatusCreated, "POST", "/api/v1/users", body)

@@ -62,7 +62,7 @@ func (op *operation) intake(w http.ResponseWriter, r *http.Request) (digest stri
 
 func (op *operation) checkBody(r *http.Request, data []byte) error {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != "application/json" {
+	if err != nil || media != "application/json" { //guard:json-only
 		return fleet.Errorf(fleet.Invalid, "The body must be sent with the header Content-Type: application/json.").At("Content-Type")
 	}
 	if op.handChecked() {
@@ -90,7 +90,7 @@ func readPlain(r *http.Request, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, bodyError(err)
 	}
-	if int64(len(data)) > limit {
+	if int64(len(data)) > limit { //guard:body-limit
 		return nil, &http.MaxBytesError{Limit: limit}
 	}
 	return data, nil
@@ -139,7 +139,7 @@ func checkValue(dec *json.Decoder, depth int) error {
 }
 
 func checkObject(dec *json.Decoder, depth int) error {
-	if depth > maxDepth {
+	if depth > maxDepth { //guard:json-depth
 		return tooDeep()
 	}
 	seen := map[string]bool{}
@@ -149,7 +149,7 @@ func checkObject(dec *json.Decoder, depth int) error {
 			return notJSON(err)
 		}
 		name, _ := token.(string)
-		if seen[name] {
+		if seen[name] { //guard:json-twice
 			return fleet.Errorf(fleet.Invalid, "An object in the body has the same member twice.").At("/" + pointerPart(name))
 		}
 		seen[name] = true
@@ -165,7 +165,7 @@ func checkObject(dec *json.Decoder, depth int) error {
 }
 
 func checkArray(dec *json.Decoder, depth int) error {
-	if depth > maxDepth {
+	if depth > maxDepth { //guard:json-depth
 		return tooDeep()
 	}
 	for dec.More() {
@@ -178,7 +178,7 @@ func checkArray(dec *json.Decoder, depth int) error {
 }
 
 func checkText(token json.Token) error {
-	if s, ok := token.(string); ok && strings.ContainsRune(s, 0) {
+	if s, ok := token.(string); ok && strings.ContainsRune(s, 0) { //guard:json-nul
 		return fleet.Errorf(fleet.Invalid, "A text in the body has a NUL character.")
 	}
 	return nil

@@ -128,7 +128,7 @@ func checkLocation(text, pointer string) (string, *fleet.Error) {
 	if err != nil {
 		return "", err
 	}
-	if strings.Contains(l.String(), `"`) {
+	if strings.Contains(l.String(), `"`) { //guard:location-quote
 		return "", fleet.Errorf(fleet.LocationInvalid, "A location cannot hold a quotation mark.").At(pointer)
 	}
 	return l.String(), nil

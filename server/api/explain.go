@@ -44,7 +44,7 @@ func (op *operation) validate(r *http.Request) error {
 // typing mistake must not give everything.
 func (op *operation) checkQuery(query url.Values) error {
 	for name, values := range query {
-		if !op.parameters[name] {
+		if !op.parameters[name] { //guard:unknown-parameter
 			return fleet.Errorf(fleet.UnknownField, "This operation has no such parameter; it knows: %s.", op.parameterList()).At(pointerPart(name))
 		}
 		for _, v := range values {

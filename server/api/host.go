@@ -189,7 +189,7 @@ func (h *Handlers) DeleteHost(ctx context.Context, r DeleteHostRequestObject) (D
 			return err
 		}
 		for i := range jobs {
-			if jobs[i].OnAgent() && jobs[i].State != fleet.Unresponsive {
+			if jobs[i].OnAgent() && jobs[i].State != fleet.Unresponsive { //guard:host-busy
 				return fleet.Errorf(fleet.HostBusy, "A job runs on this host: cancel it or wait for its end.")
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"restic-manager/server/api"
 	"restic-manager/server/fleet"
+	"restic-manager/server/store"
 )
 
 func TestAddingAHostMakesItsLineAndSchedule(t *testing.T) {
@@ -162,6 +163,32 @@ func TestHostsAreFilteredAndDeleted(t *testing.T) {
 	admin.must(http.StatusNoContent, "DELETE", path, nil)
 	admin.refused(http.StatusNotFound, fleet.NotFound, "GET", path, nil)
 	agent.refused(http.StatusGone, fleet.AgentDeleted, "POST", "/agent/v1/sessions/"+nobody+"/close", nil)
+}
+
+func TestAHostWithARunningJobStays(t *testing.T) {
+	w, admin := newAdmin(t)
+	host := admin.host("web-1", admin.repository("nas"))
+	w.enrolled(host)
+	path := "/api/v1/hosts/" + host.Host.Id
+	j := into[api.Job](admin.must(http.StatusAccepted, "POST", path+"/jobs", obj{"operation": "backup"}))
+	set := func(state fleet.JobState) {
+		t.Helper()
+		err := w.store.Write(t.Context(), func(tx *store.Tx) error {
+			job, err := tx.LockJob(t.Context(), fleet.JobID(j.Id))
+			if err != nil {
+				return err
+			}
+			job.State = state
+			return tx.SaveJob(t.Context(), job)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(fleet.Running)
+	admin.refused(http.StatusConflict, fleet.HostBusy, "DELETE", path, nil)
+	set(fleet.Unresponsive) // its agent may be gone for good
+	admin.must(http.StatusNoContent, "DELETE", path, nil)
 }
 
 func TestSchedulesAreWhole(t *testing.T) {

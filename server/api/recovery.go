@@ -19,7 +19,7 @@ func (h *Handlers) ShowRecoverySheet(ctx context.Context, r ShowRecoverySheetReq
 	if err != nil {
 		return nil, err
 	}
-	if repository.SheetSaved {
+	if repository.SheetSaved { //guard:sheet-reauth
 		own := ""
 		if r.Body != nil {
 			own = r.Body.OwnPassword

@@ -21,7 +21,7 @@ func (h *Handlers) wait(ctx context.Context, seconds int, topic string, read fun
 	defer over.Stop()
 	for parked := false; ; parked = true {
 		if parked {
-			if err := h.auth.StillGood(ctx); err != nil {
+			if err := h.auth.StillGood(ctx); err != nil { //guard:parked-sign-in
 				return err
 			}
 		}

@@ -19,7 +19,7 @@ func ClientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	client := parseAddress(host)
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, hop := range slices.Backward(hops) {
-		if !isTrusted(client, trusted) {
+		if !isTrusted(client, trusted) { //guard:trusted-proxy
 			return client
 		}
 		before := parseAddress(strings.TrimSpace(hop))

@@ -67,7 +67,7 @@ func (a *Auth) admitPerson(r *http.Request, need fleet.Role) (context.Context, e
 		return nil, err
 	}
 	ctx = withPerson(ctx, user)
-	if !user.Role.Allows(need) {
+	if !user.Role.Allows(need) { //guard:people-role
 		return nil, fleet.Errorf(fleet.RoleMissing, "This needs the role %s; yours is %s. Ask an admin.", need, user.Role)
 	}
 	return ctx, nil

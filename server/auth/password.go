@@ -42,7 +42,7 @@ type Hasher struct {
 
 // NewHasher makes a hasher that works on at most parallel hashes at once.
 func NewHasher(cost Cost, parallel int) (*Hasher, error) {
-	if least := LeastCost(); cost.MemoryKiB < least.MemoryKiB || cost.Iterations < least.Iterations || cost.Lanes < least.Lanes {
+	if least := LeastCost(); cost.MemoryKiB < least.MemoryKiB || cost.Iterations < least.Iterations || cost.Lanes < least.Lanes { //guard:password-cost
 		return nil, fmt.Errorf("password cost %+v is below the least %+v", cost, least)
 	}
 	if parallel < 1 {

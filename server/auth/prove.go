@@ -66,7 +66,7 @@ func (a *Auth) prove(ctx context.Context, try attempt, user *fleet.User, passwor
 		return false, err
 	}
 	defer free()
-	if err := a.allowed(ctx, try); err != nil {
+	if err := a.allowed(ctx, try); err != nil { //guard:throttle-flood
 		return false, err
 	}
 	hash := ""

@@ -126,7 +126,7 @@ func (p Policy) Check(routes chi.Routes) error {
 	if err != nil {
 		return fmt.Errorf("walk routes: %w", err)
 	}
-	if len(bare) > 0 {
+	if len(bare) > 0 { //guard:route-rule
 		slices.Sort(bare)
 		return fmt.Errorf("route_without_policy: %s", strings.Join(bare, ", "))
 	}

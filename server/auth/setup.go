@@ -51,7 +51,7 @@ func (a *Auth) OpenSetup(ctx context.Context) (code string, err error) {
 // SetupOpen fails with SetupDone once the first account was made.
 func (a *Auth) SetupOpen(ctx context.Context) error {
 	done, err := a.store.SetUp(ctx)
-	if err == nil && done {
+	if err == nil && done { //guard:setup-closed
 		return setupDone()
 	}
 	return err
@@ -120,14 +120,14 @@ func (a *Auth) checkSetupCode(ctx context.Context, code string) error {
 		return err
 	}
 	got := HashSecret(strings.ToUpper(strings.TrimSpace(code)))
-	if subtle.ConstantTimeCompare([]byte(got), []byte(want)) == 1 {
-		return nil
+	if subtle.ConstantTimeCompare([]byte(got), []byte(want)) != 1 { //guard:setup-code
+		if err := a.failed(ctx, try); err != nil {
+			return err
+		}
+		return fleet.Errorf(fleet.SetupCodeInvalid,
+			"This is not the set-up code; it stands in the server's log and in the file setup-code in its data directory.").At("/code")
 	}
-	if err := a.failed(ctx, try); err != nil {
-		return err
-	}
-	return fleet.Errorf(fleet.SetupCodeInvalid,
-		"This is not the set-up code; it stands in the server's log and in the file setup-code in its data directory.").At("/code")
+	return nil
 }
 
 // writeSetupFile makes the file anew, so that it has nobody else's owner or mode.

@@ -115,7 +115,7 @@ func (a *Auth) holder(ctx context.Context) (*fleet.User, error) {
 		return nil, ended
 	case err != nil:
 		return nil, err
-	case user.Disabled, a.signIns.GetString(ctx, keyGeneration) != generation(user):
+	case user.Disabled, a.signIns.GetString(ctx, keyGeneration) != generation(user): //guard:sign-in-ended
 		return nil, ended
 	}
 	return user, nil
