@@ -21,6 +21,35 @@ func Allowed(s string) bool {
 	}
 	return true
 }
+
+type options struct {
+	strict bool
+	most   int
+}
+
+func defaults() options {
+	o := options{
+		strict: true, //guard:strict
+		most:   1 << 4, //guard:most
+	}
+	o.most = min(o.most,
+		8) //guard:least
+	return o
+}
+
+func (o options) more() int {
+	var n int
+	if n = o.most; n > 8 { //guard:more
+		return n
+	}
+	return 0
+}
+
+func log(lines *[]string) {
+	add(lines, "begun") //guard:logged
+}
+
+func add(lines *[]string, line string) { *lines = append(*lines, line) }
 `
 
 const guardedTests = `package p
@@ -36,6 +65,25 @@ func TestLong(t *testing.T) {
 func TestRefused(t *testing.T) {
 	if Allowed("no") {
 		t.Error("no was allowed")
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	if o := defaults(); !o.strict || o.most != 8 {
+		t.Error(o)
+	}
+}
+
+func TestMore(t *testing.T) {
+	if o := (options{most: 9}); o.more() != 9 {
+		t.Error(o)
+	}
+}
+
+func TestLog(t *testing.T) {
+	var lines []string
+	if log(&lines); len(lines) != 1 {
+		t.Error("nothing was logged")
 	}
 }
 
@@ -74,6 +122,11 @@ func TestAGuardIsOnlyProvenByATestThatFailsWithoutIt(t *testing.T) {
 	}{
 		{twin{"long", "p", "TestLong"}, failsWhenOff},
 		{twin{"refused", "p", "TestRefused"}, failsWhenOff},
+		{twin{"strict", "p", "TestDefaults"}, failsWhenOff},
+		{twin{"most", "p", "TestDefaults"}, failsWhenOff},
+		{twin{"more", "p", "TestMore"}, failsWhenOff},
+		{twin{"least", "p", "TestDefaults"}, failsWhenOff},
+		{twin{"logged", "p", "TestLog"}, failsWhenOff},
 		{twin{"long", "p", "TestRefused"}, passesWhenOff},
 		{twin{"long", "p", "TestNothing"}, passesWhenOff},
 		{twin{"long", "p", "TestBroken"}, failsAnyway},
@@ -87,7 +140,7 @@ func TestAGuardIsOnlyProvenByATestThatFailsWithoutIt(t *testing.T) {
 	if _, err := p.prove(t.Context(), missing); err == nil || declared(os.DirFS(root), missing) == nil {
 		t.Error("a test that does not exist is no error")
 	}
-	broken, err := newProver(root, t.TempDir(), map[string][]mark{"x": {{"x", "p/p.go", 40, 41}}}) // what does not compile proves nothing
+	broken, err := newProver(root, t.TempDir(), map[string][]mark{"x": {{"x", "p/p.go", span{0, 7, statementForm}}}}) // what does not compile proves nothing
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +150,8 @@ func TestAGuardIsOnlyProvenByATestThatFailsWithoutIt(t *testing.T) {
 }
 
 func TestMarksAndTableMustAgree(t *testing.T) {
-	fsys := fstest.MapFS{"p/p.go": {Data: []byte(guarded)}}
+	text, _, _ := strings.Cut(guarded, "type options")
+	fsys := fstest.MapFS{"p/p.go": {Data: []byte(text)}}
 	marks, err := findGuards(fsys)
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +163,7 @@ func TestMarksAndTableMustAgree(t *testing.T) {
 	if want := "gone is in the table and marked nowhere\nrefused is marked and has no test in the table"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	fsys["p/q.go"] = &fstest.MapFile{Data: []byte("package p\n\nvar x = 1 //guard:nothing\n")}
+	fsys["p/q.go"] = &fstest.MapFile{Data: []byte("package p\n\nfunc f() {\n\tx := 1 //guard:nothing\n\t_ = x\n}\n")}
 	if _, err := findGuards(fsys); err == nil || !strings.Contains(err.Error(), "nothing") {
 		t.Errorf("a mark at nothing: got %v", err)
 	}

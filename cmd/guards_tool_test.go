@@ -23,12 +23,25 @@ import (
 // A twin is a guard and the test that must fail without it.
 type twin struct{ guard, pkg, test string }
 
-// A mark is one condition of a guard: the bytes of a file that decide it. A guard
+// A mark is one place of a guard: the bytes of a file that decide or do it. A guard
 // may have several, for several systems.
 type mark struct {
 	guard, path string
-	from, to    int
+	span
 }
+
+// A span is some bytes of a file, and what they become so that their guard can be
+// taken away: a condition false, a statement nothing, a field of a literal zero.
+type span struct {
+	from, to int
+	form     string
+}
+
+const (
+	conditionForm = "guardStands(%q) && (%s)"
+	statementForm = "if guardStands(%q) { %s }"
+	fieldForm     = "guardValue(%q, %s)"
+)
 
 // The outcomes of taking a guard away.
 const (
@@ -47,7 +60,7 @@ func findGuards(fsys fs.FS) (map[string][]mark, error) {
 	}
 	marks := map[string][]mark{}
 	for _, s := range t.files {
-		conditions := conditionsByLine(t.fset, s.file)
+		places := placesByLine(t.fset, s.file)
 		for _, group := range s.file.Comments {
 			for _, c := range group.List {
 				name, ok := strings.CutPrefix(c.Text, guardPrefix)
@@ -55,12 +68,12 @@ func findGuards(fsys fs.FS) (map[string][]mark, error) {
 					continue
 				}
 				at := t.fset.Position(c.Pos())
-				on := conditions[at.Line]
-				if len(on) == 0 {
-					return nil, fmt.Errorf("%s: the guard %s is neither at an if nor at a case of a switch without a tag", at, name)
+				here := places[at.Line]
+				if len(here) == 0 {
+					return nil, fmt.Errorf("%s: the guard %s is at nothing that can be taken away", at, name)
 				}
-				for _, e := range on {
-					marks[name] = append(marks[name], mark{name, s.path, t.fset.Position(e.Pos()).Offset, t.fset.Position(e.End()).Offset})
+				for _, place := range here {
+					marks[name] = append(marks[name], mark{name, s.path, place})
 				}
 			}
 		}
@@ -68,27 +81,53 @@ func findGuards(fsys fs.FS) (map[string][]mark, error) {
 	return marks, nil
 }
 
-// conditionsByLine finds what decides each if and each case, by the line where its
-// block begins, which is where the mark stands.
-func conditionsByLine(fset *token.FileSet, file *ast.File) map[int][]ast.Expr {
-	found := map[int][]ast.Expr{}
+// placesByLine finds what can be a guard, by the line where its mark stands: what
+// decides an if or a case, at the line where its block begins; a statement that is
+// a call or an assignment; a field of a literal.
+func placesByLine(fset *token.FileSet, file *ast.File) map[int][]span {
+	found := map[int][]span{}
+	add := func(line int, form string, list ...ast.Node) {
+		if len(found[line]) > 0 {
+			return // what is around it is meant
+		}
+		for _, n := range list {
+			found[line] = append(found[line], span{fset.Position(n.Pos()).Offset, fset.Position(n.End()).Offset, form})
+		}
+	}
+	line := func(at token.Pos) int { return fset.Position(at).Line }
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.IfStmt:
-			found[fset.Position(n.Body.Lbrace).Line] = []ast.Expr{n.Cond}
+			add(line(n.Body.Lbrace), conditionForm, n.Cond)
 		case *ast.SwitchStmt:
 			if n.Tag != nil {
 				break
 			}
 			for _, clause := range n.Body.List {
 				if c, ok := clause.(*ast.CaseClause); ok {
-					found[fset.Position(c.Colon).Line] = c.List
+					add(line(c.Colon), conditionForm, nodes(c.List)...)
 				}
 			}
+		case *ast.ExprStmt:
+			add(line(n.End()), statementForm, n)
+		case *ast.AssignStmt:
+			if n.Tok != token.DEFINE {
+				add(line(n.End()), statementForm, n)
+			}
+		case *ast.KeyValueExpr:
+			add(line(n.End()), fieldForm, n.Value)
 		}
 		return true
 	})
 	return found
+}
+
+func nodes(list []ast.Expr) []ast.Node {
+	out := make([]ast.Node, len(list))
+	for i, e := range list {
+		out[i] = e
+	}
+	return out
 }
 
 // checkGuards reports marks that no twin proves, and twins without a mark.
@@ -231,8 +270,8 @@ func (p *prover) run(ctx context.Context, t twin, off string) (passed, failed bo
 	return passed, failed, nil
 }
 
-// writeOverlay writes the files of all marks with conditions that can be switched
-// off, and what the go command needs to take them instead.
+// writeOverlay writes the files of all marks with guards that can be switched off,
+// and what the go command needs to take them instead.
 func writeOverlay(root, temp string, marks map[string][]mark) (string, error) {
 	byFile := map[string][]mark{}
 	for _, list := range marks {
@@ -283,14 +322,23 @@ import "os"
 var guardOff = os.Getenv(%q)
 
 func guardStands(name string) bool { return name != guardOff }
+
+func guardValue[T any](name string, value T) T {
+	if guardStands(name) {
+		return value
+	}
+	var none T
+	return none
+}
 `
 
-// switchable makes each condition false when its guard is off. It keeps the
-// condition, so that what it uses stays in use, and the lines stay where they are.
+// switchable writes each place so that it does nothing when its guard is off. It
+// keeps what stands there, so that what it uses stays in use, and the lines stay
+// where they are.
 func switchable(text []byte, marks []mark) []byte {
 	slices.SortFunc(marks, func(a, b mark) int { return b.from - a.from })
 	for _, m := range marks {
-		text = slices.Concat(text[:m.from], fmt.Appendf(nil, "guardStands(%q) && (", m.guard), text[m.from:m.to], []byte(")"), text[m.to:])
+		text = slices.Concat(text[:m.from], fmt.Appendf(nil, m.form, m.guard, text[m.from:m.to]), text[m.to:])
 	}
 	return text
 }
