@@ -165,6 +165,7 @@ func (b *tab) picture(name string) {
 }
 
 func TestAPersonGoesFromTheSetUpCodeToAFinishedBackup(t *testing.T) {
+	t.Parallel()
 	w := newWorldBeforeSetUp(t)
 	b := newTab(t, newBrowser(t), "http://"+w.addr, "401", "422")
 	source := files(t, 2000)

@@ -13,8 +13,10 @@ import (
 )
 
 func TestABackupGoesFromRunNowToFilesThatPlainResticRestores(t *testing.T) {
+	t.Parallel()
 	for _, suite := range restictest.Suites() {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, withSuite(suite))
 			source := files(t, 300)
 			repository := w.addRepository("nas", repositorySpec{})
@@ -101,6 +103,7 @@ func (w *world) wantDense(j job) {
 }
 
 func TestEachWayABackupGoesWrongHasItsOwnTrueResult(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	t.Run("an unreadable file is a warning that names it", func(t *testing.T) {
 		source := files(t, 20)
@@ -216,6 +219,7 @@ func (w *world) wantCondition(kind, id string) {
 }
 
 func TestAFullStorageIsToldAsFull(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, withRest(restictest.WithQuota(300<<10)))
 	source := t.TempDir()
 	noise, err := os.Open("/dev/urandom")
@@ -237,6 +241,7 @@ func TestAFullStorageIsToldAsFull(t *testing.T) {
 }
 
 func TestAResticThatIsTooOldIsRefusedByName(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	old := restictest.Find(t, restictest.TooOld)
 	h, line := w.makeHost("old", w.addRepository("old", repositorySpec{}), []string{files(t, 3)}, func(c *hostConfig) { c.restic = old.Restic })
@@ -252,6 +257,7 @@ func TestAResticThatIsTooOldIsRefusedByName(t *testing.T) {
 }
 
 func TestARunningBackupEndsWithoutTheServerAndIsToldAfterwards(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	source := files(t, 4000)
 	h := w.addHost("alone", w.addRepository("alone", repositorySpec{}), []string{source})
