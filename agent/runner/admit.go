@@ -41,6 +41,11 @@ func (r *Runner) assign(job spool.Job) (*Task, *Ending) {
 	if err := task.permit(rules); err != nil {
 		return nil, refusedByPolicy(err)
 	}
+	if task.Schedule.ID != "" {
+		if err := task.backup().Validate(); err != nil {
+			return nil, refusedParams(err)
+		}
+	}
 	return task, nil
 }
 
@@ -62,7 +67,8 @@ func (t *Task) understand(recipes []Recipe) *Ending {
 	return nil
 }
 
-// refusedParams names the first mistake as the code, and all of them in words.
+// refusedParams names the first mistake as the code, and all of them in words: of
+// params, or of a schedule that restic must not be given.
 func refusedParams(err error) *Ending {
 	e := rejected(string(restic.CodeParamsInvalid), err.Error(), "correct the request")
 	var all restic.Errors
