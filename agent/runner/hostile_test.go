@@ -24,7 +24,7 @@ func poison(canary string) []string {
 		"--password-command=" + run, "-o", "-osftp.command=" + run, "--option=rclone.program=" + run, "--", "-", "--json",
 		"$(" + run + ")", "`" + run + "`", "; " + run, "| " + run, "& " + run, "\n" + run, "\x00", "\r", "\x1b[2J", "../../../etc", "/etc/../etc",
 		"rclone:x:", "sftp:-oProxyCommand=" + run + ":/y", "rest:http://evil.test/", "s3:evil.test/x", "file:" + canary, canary, "/", "",
-		"a,b", "rm:job:x", "rm:schedule:x", "%2e%2e", "‮txt", strings.Repeat("A", 100_000), "null", "{}", "[]", `C:\Windows`, `\\evil\share`,
+		"a,b", "rm:job:x", "rm:schedule:x", "%2e%2e", "\u202etxt", strings.Repeat("A", 100_000), "null", "{}", "[]", `C:\Windows`, `\\evil\share`,
 	}
 }
 
