@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -167,6 +168,73 @@ func TestOneErrorNamesEveryMistakeOfAFileAndNoValue(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestAResetPasswordWorksAtOnce changes the password beside a server that runs.
+func TestAResetPasswordWorksAtOnce(t *testing.T) {
+	data := t.TempDir()
+	env := map[string]string{"RM_DATA_DIR": data, "RM_PASSWORD_MEMORY": "19", "RM_PASSWORD_ROUNDS": "2"}
+	o, err := parse(t, env, "--listen", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.New(t.Context(), o, version, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	post := func(path, body string) (int, string) {
+		t.Helper()
+		res, err := http.Post(s.URL()+path, "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		return res.StatusCode, res.Header.Get("Set-Cookie")
+	}
+	code, err := server.SetupCode(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, cookie := post("/api/v1/setup", `{"code":"`+code+`","name":"ana","password":"the first password"}`)
+	if status != http.StatusCreated {
+		t.Fatalf("set-up: %d", status)
+	}
+	var stdout, stderr bytes.Buffer
+	err = run(t.Context(), world{
+		args: []string{"admin", "reset-password", "ana"}, getenv: func(name string) string { return env[name] },
+		stdin: strings.NewReader("the second password\n"), stdout: &stdout, stderr: &stderr,
+	})
+	if err != nil || !strings.Contains(stdout.String(), "The password of ana was changed") {
+		t.Fatalf("%v %s %s", err, stdout.String(), stderr.String())
+	}
+	if status, _ := post("/api/v1/sign-in", `{"name":"ana","password":"the first password"}`); status != http.StatusUnauthorized {
+		t.Errorf("the old password: %d", status)
+	}
+	if status, _ := post("/api/v1/sign-in", `{"name":"ana","password":"the second password"}`); status != http.StatusOK {
+		t.Errorf("the new password: %d", status)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "GET", s.URL()+"/api/v1/me", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Cookie", cookie)
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the old sign-in: %d", res.StatusCode)
+	}
 }
 
 func TestHelpAndMistakesEndAsTheyShould(t *testing.T) {

@@ -40,8 +40,6 @@ func (op *operation) intake(w http.ResponseWriter, r *http.Request) (digest stri
 	if r.Body == nil || r.Body == http.NoBody {
 		return "", nil
 	}
-	conn := http.NewResponseController(w)
-	_ = conn.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every connection has one
 	r.Body = http.MaxBytesReader(w, r.Body, op.limits().wire)
 	if !op.json {
 		return "", nil
@@ -50,7 +48,6 @@ func (op *operation) intake(w http.ResponseWriter, r *http.Request) (digest stri
 	if err != nil {
 		return "", err
 	}
-	_ = conn.SetReadDeadline(time.Time{}) // a parked request waits longer
 	r.ContentLength = int64(len(data))
 	r.Body = io.NopCloser(bytes.NewReader(data))
 	if len(data) == 0 {

@@ -237,22 +237,26 @@ func (h *Handlers) readRepository(ctx context.Context, id fleet.RepositoryID) (R
 }
 
 func (h *Handlers) viewRepositories(ctx context.Context, list []fleet.Repository) ([]Repository, error) {
-	ids := make([]string, len(list))
+	names, ids := make([]string, len(list)), make([]fleet.RepositoryID, len(list))
 	for i := range list {
-		ids[i] = string(list[i].ID)
+		names[i], ids[i] = string(list[i].ID), list[i].ID
 	}
-	conditions, err := h.conditionsOf(ctx, store.ObjectRepository, ids)
+	conditions, err := h.conditionsOf(ctx, store.ObjectRepository, names)
 	if err != nil {
 		return nil, err
 	}
+	credentials, err := h.store.Credentials(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	of := map[fleet.RepositoryID][]fleet.Credential{}
+	for _, c := range credentials {
+		of[c.RepositoryID] = append(of[c.RepositoryID], c)
+	}
 	views := make([]Repository, len(list))
 	for i := range list {
-		credentials, err := h.store.Credentials(ctx, list[i].ID)
-		if err != nil {
-			return nil, err
-		}
-		views[i] = toRepository(&list[i], credentials)
-		views[i].Conditions = orEmpty(conditions[ids[i]])
+		views[i] = toRepository(&list[i], of[ids[i]])
+		views[i].Conditions = orEmpty(conditions[names[i]])
 	}
 	return views, nil
 }

@@ -58,7 +58,7 @@ func (h *Handlers) Routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h.recoverer(headers(origin.Handler(fresh(mux)))), nil
+	return h.recoverer(deadlines(headers(origin.Handler(fresh(mux))))), nil
 }
 
 // fresh lets a request be routed that comes from within another router: a page asks
@@ -97,6 +97,17 @@ func (h *Handlers) recoverer(next http.Handler) http.Handler {
 				h.problems.write(w, r, err)
 			}
 		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// deadlines bounds how long a body may take to come and an answer to be taken, also
+// where the request is refused before its body is looked at.
+func deadlines(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn := http.NewResponseController(w)
+		_ = conn.SetReadDeadline(time.Now().Add(bodyTimeout))    // not every connection
+		_ = conn.SetWriteDeadline(time.Now().Add(answerTimeout)) // has deadlines
 		next.ServeHTTP(w, r)
 	})
 }
@@ -141,8 +152,6 @@ func (h *Handlers) gate(c contract) func(http.Handler) http.Handler {
 // admit checks who asks, then what is asked. digest is of the body.
 func (h *Handlers) admit(w http.ResponseWriter, r *http.Request, op *operation) (admitted *http.Request, digest string, err error) {
 	auth.VisitOf(r.Context()).Operation = op.id
-	conn := http.NewResponseController(w)
-	_ = conn.SetWriteDeadline(time.Now().Add(op.timeout())) // not every connection has one
 	ctx, err := h.auth.Admit(r, op.rule)
 	if err != nil {
 		return r, "", err
@@ -150,6 +159,11 @@ func (h *Handlers) admit(w http.ResponseWriter, r *http.Request, op *operation) 
 	r = r.WithContext(ctx)
 	if digest, err = op.intake(w, r); err != nil {
 		return r, "", err
+	}
+	conn := http.NewResponseController(w)
+	_ = conn.SetWriteDeadline(time.Now().Add(op.timeout())) // not every connection has one
+	if op.json {
+		_ = conn.SetReadDeadline(time.Time{}) // nothing more is read, and the request may be parked
 	}
 	return r, digest, op.validate(r)
 }

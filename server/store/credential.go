@@ -17,12 +17,16 @@ func (q Queries) Credential(ctx context.Context, repository fleet.RepositoryID, 
 	return one(&c, err, "%s credential of repository %s", slot, repository)
 }
 
-// Credentials lists the credentials of a repository.
-func (q Queries) Credentials(ctx context.Context, repository fleet.RepositoryID) ([]fleet.Credential, error) {
+// Credentials lists the credentials of repositories.
+func (q Queries) Credentials(ctx context.Context, repositories ...fleet.RepositoryID) ([]fleet.Credential, error) {
+	if len(repositories) == 0 {
+		return nil, nil
+	}
 	var list []fleet.Credential
-	err := q.all(ctx, &list, `SELECT `+credentialCols+` FROM credentials WHERE repository_id = ? ORDER BY slot, host_id`, repository)
+	err := q.allIn(ctx, &list, `SELECT `+credentialCols+` FROM credentials WHERE repository_id IN (?)
+		ORDER BY repository_id, slot, host_id`, repositories)
 	if err != nil {
-		return nil, fmt.Errorf("list the credentials of repository %s: %w", repository, err)
+		return nil, fmt.Errorf("list the credentials of %d repositories: %w", len(repositories), err)
 	}
 	return list, nil
 }
