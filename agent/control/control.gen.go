@@ -397,7 +397,7 @@ type LastExchange struct {
 	ElapsedMs int64 `json:"elapsed_ms,omitempty,omitzero"`
 	HoldS     int   `json:"hold_s,omitempty,omitzero"`
 
-	// Kind ok, cut, timeout, refused, not_ours, proxy_auth, tls, problem
+	// Kind ok, cut, timeout, refused, not_ours, proxy_auth, tls, redirect, problem
 	Kind    string `json:"kind"`
 	Message string `json:"message,omitempty,omitzero"`
 	Status  int    `json:"status,omitempty,omitzero"`
@@ -466,6 +466,9 @@ type Opened struct {
 
 // Outcome What came out of a job, by facts.
 type Outcome struct {
+	// CanDelete `yes`, `no` or `unknown`: whether the append credential that the job used could delete, as a probe saw it.
+	CanDelete string `json:"can_delete,omitempty,omitzero"`
+
 	// Code Stable code of a failure or refusal, such as `wrong_password`
 	Code string `json:"code,omitempty,omitzero"`
 

@@ -13,6 +13,9 @@ import (
 // outcomeConditions raises and clears what follows from how a job ended.
 func outcomeConditions(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
 	if j.RepositoryID != "" {
+		if err := noteDeletion(ctx, tx, j, o); err != nil {
+			return err
+		}
 		if err := repositoryConditions(ctx, tx, j, o); err != nil {
 			return err
 		}
@@ -21,6 +24,15 @@ func outcomeConditions(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcom
 		return nil
 	}
 	return backupConditions(ctx, tx, j)
+}
+
+// noteDeletion keeps what a probe saw of the repository's credential.
+func noteDeletion(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
+	switch o.CanDelete {
+	case "yes", "no", "unknown":
+		return tx.SetCanDelete(ctx, j.RepositoryID, o.CanDelete)
+	}
+	return nil
 }
 
 // repositoryConditions raises the trouble that a failure names, and clears what a

@@ -177,3 +177,17 @@ func TestARepositoryThatExistsIsIdentifiedListedAndNeverInitialised(t *testing.T
 		}
 	})
 }
+
+func TestWhatAProbeOfTheCredentialSawIsKept(t *testing.T) {
+	w := lite(t)
+	a := w.host("web-1")
+	r := w.repository("main", fleet.RepositoryNew)
+	w.schedule(a, r, "daily")
+	a.open()
+	answer := a.sync()
+	identity := &job.Identity{ResticID: snapshotID("aa"), KeyID: snapshotID("bb")}
+	a.finish(a.jobs[answer.Commands[0].JobID], job.Outcome{Result: "succeeded", Repository: identity, CanDelete: "no"}, nil)
+	if got := w.repo(r.ID).CanDelete; got != "no" {
+		t.Errorf("the credential is said to be able to delete: %s, want no", got)
+	}
+}

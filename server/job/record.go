@@ -52,6 +52,7 @@ type Outcome struct {
 	WarningsTotal  int64         `json:"warnings_total,omitempty"`
 	Repository     *Identity     `json:"repository,omitempty"`
 	Locks          []Lock        `json:"locks,omitempty"`
+	CanDelete      string        `json:"can_delete,omitempty"` // "yes", "no" or "unknown"
 	DurationMs     int64         `json:"duration_ms,omitempty"`
 }
 
