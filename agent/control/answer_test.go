@@ -51,7 +51,7 @@ func TestOnlyTheServersWordIsBelieved(t *testing.T) {
 		"HTML with 504":            {handle: html(504), kind: NotOurs, status: 504},
 		"nothing with 204":         {handle: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, kind: NotOurs, status: 204},
 		"nothing with 200":         {handle: func(http.ResponseWriter, *http.Request) {}, kind: NotOurs, status: 200},
-		"a redirect":               {handle: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) }, kind: Redirect, status: 302},
+		"a redirect":               {handle: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, kind: Redirect, status: 302},
 		"another marker":           {handle: text(200, "application/json", `{"protocol":"restic-manager/9","items":[]}`), kind: NotOurs, status: 200},
 		"no marker":                {handle: text(200, "application/json", `{"items":[]}`), kind: NotOurs, status: 200},
 		"truncated JSON":           {handle: text(200, "application/json", `{"protocol":"restic-manager/1","items":[`), kind: NotOurs, status: 200},

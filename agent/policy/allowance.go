@@ -59,7 +59,7 @@ func (a Allowance) validate() error {
 		return err
 	case WhatSource, WhatOmission, WhatMaintenance, WhatRestoreInPlace:
 		if !filepath.IsAbs(a.Under) || filepath.Clean(a.Under) != a.Under || checkForm(a.Under) != nil {
-			return fmt.Errorf("what is allowed for %s must be under an absolute path without . and ..", a.What)
+			return fmt.Errorf("what is allowed for %s must be under an absolute path without dot segments", a.What)
 		}
 	case WhatExcludes:
 		if n, err := strconv.Atoi(a.Under); err != nil || n < 1 {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -153,9 +152,6 @@ func TestTheCredentialOfSystemdComesFirst(t *testing.T) {
 }
 
 func TestWithoutASessionTheKeyringIsNotAsked(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there it goes by the account")
-	}
 	if ringOffered(bare) {
 		t.Error("the keyring is asked without a session")
 	}

@@ -15,9 +15,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -52,11 +53,18 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.bin, "bin", "bin", "directory of restic-manager and restic-manager-agent")
 	f.StringVar(&o.restic, "restic", ".cache/restic/trixie/bin", "directory of restic and rest-server")
 	f.StringVar(&o.data, "data", "demo-data/demo", "directory that the demo makes, and empties at each start")
-	f.StringVar(&o.source, "source", filepath.Join(runtime.GOROOT(), "src"), "directory to back up")
+	f.StringVar(&o.source, "source", "", "directory to back up; Go's own source when left out")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of the server; another port is taken when this one is busy")
 	f.BoolVar(&o.once, "once", false, "end after the first backup")
 	if err := f.Parse(args); err != nil {
 		return o, flag.ErrHelp
+	}
+	if o.source == "" {
+		root, err := exec.Command("go", "env", "GOROOT").Output()
+		if err != nil {
+			return o, fmt.Errorf("find Go's own source: %w; name a directory with -source", err)
+		}
+		o.source = filepath.Join(strings.TrimSpace(string(root)), "src")
 	}
 	for _, p := range []*string{&o.bin, &o.restic, &o.data, &o.source} {
 		abs, err := filepath.Abs(*p)

@@ -1,3 +1,5 @@
+//go:build !windows
+
 // Package e2e_test runs the product as its users do: the built programs, the real
 // restic and rest-server, PostgreSQL, proxies and a browser, all as processes on
 // loopback. It holds tests alone.
@@ -16,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -599,13 +600,5 @@ func sameTree(t *testing.T, got, want string) {
 	}
 	if n == 0 {
 		t.Fatal("nothing was compared")
-	}
-}
-
-// onlyLinux says why on another system.
-func onlyLinux(t *testing.T) {
-	t.Helper()
-	if runtime.GOOS != "linux" {
-		t.Skip("needs Linux")
 	}
 }
