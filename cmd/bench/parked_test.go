@@ -1,0 +1,184 @@
+//go:build linux
+
+package bench_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Earlier measurements of a coder/websocket server that holds 10 000 agents, whose
+// module this one does not have. The sockets measured here are leaner.
+const (
+	earlierSocketClear = "earlier: coder/websocket 30.2 KiB"
+	earlierSocketTLS   = "earlier: coder/websocket 44.3 KiB"
+)
+
+// holdS is what agents ask for in steady state. While they arrive they ask for less,
+// so that all have been answered soon.
+const holdS, arrivingS = 25, 8
+
+// idleWindow is at least one hold long, so that everybody asks again in it.
+const idleWindow = 26 * time.Second
+
+// BenchmarkParked holds agents at the server and as many polls and sockets at bare
+// servers: memory for each, processor time while nothing happens, and wake-ups.
+func BenchmarkParked(b *testing.B) {
+	seeded := filepath.Join(b.TempDir(), "seeded.db")
+	seats := seed(b, seeded, *agentsFlag)
+	b.Run("clear", func(b *testing.B) { parked(b, seeded, seats, false, upTo(*agentsFlag)) })
+	b.Run("tls", func(b *testing.B) { parked(b, seeded, seats, true, []int{*agentsFlag}) })
+}
+
+// upTo gives the steps of the curve.
+func upTo(n int) []int {
+	var steps []int
+	for s := 100; s < n; s *= 10 {
+		steps = append(steps, s)
+	}
+	return append(steps, n)
+}
+
+// contestant is a server with the crowd that it holds.
+type contestant struct {
+	name   string
+	server *process
+	crowd  *process
+	first  int    // of the seats that the crowd has
+	empty  memory // before anybody came
+	held   []memory
+	idle   float64 // of one core
+}
+
+func parked(b *testing.B, seeded, seats string, secure bool, steps []int) {
+	plane := startPlane(b, planeOptions{data: copied(b, seeded), tls: secure})
+	in := baselineInput{TLS: secure, Certificate: filepath.Join(plane.data, "tls.pem")}
+	pollA, pollB, socket := startBaseline(b, in), startBaseline(b, in), startBaseline(b, in)
+	most := steps[len(steps)-1]
+	t := newTargets(b, plane, pollA, pollB, crowdOptions{TLS: secure, Seats: seats, First: 0, Last: min(most/2, 50+150*len(steps))})
+	// The targets are the first of the agents, but for sockets, which wake nobody here.
+	contest := func(name string, k kind, server *process, addr string, first int) *contestant {
+		crowd := startPart(b, partCrowd, input(crowdOptions{Kind: k, Addr: addr, TLS: secure, Seats: seats, First: first, Last: most}))
+		return &contestant{name: name, server: server, crowd: crowd, first: first}
+	}
+	all := []*contestant{
+		contest("server", syncs, plane.process, plane.addr, t.size()),
+		contest("bare long poll", polls, pollA.process, pollA.addr, t.size()),
+		contest("bare long poll again", polls, pollB.process, pollB.addr, t.size()),
+		contest("bare WebSocket, ping 30 s", sockets, socket.process, socket.addr, 0),
+	}
+	for _, c := range all {
+		c.empty = c.server.memory()
+	}
+	t.arrive()
+	for _, n := range steps {
+		together(all, func(c *contestant) {
+			c.crowd.ask("wait %d", arrivingS)
+			c.crowd.ask("grow %d", n-c.first)
+			c.crowd.ask("settle")
+		})
+		for _, c := range all {
+			c.held = append(c.held, c.server.memory())
+		}
+		t.wakeUps(n)
+	}
+	idle(all)
+	plane.profile()
+	for _, c := range all {
+		b.Logf("%s: %s refusals and lost connections", c.name, c.crowd.ask("trouble"))
+	}
+	parkedRows(all, steps, secure)
+	t.rows(secure)
+}
+
+// together does a step for all at the same time.
+func together(all []*contestant, step func(*contestant)) {
+	done := make(chan struct{})
+	for _, c := range all {
+		go func() { step(c); done <- struct{}{} }()
+	}
+	for range all {
+		<-done
+	}
+}
+
+// idle measures the processor time of everybody in the same window.
+func idle(all []*contestant) {
+	together(all, func(c *contestant) {
+		c.crowd.ask("wait %d", holdS)
+		c.crowd.ask("settle")
+	})
+	before := make(samples, len(all))
+	for i, c := range all {
+		before[i], _ = c.server.cpu()
+	}
+	began := time.Now()
+	time.Sleep(idleWindow)
+	for i, c := range all {
+		after, _ := c.server.cpu()
+		c.idle = (after - before[i]) / time.Since(began).Seconds()
+	}
+}
+
+func parkedRows(all []*contestant, steps []int, secure bool) {
+	ours, pollA, pollB, socket := all[0], all[1], all[2], all[3]
+	way, earlier := "clear text", earlierSocketClear
+	if secure {
+		way, earlier = "TLS", earlierSocketTLS
+	}
+	last := len(steps) - 1
+	n := steps[last]
+	results.section(fmt.Sprintf("%d agents parked, %s", n, way))
+	noise := times(pollB.each(last, n) / pollA.each(last, n))
+	for _, base := range []*contestant{pollA, socket} {
+		r := row{
+			what: "server memory per agent : " + base.name, ours: kib(ours.each(last, n)), baseline: kib(base.each(last, n)),
+			ratio: ours.each(last, n) / base.each(last, n), noise: noise,
+		}
+		if base == socket {
+			r.baseline, r.first, r.moonshot = r.baseline+" ("+earlier+")", 1.1, 0.35
+		}
+		results.add(r)
+	}
+	for _, base := range []*contestant{pollA, socket} {
+		r := row{
+			what: "idle CPU of one core, hold 25 s : " + base.name, ours: percent(ours.idle), baseline: percent(base.idle),
+			ratio: ours.idle / base.idle, noise: times(pollB.idle / pollA.idle),
+		}
+		if base == socket {
+			r.first, r.moonshot = 1, 0.35
+		}
+		results.add(r)
+	}
+	for step := 1; step < len(steps); step++ {
+		from, to := steps[step-1], steps[step]
+		more := func(c *contestant) float64 { return (c.held[step].all - c.held[step-1].all) / float64(to-from) }
+		results.add(row{
+			what: fmt.Sprintf("memory per agent, from %d to %d : bare long poll", from, to),
+			ours: kib(more(ours)), baseline: kib(more(pollA)), ratio: more(ours) / more(pollA), noise: times(more(pollB) / more(pollA)),
+		})
+	}
+}
+
+// each is the memory that one of n agents takes at a step.
+func (c *contestant) each(step, n int) float64 { return (c.held[step].all - c.empty.all) / float64(n) }
+
+// copied gives a data directory with a copy of a database that is not open.
+func copied(b *testing.B, database string) string {
+	b.Helper()
+	text, err := os.ReadFile(database)
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := filepath.Join(b.TempDir(), "server")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "server.db"), text, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	return dir
+}

@@ -1,0 +1,155 @@
+//go:build linux
+
+package bench_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"restic-manager/server"
+)
+
+// partVariable names the part that this program plays as a child of itself.
+const partVariable = "RM_BENCH_PART"
+
+// The parts.
+const (
+	partCrowd    = "crowd"    // simulated agents
+	partBaseline = "baseline" // a bare server that holds polls or sockets
+	partServer   = "server"   // the server, with profiles
+	partIdle     = "idle"     // a program that does nothing but keep one request parked
+)
+
+func play(part string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	var err error
+	switch part {
+	case partCrowd:
+		err = playCrowd(ctx)
+	case partBaseline:
+		err = playBaseline(ctx)
+	case partServer:
+		err = playServer(ctx)
+	case partIdle:
+		err = playIdle(ctx)
+	default:
+		err = fmt.Errorf("no part %q", part)
+	}
+	if err != nil && ctx.Err() == nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// partInput is the variable with a part's configuration, as JSON.
+const partInput = "RM_BENCH_INPUT"
+
+func input(into any) string {
+	text, err := json.Marshal(into)
+	if err != nil {
+		panic(err) // of our own plain structs
+	}
+	return partInput + "=" + string(text)
+}
+
+func readInput(into any) error { return json.Unmarshal([]byte(os.Getenv(partInput)), into) }
+
+// playCrowd holds simulated agents and does what the lines on its input say.
+func playCrowd(ctx context.Context) error {
+	var o crowdOptions
+	if err := readInput(&o); err != nil {
+		return err
+	}
+	c, err := newCrowd(ctx, o)
+	if err != nil {
+		return err
+	}
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		verb, number, _ := strings.Cut(lines.Text(), " ")
+		n, _ := strconv.Atoi(number)
+		switch verb {
+		case "grow":
+			c.grow(n)
+		case "wait":
+			c.wait.Store(int64(n))
+		case "settle":
+			c.settle()
+		case "trouble":
+			fmt.Println(c.trouble.Load())
+			continue
+		default:
+			return fmt.Errorf("a crowd cannot %q", verb)
+		}
+		fmt.Println("ok")
+	}
+	return lines.Err()
+}
+
+// serverInput is the configuration of partServer.
+type serverInput struct {
+	Listen, URL, Data, Database string
+	TLS                         bool
+	Profiles                    string
+}
+
+// playServer runs the server inside this program. Profiles of the processor cover
+// its whole life; those of memory its end.
+func playServer(ctx context.Context) error {
+	var in serverInput
+	if err := readInput(&in); err != nil {
+		return err
+	}
+	o := server.Defaults()
+	o.Listen, o.PublicURL, o.DataDir, o.TLSSelfMade = in.Listen, in.URL, in.Data, in.TLS
+	if in.Database != "" {
+		if err := o.Database.UnmarshalText([]byte(in.Database)); err != nil {
+			return err
+		}
+	}
+	s, err := server.New(ctx, o, "bench", os.Stderr)
+	if err != nil {
+		return err
+	}
+	cpu, err := os.Create(filepath.Join(in.Profiles, "cpu.pprof"))
+	if err != nil {
+		return err
+	}
+	defer cpu.Close()
+	if err := pprof.StartCPUProfile(cpu); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	usr1 := make(chan os.Signal, 1)
+	signal.Notify(usr1, syscall.SIGUSR1)
+	go func() {
+		for range usr1 { // while agents are parked
+			runtime.GC()
+			for _, name := range []string{"heap", "goroutine"} {
+				if f, err := os.Create(filepath.Join(in.Profiles, name+".pprof")); err == nil {
+					_ = pprof.Lookup(name).WriteTo(f, 0)
+					f.Close()
+				}
+			}
+		}
+	}()
+	return s.Run(ctx)
+}
+
+// anyCertificate accepts the servers of a measurement: who they are is known.
+func anyCertificate() *tls.Config {
+	return &tls.Config{InsecureSkipVerify: true, ClientSessionCache: nil}
+}
