@@ -63,6 +63,8 @@ type Agent struct {
 	directives *directives
 	jobs       *jobs
 	prefetch   sync.WaitGroup
+	// stopPrefetch ends the prefetch of the configuration in force; the sync goroutine's alone.
+	stopPrefetch context.CancelFunc
 
 	rotation   sync.Mutex // guards identity's secrets
 	session    atomic.Pointer[string]
@@ -84,7 +86,7 @@ func New(o Options) (*Agent, error) {
 	a := &Agent{
 		identity: o.Identity, link: o.Link, spool: o.Spool, policy: o.Policy, restic: o.Restic,
 		version: o.Version, bootID: o.BootID, log: o.Log, rand: o.Rand,
-		firstContact: o.FirstContact, directives: newDirectives(), started: time.Now(),
+		firstContact: o.FirstContact, directives: newDirectives(), stopPrefetch: func() {}, started: time.Now(),
 	}
 	a.vault = newVault(o.Secrets, a.fetchFromServer, o.Rand, o.Log)
 	for _, recipe := range o.Recipes {

@@ -44,6 +44,8 @@ type double struct {
 	lastSync control.SyncRequest
 	requests map[string]int
 	refuse   func(control.ReportItem) *control.ReportVerdict
+	whole    func(control.ReportRequest) bool // reports that are refused as a whole
+	narrow   int                              // bytes that a box on the way lets through, 0 for all
 	listing  []byte
 }
 
@@ -130,6 +132,10 @@ func (d *double) finished(job string) []control.Outcome {
 }
 
 func (d *double) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if d.narrow > 0 && r.ContentLength > int64(d.narrow) {
+		http.Error(w, "<html>413</html>", http.StatusRequestEntityTooLarge)
+		return
+	}
 	body, err := readBody(r)
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -336,6 +342,9 @@ func (d *double) report(q control.ReportRequest) (int, any) {
 	defer d.mu.Unlock()
 	if status, problem := d.current(q.SessionId); status != 0 {
 		return status, problem
+	}
+	if d.whole != nil && d.whole(q) {
+		return refusal(http.StatusUnprocessableEntity, "invalid_field")
 	}
 	for _, item := range q.Items {
 		answer.Items = append(answer.Items, d.append(item))

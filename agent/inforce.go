@@ -69,6 +69,9 @@ func (a *Agent) applyConfig(ctx context.Context, offered control.AgentConfig) {
 	a.log.Info("configuration in force", "revision", offered.Revision,
 		"repositories", len(config.Repositories), "schedules", len(config.Schedules))
 	a.vault.keep(config.SecretRefs())
+	// What the configuration before this one names is not needed any more.
+	a.stopPrefetch() //guard:prefetch
+	ctx, a.stopPrefetch = context.WithCancel(ctx)
 	a.prefetch.Go(func() { a.fetchSecrets(ctx, config.SecretRefs()) })
 }
 
@@ -76,7 +79,11 @@ func (a *Agent) applyConfig(ctx context.Context, offered control.AgentConfig) {
 // that the jobs do not need it.
 func (a *Agent) fetchSecrets(ctx context.Context, refs []secret.Ref) {
 	for _, ref := range refs {
-		if _, err := a.vault.Secret(ctx, ref); err != nil {
+		_, err := a.vault.Secret(ctx, ref)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
 			a.log.Warn("secret not fetched yet", "secret", ref.ID, "err", err)
 		}
 	}
@@ -91,15 +98,15 @@ func understandConfig(offered control.AgentConfig, host string) (runner.Config, 
 		Schedules:    map[string]runner.Schedule{},
 	}
 	var wrong []error
-	if offered.HostId != host {
+	if offered.HostId != host { //guard:config-host
 		wrong = append(wrong, errors.New("it is for another host"))
 	}
-	if err := restic.CheckHost(offered.SnapshotHost); err != nil {
+	if err := restic.CheckHost(offered.SnapshotHost); err != nil { //guard:config-snapshot-host
 		wrong = append(wrong, fmt.Errorf("snapshot_host: %w", err))
 	}
 	for _, r := range offered.Repositories {
 		repository, err := understandRepository(r)
-		if err != nil {
+		if err != nil { //guard:config-repository
 			wrong = append(wrong, fmt.Errorf("repository %s: %w", r.Id, err))
 		}
 		c.Repositories[r.Id] = repository

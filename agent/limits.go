@@ -2,9 +2,10 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
+	"time"
 
 	"restic-manager/agent/control"
 	"restic-manager/agent/spool"
@@ -13,8 +14,8 @@ import (
 // limits bound one report. They shrink when a report is refused for its size, and
 // when one of its records is refused: halving finds which.
 type limits struct {
-	batch   spool.BatchLimits
-	hunting bool // for a record that the server cannot take
+	batch spool.BatchLimits
+	found bool // the record that was refused, and is out of the way now
 }
 
 func limitsOf(l control.Limits) limits {
@@ -47,47 +48,68 @@ func (l limits) halved() limits {
 
 func (l limits) single() bool { return l.batch.Records == 1 && l.batch.Items == 1 }
 
-// keyReportBytes is where the size is kept that gets through to the server.
+// keyReportBytes is where the size is kept that gets through to the server, and when
+// that was found out.
 const keyReportBytes = "report_bytes"
+
+// learnedFor is how long a learned size is believed: boxes are replaced, too.
+const learnedFor = 24 * time.Hour
+
+type learnedSize struct {
+	Bytes int64     `json:"bytes"`
+	At    time.Time `json:"at"`
+}
 
 // learnedLimits are the granted ones, within the size that was found to pass.
 func (a *Agent) learnedLimits(granted limits) limits {
-	if text, ok := a.spool.Value(keyReportBytes); ok {
-		if n, err := strconv.ParseInt(string(text), 10, 64); err == nil && n >= leastBytes {
-			granted.batch.Bytes = min(granted.batch.Bytes, n)
-		}
+	text, ok := a.spool.Value(keyReportBytes)
+	var learned learnedSize
+	if ok && json.Unmarshal(text, &learned) == nil && learned.Bytes >= leastBytes && time.Since(learned.At) < learnedFor {
+		granted.batch.Bytes = min(granted.batch.Bytes, learned.Bytes)
 	}
 	return granted
 }
 
-// shrink returns smaller limits where a report was refused for what it holds. When a
-// single record is refused, a gap record takes its place.
+// learn keeps a size that gets through.
+func (a *Agent) learn(ctx context.Context, bytes int64) {
+	text, err := json.Marshal(learnedSize{Bytes: bytes, At: time.Now()})
+	if err == nil {
+		err = a.spool.SetValue(ctx, keyReportBytes, text)
+	}
+	if err != nil {
+		a.log.Warn("learned report size not kept", "err", err)
+	}
+}
+
+// shrink returns smaller limits where a report was refused for what it holds. When it
+// held a single record, and it was the server's own word, a gap record takes that
+// one's place: a box on the way must not make an agent throw anything away.
 func (a *Agent) shrink(ctx context.Context, now limits, err error) limits {
+	large := tooLarge(err)
 	switch {
-	case tooLarge(err):
-		now = now.halved()
-		text := strconv.AppendInt(nil, now.batch.Bytes, 10)
-		if err := a.spool.SetValue(ctx, keyReportBytes, text); err != nil {
-			a.log.Warn("learned report size not kept", "err", err)
+	case !large && !malformed(err):
+		return now
+	case now.single():
+		var refusal *control.Refusal
+		if errors.As(err, &refusal) {
+			now.found = a.rejectFirst(ctx, now, err)
 		}
-	case malformed(err):
-		now = now.halved()
-		now.hunting = true
-	default:
 		return now
 	}
-	a.log.Warn("report refused, halving", "records", now.batch.Records, "err", err)
-	if now.single() {
-		a.rejectFirst(ctx, now, err)
+	now = now.halved()
+	if large {
+		a.learn(ctx, now.batch.Bytes)
 	}
+	a.log.Warn("report refused, halving", "records", now.batch.Records, "err", err)
 	return now
 }
 
-// rejectFirst puts the record that a report of one would hold aside.
-func (a *Agent) rejectFirst(ctx context.Context, now limits, cause error) {
+// rejectFirst puts the record that a report of one would hold aside, and reports
+// whether it did.
+func (a *Agent) rejectFirst(ctx context.Context, now limits, cause error) bool {
 	items, err := a.spool.Batch(ctx, now.batch, a.directives.logTravels)
 	if err != nil || len(items) == 0 {
-		return
+		return false
 	}
 	item := items[0]
 	stream, seq := control.GapStream("log"), int64(0)
@@ -97,18 +119,25 @@ func (a *Agent) rejectFirst(ctx context.Context, now limits, cause error) {
 	case len(item.Log) > 0:
 		seq = item.Log[0].Seq
 	default:
-		return
+		return false
 	}
 	if err := a.spool.Reject(ctx, item.JobId, stream, seq, "refused by the server: "+cause.Error()); err != nil {
 		a.log.Error("refused record not put aside", "job", item.JobId, "err", err)
+		return false
 	}
+	return true
 }
 
-// regrow returns to the granted limits once the record that was hunted is out.
+// regrow returns to the granted limits once the record that was refused is out, and
+// else doubles the numbers of jobs and records. The bytes stay at what was learned.
 func (a *Agent) regrow(now, granted limits) limits {
-	if now.hunting && now.single() {
-		return a.learnedLimits(granted)
+	most := a.learnedLimits(granted)
+	if now.found {
+		return most
 	}
+	now.batch.Items = min(most.batch.Items, 2*now.batch.Items)
+	now.batch.Records = min(most.batch.Records, 2*now.batch.Records)
+	now.batch.Plain = min(most.batch.Plain, 2*now.batch.Plain)
 	return now
 }
 

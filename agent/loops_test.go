@@ -2,6 +2,9 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -380,6 +383,74 @@ func TestARecordThatIsRefusedDoesNotHoldUpTheRest(t *testing.T) {
 	})
 }
 
+// TestAReportThatIsRefusedWholeIsHalvedUntilTheRecordIsFound has the server refuse
+// every report with a certain event in it, without saying which.
+func TestAReportThatIsRefusedWholeIsHalvedUntilTheRecordIsFound(t *testing.T) {
+	m := newMachine(t, 15)
+	m.work = func(_ context.Context, task *runner.Task) *runner.Ending {
+		for i := range 9 {
+			task.Note(fmt.Sprintf("note %d", i))
+		}
+		task.Note("poison")
+		return &runner.Ending{Outcome: spool.Outcome{Result: spool.Succeeded}}
+	}
+	m.inBubble(func(t *testing.T) {
+		m.server.whole = func(q control.ReportRequest) bool {
+			return slices.ContainsFunc(q.Items, func(item control.ReportItem) bool {
+				return slices.ContainsFunc(item.Events, func(e control.Event) bool { return e.Message == "poison" })
+			})
+		}
+		l := m.begin(t.Context())
+		job := m.server.order("run", "backup", "", backupOf(1))
+		eventually(t, "the result", time.Hour, func() bool { return len(m.server.finished(job)) == 1 })
+		m.server.look(func() {
+			var kinds []string
+			for _, e := range m.server.jobs[job].events {
+				kinds = append(kinds, e.Kind)
+			}
+			if n := strings.Count(strings.Join(kinds, " "), "note"); n != 9 || !slices.Contains(kinds, "gap") {
+				t.Errorf("events %v: want nine notes and a gap", kinds)
+			}
+		})
+		l.end(t)
+	})
+}
+
+// TestABoxThatLetsLittleThroughTeachesASize answers reports above 64 KiB with 413.
+func TestABoxThatLetsLittleThroughTeachesASize(t *testing.T) {
+	m := newMachine(t, 16)
+	const lines = 3000
+	m.work = func(_ context.Context, task *runner.Task) *runner.Ending {
+		for range lines {
+			text := make([]byte, 100)
+			for i := range text {
+				text[i] = byte('!' + m.random.below(90))
+			}
+			task.Say(string(text))
+		}
+		return &runner.Ending{Outcome: spool.Outcome{Result: spool.Succeeded}}
+	}
+	m.inBubble(func(t *testing.T) {
+		m.server.narrow = 64 << 10
+		l := m.begin(t.Context())
+		job := m.server.order("run", "backup", "", backupOf(1))
+		eventually(t, "all of the log", time.Hour, func() (all bool) {
+			m.server.look(func() {
+				got := 0
+				for _, c := range m.server.jobs[job].chunks {
+					got += c.Lines
+				}
+				all = got == lines
+			})
+			return all
+		})
+		if got := l.agent.learnedLimits(limitsOf(control.Limits{})).batch.Bytes; got >= 512<<10 {
+			t.Errorf("the size that gets through was not learned: %d", got)
+		}
+		l.end(t)
+	})
+}
+
 // TestABoxThatAnswersInPlaceOfTheServerChangesNothing puts one on the way, two times of three.
 func TestABoxThatAnswersInPlaceOfTheServerChangesNothing(t *testing.T) {
 	for _, status := range []int{200, 204, 401, 403, 404, 407, 413, 502, 504} {
@@ -396,6 +467,13 @@ func TestABoxThatAnswersInPlaceOfTheServerChangesNothing(t *testing.T) {
 			l := m.begin(t.Context())
 			job := m.server.order("run", "backup", "", backupOf(1))
 			eventually(t, "the result in spite of HTML", time.Hour, func() bool { return len(m.server.finished(job)) >= 1 })
+			m.server.look(func() {
+				for _, e := range m.server.jobs[job].events {
+					if e.Kind == "gap" {
+						t.Errorf("with %d: a record was thrown away for a box's word: %+v", status, e.Gap)
+					}
+				}
+			})
 			if got := m.server.finished(job); len(got) != 1 || got[0].Result != spool.Succeeded || m.ran(job) != 1 {
 				t.Errorf("with %d: %+v, carried out %d times", status, got, m.ran(job))
 			}

@@ -38,7 +38,8 @@ func (a *Agent) keepSynced(ctx context.Context, session string) error {
 		if err := a.heed(ctx, session, answer); err != nil {
 			return err
 		}
-		if len(answer.Commands) == 0 {
+		if a.spool.AckedSeq() == request.AckedSeq { //guard:sync-pace
+			// Only commands that were taken are worth an answer at once.
 			if err := pace.Wait(ctx); err != nil {
 				return err
 			}

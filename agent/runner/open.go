@@ -61,7 +61,7 @@ func (t *Task) proveCredential(ctx context.Context) *Ending {
 			t.Say(err.Error())
 		}
 		t.runner.proven.put(key, found)
-		t.Note(findings[found])
+		t.probed = found
 	}
 	if found != CanDelete || t.Repository.AllowDeletingCredential {
 		return nil
@@ -71,9 +71,14 @@ func (t *Task) proveCredential(ctx context.Context) *Ending {
 			"an admin may allow this one there, against advice")
 }
 
-// findings put what a probe found into the job's events.
-var findings = map[Deletion]string{
-	CanDelete:       "the storage lets this credential delete",
-	CannotDelete:    "the storage does not let this credential delete",
-	DeletionUnknown: "whether this credential could delete is not known: the storage gave no clear answer",
+// probed puts what a probe found into the outcome.
+func (e *Ending) probed(found Deletion) {
+	switch found {
+	case CanDelete:
+		e.CanDelete = "yes"
+	case CannotDelete:
+		e.CanDelete = "no"
+	case DeletionUnknown:
+		e.CanDelete = "unknown"
+	}
 }

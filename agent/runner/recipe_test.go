@@ -69,6 +69,9 @@ func TestTheRealResticOnAnAppendOnlyServer(t *testing.T) {
 			p.onStorage(server)
 
 			identity := p.initialise()
+			if got := p.do("identify", repositoryParams()).outcome(); got.CanDelete != "no" {
+				t.Errorf("an append-only server was taken for one that says %q to deletions", got.CanDelete)
+			}
 			if identity.KeyCount != 1 || len(identity.KeyId) != 64 || identity.FormatVersion != 2 {
 				t.Errorf("identity after init: %+v", identity)
 			}
@@ -230,7 +233,9 @@ func TestCredentialsThatCanDelete(t *testing.T) {
 	p := newPlace(t, bins.Restic)
 	p.onStorage(restictest.StartRestServer(t, bins, restictest.WithDeletes()))
 
-	p.do("init", repositoryParams()).want(spool.Rejected, CodeCredentialCanDelete)
+	if got := p.do("init", repositoryParams()).want(spool.Rejected, CodeCredentialCanDelete); got.CanDelete != "yes" {
+		t.Errorf("the probe's finding did not travel: %q", got.CanDelete)
+	}
 	p.do("backup", backupParams()).want(spool.Rejected, CodeCredentialCanDelete)
 	p.repository(func(r *Repository) { r.AllowDeletingCredential = true })
 	p.initialise()

@@ -37,10 +37,13 @@ func (r *Runner) lookBack(ctx context.Context, job spool.Job) *Ending {
 	bounded, cancel := context.WithTimeout(ctx, recoverDeadline)
 	defer cancel()
 	for {
-		if task.open(bounded) == nil {
+		refusal := task.open(bounded)
+		if refusal == nil {
 			if found := task.recipe.Recover(bounded, task); found != nil {
 				return found
 			}
+		} else if refusal.Result == spool.Rejected {
+			return &final
 		}
 		if !pause(bounded, recoverPause) {
 			break

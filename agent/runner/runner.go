@@ -128,10 +128,12 @@ func (r *Runner) execute(ctx context.Context, job spool.Job) *Ending {
 	}
 	task.Job = started
 	defer r.announceStop(ctx, job)()
-	if e := task.open(ctx); e != nil {
-		return e
+	ending := task.open(ctx)
+	if ending == nil {
+		ending = task.recipe.Run(ctx, task)
 	}
-	return task.recipe.Run(ctx, task)
+	ending.probed(task.probed)
+	return ending
 }
 
 // announceStop records at once that a running job was told to end. The function
