@@ -86,6 +86,13 @@ type NavItem struct {
 // Account is who is signed in.
 type Account struct{ Name, Role string }
 
+// May tells whether the account's role covers the one needed, so that a page offers
+// what its viewer can do. The server asks again.
+func (a Account) May(need string) bool {
+	rank := map[string]int{"viewer": 1, "operator": 2, "admin": 3}
+	return rank[need] > 0 && rank[a.Role] >= rank[need]
+}
+
 // Crumb is a step of the way to a page; the last has no Href.
 type Crumb struct {
 	Label, Href string

@@ -49,8 +49,11 @@ func (u *UI) dashboard(v *visit) error {
 		return err
 	}
 	view := dashboardView{Shell: shell, Running: running.Jobs, Recent: recent.Jobs, Empty: firstStep(counts)}
+	if view.Empty != nil && !shell.User.May("admin") {
+		view.Empty.Action = web.Link{}
+	}
 	for _, h := range hosts.Hosts {
-		view.Hosts = append(view.Hosts, rowOf(h))
+		view.Hosts = append(view.Hosts, rowOf(h, shell.User))
 	}
 	view.Sentence = sentence(counts, view.Hosts)
 	view.Tally = tally(view.Hosts)

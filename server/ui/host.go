@@ -17,18 +17,21 @@ type hostRow struct {
 	Run   runButton
 }
 
-func rowOf(h api.Host) hostRow { return hostRow{Host: h, State: hostState(h), Run: runOf(h)} }
+func rowOf(h api.Host, viewer web.Account) hostRow {
+	return hostRow{Host: h, State: hostState(h), Run: runOf(h, viewer)}
+}
 
 // runButton is "Run now", or why it is off.
 type runButton struct {
 	Action  string
 	Why     string // empty: it is on
+	Hidden  bool   // the viewer's role does not run anything
 	Primary bool   // the page's first action
 }
 
 // runOf is run now of a host; which schedule that means the contract decides.
-func runOf(h api.Host) runButton {
-	b := runButton{Action: "/hosts/" + string(h.Id) + "/run", Why: away(h)}
+func runOf(h api.Host, viewer web.Account) runButton {
+	b := runButton{Action: "/hosts/" + string(h.Id) + "/run", Why: away(h), Hidden: !viewer.May("operator")}
 	if b.Why == "" && h.Counts.EnabledSchedules == 0 {
 		b.Why = "no enabled schedule"
 	}
@@ -79,7 +82,7 @@ func (u *UI) hosts(v *visit) error {
 			{Label: "any"}, {Value: "online", Label: "online"}, {Value: "offline", Label: "offline"}, {Value: "never", Label: "waiting for its agent"}, {Value: "disabled", Label: "disabled"}}},
 	}}
 	for _, h := range page.Hosts {
-		view.Rows = append(view.Rows, rowOf(h))
+		view.Rows = append(view.Rows, rowOf(h, shell.User))
 	}
 	switch {
 	case len(view.Rows) > 0:
@@ -137,7 +140,7 @@ func (v *visit) hostFrameOf(id, tab string) (hostFrame, error) {
 	if err != nil {
 		return hostFrame{}, err
 	}
-	f := hostFrame{Shell: shell, Host: h, State: hostState(h), Presence: presenceState(h.Presence), Run: runOf(h), Prefix: "/hosts/" + string(h.Id)}
+	f := hostFrame{Shell: shell, Host: h, State: hostState(h), Presence: presenceState(h.Presence), Run: runOf(h, shell.User), Prefix: "/hosts/" + string(h.Id)}
 	f.Run.Primary = tab == "Overview"
 	for _, t := range []web.Tab{
 		{Label: "Overview", Href: f.Prefix},
@@ -148,7 +151,9 @@ func (v *visit) hostFrameOf(id, tab string) (hostFrame, error) {
 		{Label: "Settings", Href: f.Prefix + "/settings"},
 	} {
 		t.Current = t.Label == tab
-		f.Tabs = append(f.Tabs, t)
+		if t.Label != "Settings" || shell.User.May("admin") {
+			f.Tabs = append(f.Tabs, t)
+		}
 	}
 	return f, nil
 }

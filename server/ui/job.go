@@ -125,7 +125,6 @@ func jobFacts(j api.Job) []web.Fact {
 		{Term: "Files", Big: web.Count(s.FilesProcessed), Note: web.Count(s.FilesNew) + " new, " + web.Count(s.FilesChanged) + " changed"},
 		{Term: "Size", Big: web.Bytes(s.BytesProcessed)},
 		{Term: "Added", Big: web.Bytes(s.DataAdded), Note: web.Bytes(s.DataAddedPacked) + " stored"},
-		{Term: "Took", Big: web.Duration(time.Duration(j.Outcome.DurationMs) * time.Millisecond)},
 		{Term: "Unreadable", Big: strconv.FormatInt(j.Outcome.WarningsTotal, 10)},
 	}
 }

@@ -46,7 +46,7 @@ func (u *UI) schedules(v *visit) error {
 
 func scheduleRowOf(frame hostFrame, s api.Schedule) scheduleRow {
 	at := frame.Prefix + "/schedules/" + string(s.Id)
-	run := runButton{Action: at + "/run", Why: away(frame.Host)}
+	run := runButton{Action: at + "/run", Why: away(frame.Host), Hidden: !frame.User.May("operator")}
 	if !s.Enabled {
 		run.Why = "the schedule is off"
 	}

@@ -268,3 +268,24 @@ func TestNothingIsDeletedUntilItsNameWasTyped(t *testing.T) {
 		}
 	}
 }
+
+var postedTo = regexp.MustCompile(`<form[^>]* method="post"[^>]* action="([^"]*)"`)
+
+func TestWhoOnlyReadsIsOfferedNothingElse(t *testing.T) {
+	c := newContract()
+	c.answers["GET /api/v1/me"] = api.User{Id: userID, Name: "vic", Role: "viewer", CreatedAt: noon}
+	h := newPages(t, c)
+	for _, path := range []string{"/", "/hosts", "/hosts/{host}", "/hosts/{host}/schedules", "/hosts/{host}/jobs", "/hosts/{host}/snapshots", "/hosts/{host}/policy", "/repositories", "/repositories/{repository}", "/jobs", "/jobs/{job}", "/snapshots"} {
+		body := visitPage(t, h, "GET", known.Replace(path), nil).Body.String()
+		for _, m := range postedTo.FindAllStringSubmatch(body, -1) {
+			if m[1] != "/theme" && m[1] != "/sign-out" {
+				t.Errorf("%s offers to post to %s", path, m[1])
+			}
+		}
+		for _, word := range []string{"Run now</button>", "popovertarget=\"delete", "popovertarget=\"cancel", "Add a host", "Add a repository", "Add a schedule", "Show the sheet"} {
+			if strings.Contains(body, word) {
+				t.Errorf("%s shows %q", path, word)
+			}
+		}
+	}
+}
