@@ -1,0 +1,98 @@
+package model_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"restic-manager/agent/spool"
+)
+
+// Groups of what a run counts.
+const (
+	coveredAgent   = "agent killed at"
+	coveredServer  = "server killed at"
+	coveredNetwork = "network"
+	coveredAnswers = "answer to an agent"
+	coveredResults = "result"
+	coveredActs    = "act"
+)
+
+// coverage counts what the histories of a run have hit, so that nothing is silently
+// never tried.
+type coverage struct {
+	mu     sync.Mutex
+	counts map[string]map[string]int
+	most   map[string]float64
+}
+
+func newCoverage() *coverage {
+	return &coverage{counts: map[string]map[string]int{}, most: map[string]float64{}}
+}
+
+func (c *coverage) hit(group, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.counts[group] == nil {
+		c.counts[group] = map[string]int{}
+	}
+	c.counts[group][name]++
+}
+
+// high notes a figure whose highest value is worth knowing.
+func (c *coverage) high(what string, value float64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.most[what] = max(c.most[what], value)
+}
+
+// expected lists what a whole run must have hit at least once.
+func expected() map[string][]string {
+	var faults []string
+	for _, f := range allFaults() {
+		faults = append(faults, f.name)
+	}
+	return map[string][]string{
+		coveredAgent:   append(spool.Steps(), killedIdle, killedWorking),
+		coveredServer:  {killedBeforeCommit, killedAfterCommit, killedIdle},
+		coveredNetwork: append(faults, dialRefused, dialSwallowed),
+		coveredAnswers: answersOfInterest(),
+		coveredResults: {"succeeded", "warning", "failed", "cancelled", "interrupted", "rejected", "expired"},
+	}
+}
+
+// missed names what should have been hit and was not.
+func (c *coverage) missed() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []string
+	for group, names := range expected() {
+		for _, name := range names {
+			if c.counts[group][name] == 0 {
+				list = append(list, group+" "+name)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// table prints all counts.
+func (c *coverage) table() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var b strings.Builder
+	for _, group := range slices.Sorted(maps.Keys(c.counts)) {
+		fmt.Fprintf(&b, "%s\n", group)
+		for _, name := range slices.Sorted(maps.Keys(c.counts[group])) {
+			fmt.Fprintf(&b, "  %-28s %8d\n", name, c.counts[group][name])
+		}
+	}
+	fmt.Fprintln(&b, "highest")
+	for _, what := range slices.Sorted(maps.Keys(c.most)) {
+		fmt.Fprintf(&b, "  %-28s %8.1f\n", what, c.most[what])
+	}
+	return b.String()
+}

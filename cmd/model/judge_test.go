@@ -1,0 +1,261 @@
+package model_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"restic-manager/server/fleet"
+	"restic-manager/server/job"
+	"restic-manager/server/store"
+)
+
+// judge holds what the server says against what really happened.
+func (w *world) judge(ctx context.Context) {
+	w.judgePeace()
+	l := w.plane.current()
+	if l == nil || l.killed() {
+		w.t.Error("the server died in peace")
+		return
+	}
+	c := &court{w: w, store: l.store, jobs: l.jobs}
+	all := c.listJobs(ctx)
+	for id := range w.accept {
+		if !slices.ContainsFunc(all, func(j fleet.Job) bool { return string(j.ID) == id }) {
+			w.t.Errorf("the API confirmed job %s, and nobody knows it", id)
+		}
+	}
+	for i := range all {
+		c.judgeJob(ctx, &all[i])
+	}
+	for _, h := range w.template.hosts {
+		c.judgeHost(ctx, hostID(h), all)
+	}
+	c.judgeSnapshots(ctx, all)
+	if err := l.store.VerifyRollups(ctx); err != nil {
+		w.t.Error(err)
+	}
+	if _, err := l.store.VerifyAudit(ctx); err != nil {
+		w.t.Errorf("the audit log: %v", err)
+	}
+}
+
+// parkedMost is how many requests an agent parks in calm minutes: a line that used to
+// cut has taught it to wait for 5 s at a time, of which the server takes up to a fifth.
+const parkedMost = 48
+
+// judgePeace sees that nobody asks without end: of agents that have nothing to do and
+// nothing to tell, parked requests come, and nothing else.
+func (w *world) judgePeace() {
+	const calm = 3 * time.Minute
+	time.Sleep(time.Minute)
+	type counts struct {
+		kinds map[string]int
+		all   int
+	}
+	before := make([]counts, len(w.machines))
+	for i, m := range w.machines {
+		before[i].kinds, before[i].all = m.line.counted()
+	}
+	time.Sleep(calm)
+	for i, m := range w.machines {
+		kinds, all := m.line.counted()
+		w.cover.high("requests in three calm minutes", float64(all-before[i].all))
+		for kind, n := range kinds {
+			n -= before[i].kinds[kind]
+			if kind != "sync" && n > 0 || n > parkedMost {
+				w.t.Errorf("%s sent %d %s requests in %s of peace", m.name, n, kind, calm)
+			}
+		}
+		hours := time.Since(w.began).Hours()
+		w.cover.high("requests an hour", float64(all)/max(hours, 0.25))
+		if most := 150 + 2000*hours; float64(all) > most {
+			w.t.Errorf("%s sent %d requests in %.1f hours: %v", m.name, all, hours, kinds)
+		}
+	}
+}
+
+// court is what verdicts are found with.
+type court struct {
+	w     *world
+	store *store.Store
+	jobs  *job.Service
+}
+
+func (c *court) listJobs(ctx context.Context) []fleet.Job {
+	var all []fleet.Job
+	for page := (store.Page{Size: 200}); ; {
+		jobs, next, err := c.store.Jobs(ctx, store.JobFilter{}, page)
+		if err != nil {
+			c.w.t.Fatal(err)
+		}
+		all = append(all, jobs...)
+		if next == "" {
+			return all
+		}
+		page.Token = next
+	}
+}
+
+// machineOf finds the machine of a host, nil for one that has no agent.
+func (c *court) machineOf(id fleet.HostID) *machine {
+	for _, m := range c.w.machines {
+		if m.identity.HostID == string(id) {
+			return m
+		}
+	}
+	return nil
+}
+
+// judgeHost looks at a host's commands and at what its row and its schedules' rows say
+// of its jobs.
+func (c *court) judgeHost(ctx context.Context, id fleet.HostID, all []fleet.Job) {
+	t := c.w.t
+	host, err := c.store.Host(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := slices.DeleteFunc(slices.Clone(all), func(j fleet.Job) bool { return j.HostID != id })
+	c.judgeCommands(ctx, host, own)
+	var backup, good fleet.Time
+	lastGood, newest := map[fleet.ScheduleID]fleet.Time{}, map[fleet.ScheduleID]fleet.Time{}
+	finished := map[fleet.JobID]fleet.Time{}
+	for _, j := range own {
+		finished[j.ID] = j.FinishedAt
+		newest[j.ScheduleID] = max(newest[j.ScheduleID], j.CreatedAt)
+		if j.Operation != "backup" || j.State != fleet.Finished {
+			continue
+		}
+		backup = max(backup, j.FinishedAt)
+		if j.Result.Good() && j.SnapshotID != "" {
+			good = max(good, j.FinishedAt)
+			lastGood[j.ScheduleID] = max(lastGood[j.ScheduleID], j.FinishedAt)
+		}
+	}
+	if finished[host.LastBackup] != backup {
+		t.Errorf("%s: the last backup is job %q of %s, and the newest ended %s", host.Name, host.LastBackup, finished[host.LastBackup].Time(), backup.Time())
+	}
+	if host.LastGoodBackup != good {
+		t.Errorf("%s: the last good backup is of %s, want %s", host.Name, host.LastGoodBackup.Time(), good.Time())
+	}
+	schedules, err := c.store.Schedules(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range schedules {
+		if s.LastGood != lastGood[s.ID] {
+			t.Errorf("schedule %s of %s: the last good backup is of %s, want %s", s.Name, host.Name, s.LastGood.Time(), lastGood[s.ID].Time())
+		}
+		i := slices.IndexFunc(own, func(j fleet.Job) bool { return j.ID == s.LastJob })
+		if i < 0 && newest[s.ID] != 0 || i >= 0 && own[i].CreatedAt != newest[s.ID] {
+			t.Errorf("schedule %s of %s: job %q is not its newest, which is of %s", s.Name, host.Name, s.LastJob, newest[s.ID].Time())
+		}
+	}
+}
+
+// judgeCommands sees that a host's commands are numbered densely and that none is left.
+func (c *court) judgeCommands(ctx context.Context, host *fleet.Host, jobs []fleet.Job) {
+	t := c.w.t
+	var all []fleet.Command
+	for _, j := range jobs {
+		commands, err := c.store.CommandsOf(ctx, j.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, commands...)
+	}
+	slices.SortFunc(all, func(a, b fleet.Command) int { return int(a.Seq - b.Seq) })
+	for i, command := range all {
+		if command.Seq != int64(i+1) {
+			t.Errorf("%s: command %d is followed by %d", host.Name, i, command.Seq)
+			return
+		}
+		if command.State == fleet.CommandQueued && c.machineOf(host.ID) != nil {
+			t.Errorf("%s: command %d (%s) is still queued", host.Name, command.Seq, command.Kind)
+		}
+		if command.State == fleet.CommandAcked && command.Seq > host.AckedSeq {
+			t.Errorf("%s: command %d is acknowledged beyond %d", host.Name, command.Seq, host.AckedSeq)
+		}
+	}
+	if int64(len(all)) != host.CommandSeq {
+		t.Errorf("%s: %d commands, and the last has number %d", host.Name, len(all), host.CommandSeq)
+	}
+}
+
+// judgeSnapshots compares the storage with what the server knows of it: every
+// snapshot once, and those that it lacks it knows to be unconfirmed.
+func (c *court) judgeSnapshots(ctx context.Context, all []fleet.Job) {
+	t := c.w.t
+	jobs := map[fleet.JobID]*fleet.Job{}
+	for i := range all {
+		jobs[all[i].ID] = &all[i]
+	}
+	for _, repository := range []string{c.w.template.ready, c.w.template.fresh} {
+		rows, _, err := c.store.Snapshots(ctx, store.SnapshotFilter{Repository: fleet.RepositoryID(repository)}, store.Page{Size: 200})
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := map[string]fleet.Snapshot{}
+		for _, row := range rows {
+			known[row.ID] = row
+		}
+		for _, s := range c.w.depot.list(repository) {
+			row, there := known[s.Id]
+			delete(known, s.Id)
+			j := jobs[fleet.JobID(jobOf(s.Tags))]
+			switch m := c.machineOf(j.HostID); {
+			case there && (row.JobID != j.ID || row.HostID != j.HostID || row.ScheduleID != j.ScheduleID):
+				t.Errorf("snapshot %.8s of job %s is attributed to %+v", s.Id, j.ID, row)
+			case !there && !j.Unconfirmed && !m.setBack:
+				t.Errorf("snapshot %.8s of job %s (%s) is not known, and the job is not unconfirmed", s.Id, j.ID, j.Result)
+			}
+		}
+		for id := range known {
+			t.Errorf("snapshot %.8s is known and does not exist", id)
+		}
+	}
+}
+
+// jobOf finds the job in the tags of one of our snapshots.
+func jobOf(tags []string) string {
+	const tag = "rm:job:"
+	for _, t := range tags {
+		if len(t) > len(tag) && t[:len(tag)] == tag {
+			return t[len(tag):]
+		}
+	}
+	return ""
+}
+
+// events reads all events of a job.
+func (c *court) events(ctx context.Context, id fleet.JobID) []job.Event {
+	rows, err := c.store.Events(ctx, id, 0, 10_000)
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	events := make([]job.Event, len(rows))
+	for i, row := range rows {
+		if err := json.Unmarshal([]byte(row.Body), &events[i]); err != nil {
+			c.w.t.Fatal(fmt.Errorf("event %d of job %s: %w", row.Seq, id, err))
+		}
+	}
+	return events
+}
+
+// lines reads a job's whole log.
+func (c *court) lines(ctx context.Context, id fleet.JobID) []job.LogLine {
+	var lines []job.LogLine
+	for query := (job.LogQuery{}); ; {
+		page, err := c.jobs.Log(ctx, id, query)
+		if err != nil {
+			c.w.t.Fatal(err)
+		}
+		lines = append(lines, page.Lines...)
+		if page.Next == query.AfterSeq {
+			return lines
+		}
+		query.AfterSeq = page.Next
+	}
+}

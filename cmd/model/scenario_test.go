@@ -1,0 +1,239 @@
+package model_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"restic-manager/agent/spool"
+	"restic-manager/server/fleet"
+)
+
+func hostID(h enrolled) fleet.HostID { return fleet.HostID(h.identity.HostID) }
+
+// unfold lets people and fate act for a while.
+func (w *world) unfold(ctx context.Context) {
+	for range 5 + w.dice.below(9) {
+		time.Sleep(w.dice.between(0, 70*time.Second))
+		w.act(ctx)
+	}
+	time.Sleep(w.dice.between(0, time.Minute))
+}
+
+// act does one thing.
+func (w *world) act(ctx context.Context) {
+	acts := []struct {
+		name   string
+		weight int
+		do     func(context.Context)
+	}{
+		{"run now", 12, w.runNow},
+		{"cancel", 5, w.cancel},
+		{"look at the repository", 2, w.lookAtRepository},
+		{"mend the fresh repository", 2, w.mend},
+		{"edit a schedule", 2, w.edit},
+		{"watch a job", 3, w.watch},
+		{"a slot fires", 2, w.fire},
+		{"kill an agent", 2, func(context.Context) { w.order(machineOrder{kill: true, away: w.absence()}) }},
+		{"restart an agent", 2, func(context.Context) { w.order(machineOrder{away: w.absence()}) }},
+		{"kill the server", 1, func(context.Context) { w.orderServer(planeOrder{kill: true, away: w.absence()}) }},
+		{"restart the server", 1, func(context.Context) { w.orderServer(planeOrder{away: w.absence()}) }},
+		{"sever a line", 1, w.sever},
+		{"server away for hours", 1, w.outage},
+		{"a day of silence", 1, w.silence},
+		{"move the server's clock", 1, w.moveClock},
+	}
+	all := 0
+	for _, a := range acts {
+		all += a.weight
+	}
+	n := w.dice.below(all)
+	for _, a := range acts {
+		if n -= a.weight; n < 0 {
+			w.cover.hit(coveredActs, a.name)
+			a.do(ctx)
+			return
+		}
+	}
+}
+
+// absence is how long somebody stays away: minutes mostly, more than an hour now and
+// then.
+func (w *world) absence() time.Duration {
+	if w.dice.chance(0.02) {
+		return w.dice.between(time.Hour, 2*time.Hour)
+	}
+	return w.dice.between(time.Second, 3*time.Minute)
+}
+
+// outage is a server that nobody starts again for hours. Agents go on meanwhile.
+func (w *world) outage(context.Context) {
+	if w.dice.chance(0.5) {
+		return
+	}
+	away := w.dice.between(time.Hour, 12*time.Hour)
+	w.orderServer(planeOrder{kill: w.dice.chance(0.5), away: away})
+	time.Sleep(away)
+}
+
+// silence is an agent that is not heard for more than a day: its jobs count as lost
+// until it comes back. The server sees its beginning and its end.
+func (w *world) silence(context.Context) {
+	if w.dice.chance(0.7) {
+		return
+	}
+	const day = 25 * time.Hour
+	w.order(machineOrder{kill: true, away: day + time.Hour})
+	time.Sleep(3 * time.Minute)
+	w.orderServer(planeOrder{away: day})
+	time.Sleep(day + 10*time.Minute)
+}
+
+// meanwhile does something beside the scenario.
+func (w *world) meanwhile(do func()) { w.acts.Go(do) }
+
+// order tells a machine's agent to end, unless it has ended by itself.
+func (w *world) order(o machineOrder) {
+	select {
+	case pick(w.dice, w.machines).asked <- o:
+	default:
+	}
+}
+
+func (w *world) orderServer(o planeOrder) {
+	select {
+	case w.plane.asked <- o:
+	default:
+	}
+}
+
+// ask sends a request that makes a job. The job is accepted once the server said so.
+func (w *world) ask(ctx context.Context, path string, body obj) {
+	key := uuid.NewString()
+	w.meanwhile(func() {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+		defer cancel()
+		var made struct{ ID string }
+		err := w.person.insist(ctx, "POST", path, key, body, &made)
+		var refusal *problem
+		switch {
+		case err == nil:
+			w.ledger.change(func() { w.accept[made.ID] = true })
+		case ctx.Err() != nil, errors.Is(err, errAway):
+		case errors.As(err, &refusal) && refusal.Status < 500:
+			w.cover.hit(coveredActs, "refused: "+refusal.Code)
+		default:
+			w.t.Errorf("POST %s: %v", path, err)
+		}
+	})
+}
+
+func (w *world) runNow(ctx context.Context) {
+	h := pick(w.dice, w.template.hosts)
+	body := obj{"start_within_s": pick(w.dice, []int{10, 60, 300, 900})}
+	w.ask(ctx, "/api/v1/hosts/"+h.identity.HostID+"/schedules/"+pick(w.dice, h.schedules)+"/run", body)
+}
+
+func (w *world) lookAtRepository(ctx context.Context) {
+	h := pick(w.dice, w.template.hosts[:len(w.machines)])
+	body := obj{"operation": pick(w.dice, []string{"locks", "snapshots"}), "repository_id": w.template.ready, "start_within_s": 600}
+	w.ask(ctx, "/api/v1/hosts/"+h.identity.HostID+"/jobs", body)
+}
+
+// mend tries again to make the second repository usable.
+func (w *world) mend(ctx context.Context) {
+	h := pick(w.dice, w.template.hosts[:len(w.machines)])
+	operation := "init"
+	if _, there := w.depot.identity(w.template.fresh); there {
+		operation = "identify"
+	}
+	w.ask(ctx, "/api/v1/hosts/"+h.identity.HostID+"/jobs", obj{"operation": operation, "repository_id": w.template.fresh})
+}
+
+// jobs lists the newest jobs as people see them.
+func (w *world) jobs(ctx context.Context) []string {
+	var page struct{ Jobs []struct{ ID string } }
+	if w.person.call(ctx, "GET", "/api/v1/jobs?page_size=8", "", nil, &page) != nil {
+		return nil
+	}
+	var ids []string
+	for _, j := range page.Jobs {
+		ids = append(ids, j.ID)
+	}
+	return ids
+}
+
+func (w *world) cancel(ctx context.Context) {
+	w.meanwhile(func() {
+		ids := w.jobs(ctx)
+		if len(ids) == 0 {
+			return
+		}
+		err := w.person.call(ctx, "POST", "/api/v1/jobs/"+ids[min(w.dice.below(4), len(ids)-1)]+"/cancel", "", nil, nil)
+		var refusal *problem
+		if errors.As(err, &refusal) && refusal.Status >= 500 && refusal.Status != 503 {
+			w.t.Errorf("cancel: %v", err)
+		}
+	})
+}
+
+// edit gives a host another configuration.
+func (w *world) edit(ctx context.Context) {
+	h := pick(w.dice, w.template.hosts)
+	body := obj{"name": "second", "repository_id": w.template.fresh, "paths": []string{"/srv/data", fmt.Sprintf("/srv/%d", w.dice.below(100))}, "manual": true}
+	w.meanwhile(func() {
+		err := w.person.call(ctx, "PUT", "/api/v1/hosts/"+h.identity.HostID+"/schedules/"+h.schedules[1], "", body, nil)
+		var refusal *problem
+		if errors.As(err, &refusal) && refusal.Status != 503 {
+			w.t.Errorf("edit a schedule: %v", err)
+		}
+	})
+}
+
+// fire lets an agent bear a job, as its cron will.
+func (w *world) fire(context.Context) {
+	i := w.dice.below(len(w.machines))
+	m, h := w.machines[i], w.template.hosts[i]
+	l := m.current()
+	if l == nil {
+		return
+	}
+	slot := time.Now().UTC().Truncate(time.Minute)
+	id := uuid.NewSHA1(uuid.MustParse(h.schedules[0]), []byte(slot.Format(time.RFC3339))).String()
+	params, err := json.Marshal(obj{"schedule_id": h.schedules[0], "schedule_version": 1})
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	_, created, err := l.spool.OpenJob(context.Background(), spool.NewJob{
+		ID: id, Operation: "backup", Trigger: "schedule", Params: params,
+		ScheduleID: h.schedules[0], ScheduleVersion: 1, RepositoryID: w.template.ready, Slot: slot,
+	})
+	if err != nil && !l.killed() {
+		w.t.Errorf("open a job: %v", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.born = m.born || created
+}
+
+// sever cuts a machine off for a while.
+func (w *world) sever(ctx context.Context) {
+	m := pick(w.dice, w.machines)
+	m.line.severed.Store(true)
+	for_ := w.absence()
+	w.meanwhile(func() {
+		sleep(ctx, min(for_, 3*time.Hour))
+		m.line.severed.Store(false)
+	})
+}
+
+// moveClock makes the server's clock jump.
+func (w *world) moveClock(context.Context) {
+	by := w.dice.between(-10*time.Minute, 10*time.Minute)
+	w.skew.Add(int64(by))
+}
