@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 
 	"github.com/jmoiron/sqlx"
@@ -47,3 +48,41 @@ func (q Queries) Scalar(ctx context.Context, into any, query string, args ...any
 
 // Waiting tells how many writers wait for their turn.
 func (s *Store) Waiting() int64 { return s.writer.waiting.Load() }
+
+// Plans tells how SQLite carries out the reads that a function makes.
+func (s *Store) Plans(read func(Queries) error) ([]string, error) {
+	e := &explainer{ext: s.Queries.x}
+	q := s.Queries
+	q.x = e
+	err := read(q)
+	return e.plans, errors.Join(err, e.err)
+}
+
+type explainer struct {
+	ext
+	plans []string
+	err   error
+}
+
+func (e *explainer) QueryxContext(ctx context.Context, query string, args ...any) (*sqlx.Rows, error) {
+	e.explain(ctx, query, args)
+	return e.ext.QueryxContext(ctx, query, args...)
+}
+
+func (e *explainer) QueryRowxContext(ctx context.Context, query string, args ...any) *sqlx.Row {
+	e.explain(ctx, query, args)
+	return e.ext.QueryRowxContext(ctx, query, args...)
+}
+
+func (e *explainer) explain(ctx context.Context, query string, args []any) {
+	var steps []struct {
+		ID, Parent, NotUsed int
+		Detail              string
+	}
+	if err := sqlx.SelectContext(ctx, e.ext, &steps, "EXPLAIN QUERY PLAN "+query, args...); err != nil {
+		e.err = errors.Join(e.err, err)
+	}
+	for _, step := range steps {
+		e.plans = append(e.plans, step.Detail)
+	}
+}

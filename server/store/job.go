@@ -98,7 +98,7 @@ func (q Queries) ActiveJobs(ctx context.Context, host fleet.HostID) ([]fleet.Job
 // none does.
 func (q Queries) PendingJob(ctx context.Context, id fleet.ScheduleID) (*fleet.Job, error) {
 	var j fleet.Job
-	err := q.get(ctx, &j, `SELECT `+jobCols+` FROM jobs WHERE schedule_id = ? AND state = 'pending'`, id)
+	err := q.get(ctx, &j, `SELECT `+jobCols+` FROM jobs WHERE schedule_id = ? AND schedule_id <> '' AND state = 'pending'`, id)
 	return one(&j, err, "waiting job of schedule %s", id)
 }
 
@@ -125,10 +125,13 @@ func (q Queries) NewRepositories(ctx context.Context) ([]fleet.RepositoryID, err
 	return ids, err
 }
 
+// What follows is asked all the time, while the history grows: each condition names
+// the one of its index, since SQLite does not conclude it from the states.
+
 // JobsToExpire reads jobs that should have been picked up by now and were not.
 func (q Queries) JobsToExpire(ctx context.Context, now fleet.Time, limit int) ([]fleet.JobID, error) {
 	var ids []fleet.JobID
-	err := q.all(ctx, &ids, `SELECT id FROM jobs WHERE state = 'pending' AND expires_at > 0 AND expires_at <= ? ORDER BY expires_at LIMIT ?`, now, limit)
+	err := q.all(ctx, &ids, `SELECT id FROM jobs WHERE state <> 'finished' AND state = 'pending' AND expires_at > 0 AND expires_at <= ? ORDER BY expires_at LIMIT ?`, now, limit)
 	return ids, err
 }
 
@@ -140,14 +143,14 @@ func (q Queries) SilentJobs(ctx context.Context, leaseEnded fleet.Time, unrespon
 		states = "state = 'unresponsive'"
 	}
 	var ids []fleet.JobID
-	err := q.all(ctx, &ids, `SELECT id FROM jobs WHERE `+states+` AND lease_until <= ? ORDER BY lease_until LIMIT ?`, leaseEnded, limit)
+	err := q.all(ctx, &ids, `SELECT id FROM jobs WHERE state <> 'finished' AND `+states+` AND lease_until <= ? ORDER BY lease_until LIMIT ?`, leaseEnded, limit)
 	return ids, err
 }
 
 // CountJobsOnAgents counts the jobs that agents hold now.
 func (q Queries) CountJobsOnAgents(ctx context.Context) (int, error) {
 	var n int
-	err := q.get(ctx, &n, `SELECT COUNT(*) FROM jobs WHERE state IN ('acked', 'waiting', 'running', 'stopping')`)
+	err := q.get(ctx, &n, `SELECT COUNT(*) FROM jobs WHERE state <> 'finished' AND state IN ('acked', 'waiting', 'running', 'stopping')`)
 	return n, err
 }
 
