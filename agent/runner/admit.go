@@ -142,13 +142,13 @@ const maxJobs = 4
 
 // wants lists what the job must have while it runs.
 func (t *Task) wants() []want {
-	list := []want{{thing: "a free place on this machine", key: "machine", most: maxJobs}, {
-		thing: "repository " + t.Repository.Name,
+	list := []want{{thing: "for a free place on this machine", key: "machine", most: maxJobs}, {
+		thing: "on repository " + t.Repository.Name,
 		key:   "repository " + t.Repository.ID,
 		alone: t.recipe.Alone || t.Operation.Lock == restic.LockExclusive,
 	}}
 	if t.Schedule.ID != "" {
-		list = append(list, want{thing: "schedule " + t.Schedule.Name, key: "schedule " + t.Schedule.ID, alone: true})
+		list = append(list, want{thing: "of schedule " + t.Schedule.Name, key: "schedule " + t.Schedule.ID, alone: true})
 	}
 	return list
 }

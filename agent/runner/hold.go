@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 )
@@ -9,7 +10,7 @@ import (
 // A want is something that a job needs for itself, or together with others, while
 // it runs.
 type want struct {
-	thing string // for people: "repository web-1", "schedule etc"
+	thing string // for people, with the word before it: "on repository web-1"
 	key   string // the same thing by its id
 	alone bool   // nobody else may have it meanwhile
 	most  int    // so many may have it at a time; 0 for any number
@@ -33,8 +34,8 @@ type claim struct {
 }
 
 // take returns when the job has everything, or with ctx's cause. It calls waiting
-// once, before it blocks, with what the job waits for. The caller must call
-// release exactly once if err is nil.
+// once, before it blocks, with a sentence on what the job waits for. The caller must
+// call release exactly once if err is nil.
 func (h *holds) take(ctx context.Context, job string, wants []want, waiting func(on string)) (release func(), err error) {
 	c := &claim{job: job, wants: wants, granted: make(chan struct{})}
 	on := h.enter(c)
@@ -94,7 +95,7 @@ func (h *holds) taken(c *claim) string {
 		for _, theirs := range older.wants {
 			for _, ours := range c.wants {
 				if ours.key == theirs.key && (ours.alone || theirs.alone) {
-					return ours.thing + ", which job " + older.job + " has or asked for first"
+					return "waits for job " + older.job + " " + ours.thing
 				}
 			}
 		}
@@ -116,7 +117,7 @@ func (h *holds) full(c *claim) string {
 			}
 		}
 		if has >= ours.most {
-			return ours.thing + ", which as many jobs have as may"
+			return fmt.Sprintf("waits %s, where %d jobs are running", ours.thing, has)
 		}
 	}
 	return ""

@@ -44,8 +44,8 @@ func newTaking() *taking {
 	return &taking{waited: map[string]string{}, release: map[string]func(){}}
 }
 
-func share(key string) want { return want{thing: "repository " + key, key: key} }
-func alone(key string) want { return want{thing: "repository " + key, key: key, alone: true} }
+func share(key string) want { return want{thing: "on repository " + key, key: key} }
+func alone(key string) want { return want{thing: "on repository " + key, key: key, alone: true} }
 
 func TestHoldsAreGivenInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -58,8 +58,8 @@ func TestHoldsAreGivenInOrder(t *testing.T) {
 		if want := []string{"a", "b", "e"}; !slices.Equal(k.granted, want) {
 			t.Fatalf("granted %v, want %v", k.granted, want)
 		}
-		if k.waited["c"] == "" || k.waited["d"] == "" {
-			t.Errorf("nobody was told what they wait for: %v", k.waited)
+		if k.waited["c"] != "waits for job a on repository r" || k.waited["d"] != "waits for job c on repository r" {
+			t.Errorf("what they wait for is told as %v", k.waited)
 		}
 		k.leave("a")
 		k.leave("b")
@@ -88,13 +88,16 @@ func TestAJobThatGivesUpWaitingIsInNobodysWay(t *testing.T) {
 func TestOnlySoManyJobsRunAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newTaking()
-		place := want{thing: "a place", key: "machine", most: 2}
+		place := want{thing: "for a place", key: "machine", most: 2}
 		k.take(t.Context(), "a", place, alone("r"))
 		k.take(t.Context(), "b", place, alone("r")) // waits for the repository and takes no place
 		k.take(t.Context(), "c", place, alone("s"))
 		k.take(t.Context(), "d", place, alone("u"))
 		if want := []string{"a", "c"}; !slices.Equal(k.granted, want) {
 			t.Fatalf("granted %v, want %v", k.granted, want)
+		}
+		if k.waited["d"] != "waits for a place, where 2 jobs are running" {
+			t.Errorf("what d waits for is told as %q", k.waited["d"])
 		}
 		k.leave("c")
 		if want := []string{"a", "c", "d"}; !slices.Equal(k.granted, want) {
