@@ -159,7 +159,7 @@ func (h *Handlers) MarkRecoverySheetSaved(ctx context.Context, r MarkRecoveryShe
 
 func (h *Handlers) changeRepository(ctx context.Context, id Id, action string, change func(*fleet.Repository) string) (Repository, error) {
 	err := h.store.Update(ctx, auth.Audit(ctx, action), func(tx *store.Tx) error {
-		repository, err := tx.Repository(ctx, fleet.RepositoryID(id))
+		repository, err := tx.LockRepository(ctx, fleet.RepositoryID(id))
 		if err != nil {
 			return err
 		}

@@ -92,18 +92,15 @@ func (tx *Tx) CreateHost(ctx context.Context, h *fleet.Host) error {
 }
 
 // UpdateHost writes what people edit: name, tags, profile, prefixes and whether it
-// is disabled. h.Version is the one that was read and is raised. VersionConflict
-// when somebody else was faster, NameTaken when another has its name.
+// is disabled. The host must have been locked, see LockHost: its version is raised by
+// its agent too, so that it tells nothing about other people's changes. NameTaken when
+// another has its name.
 func (tx *Tx) UpdateHost(ctx context.Context, h *fleet.Host) error {
-	n, err := tx.named(ctx, `UPDATE hosts SET name = :name, tags = :tags, profile = :profile, prefixes = :prefixes, disabled = :disabled,
-		version = version + 1 WHERE id = :id AND version = :version`, h)
+	err := tx.get(ctx, &h.Version, `UPDATE hosts SET name = ?, tags = ?, profile = ?, prefixes = ?, disabled = ?, version = version + 1
+		WHERE id = ? RETURNING version`, h.Name, h.Tags, h.Profile, h.Prefixes, h.Disabled, h.ID)
 	if err != nil {
-		return taken(fmt.Errorf("update host %s: %w", h.ID, err))
+		return taken(missing(err, "host %s", h.ID))
 	}
-	if n == 0 {
-		return tx.changedOrMissing(ctx, "hosts", string(h.ID), "host")
-	}
-	h.Version++
 	tx.Touch(fleet.TopicHosts, string(h.ID))
 	tx.Wake(h.ID) // a parked agent learns of it at once
 	return nil

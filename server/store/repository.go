@@ -88,22 +88,34 @@ func (tx *Tx) CreateRepository(ctx context.Context, r *fleet.Repository) error {
 	return nil
 }
 
+// LockRepository reads a repository that nobody else changes before this transaction
+// ends. NotFound when there is none.
+func (tx *Tx) LockRepository(ctx context.Context, id fleet.RepositoryID) (*fleet.Repository, error) {
+	var r fleet.Repository
+	err := tx.get(ctx, &r, `UPDATE repositories SET version = version WHERE id = ? RETURNING `+repositoryCols, id)
+	return one(&r, err, "repository %s", id)
+}
+
 // UpdateRepository writes what people edit: name, whether the recovery sheet is
-// saved and whether a credential that deletes is allowed. r.Version is the one that
-// was read and is raised. VersionConflict when somebody else was faster, NameTaken
-// when another has its name.
+// saved and whether a credential that deletes is allowed. Hosts with a schedule there
+// get another configuration where it holds what changed. The repository must have
+// been locked: its version is raised by agents too, so that it tells nothing about
+// other people's changes. NameTaken when another has its name.
 func (tx *Tx) UpdateRepository(ctx context.Context, r *fleet.Repository) error {
-	n, err := tx.named(ctx, `UPDATE repositories SET name = :name, sheet_saved = :sheet_saved,
-		allow_deleting_credential = :allow_deleting_credential, version = version + 1 WHERE id = :id AND version = :version`, r)
+	before, err := tx.LockRepository(ctx, r.ID)
 	if err != nil {
-		return taken(fmt.Errorf("update repository %s: %w", r.ID, err))
+		return err
 	}
-	if n == 0 {
-		return tx.changedOrMissing(ctx, "repositories", string(r.ID), "repository")
+	err = tx.get(ctx, &r.Version, `UPDATE repositories SET name = ?, sheet_saved = ?, allow_deleting_credential = ?, version = version + 1
+		WHERE id = ? RETURNING version`, r.Name, r.SheetSaved, r.AllowDeletingCredential, r.ID)
+	if err != nil {
+		return taken(missing(err, "repository %s", r.ID))
 	}
-	r.Version++
 	tx.Touch(fleet.TopicRepositories, string(r.ID))
-	return nil
+	if r.Name == before.Name && r.AllowDeletingCredential == before.AllowDeletingCredential {
+		return nil
+	}
+	return tx.bumpConfigOfRepository(ctx, r.ID)
 }
 
 // DeleteRepository forgets a repository with its credentials and known snapshots;

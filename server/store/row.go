@@ -19,16 +19,6 @@ func missingNow(format string, args ...any) *fleet.Error {
 	return fleet.Errorf(fleet.NotFound, "There is no "+format+".", args...)
 }
 
-// changedOrMissing explains a compare-and-swap on a version that changed no row.
-func (tx *Tx) changedOrMissing(ctx context.Context, table, id, noun string) error {
-	var version int64
-	if err := tx.get(ctx, &version, `SELECT version FROM `+table+` WHERE id = ?`, id); err != nil {
-		return missing(err, "%s %s", noun, id)
-	}
-	return fleet.Errorf(fleet.VersionConflict,
-		"Somebody changed this %s meanwhile (it is at version %d): read it again and repeat your change.", noun, version).At("/if_version")
-}
-
 // names reads the names of rows by id.
 func names[ID ~string](ctx context.Context, q Queries, table string, ids []ID) (map[ID]string, error) {
 	byID := make(map[ID]string, len(ids))

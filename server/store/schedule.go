@@ -73,7 +73,8 @@ func (tx *Tx) ReplaceSchedule(ctx context.Context, s *fleet.Schedule) error {
 		return err
 	}
 	if before.Version != s.Version {
-		return tx.changedOrMissing(ctx, "schedules", string(s.ID), "schedule")
+		return fleet.Errorf(fleet.VersionConflict, "Somebody changed this schedule meanwhile (it is at version %d): read it again and repeat your change.",
+			before.Version).At("/if_version")
 	}
 	s.Version++
 	s.Revision, s.UpdatedAt = revision, tx.Now
