@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"restic-manager/agent/spool"
 	"restic-manager/restic"
@@ -30,7 +33,23 @@ func runBackup(ctx context.Context, t *Task) *Ending {
 	e.SnapshotId = result.Value.SnapshotID
 	e.Stats = statsOf(result.Value)
 	e.Warnings, e.WarningsTotal = warnings(result.Value.MissingSources, result.Items)
+	t.Say(saved(result.Value, e.WarningsTotal))
 	return t.confirm(ctx, e)
+}
+
+// saved tells restic's summary in words, for those who read the log: "snapshot
+// 873190f6 saved: 2 000 files, 869 KiB, 325 KiB added".
+func saved(s restic.BackupSummary, leftOut int64) string {
+	files := strings.ReplaceAll(humanize.Comma(s.TotalFilesProcessed), ",", " ") + " files"
+	if s.TotalFilesProcessed == 1 {
+		files = "1 file"
+	}
+	text := fmt.Sprintf("snapshot %.8s saved: %s, %s, %s added", s.SnapshotID, files,
+		humanize.IBytes(uint64(max(0, s.TotalBytesProcessed))), humanize.IBytes(uint64(max(0, s.DataAddedPacked))))
+	if leftOut > 0 {
+		text += fmt.Sprintf("; left out: %d", leftOut)
+	}
+	return text
 }
 
 func (t *Task) backup() restic.Backup {

@@ -76,6 +76,25 @@ func TestEveryExitCodeHasItsResult(t *testing.T) {
 	}
 }
 
+// TestTheLogTellsASummaryInWords looks for our line behind restic's own.
+func TestTheLogTellsASummaryInWords(t *testing.T) {
+	raw := fmt.Sprintf(`{"message_type":"summary","total_files_processed":2000,"total_bytes_processed":889856,"data_added_packed":332800,"snapshot_id":%q}`, fakeSnap)
+	fake := restictest.NewFake(t, fakeScript(catConfig(), says("backup", raw, 0), listed("x")))
+	got := newPlace(t, fake.Path()).do("backup", backupParams())
+	got.want(spool.Succeeded, "")
+	_, after, kept := strings.Cut(got.lines(), `total_files_processed`)
+	if want := "snapshot cccccccc saved: 2 000 files, 869 KiB, 325 KiB added\""; !kept || !strings.Contains(after, want) {
+		t.Errorf("the log is\n%s\nwant restic's summary and then %s", got.lines(), want)
+	}
+}
+
+func TestOneFileIsNotSeveral(t *testing.T) {
+	got := saved(restic.BackupSummary{SnapshotID: fakeSnap, TotalFilesProcessed: 1}, 3)
+	if want := "snapshot cccccccc saved: 1 file, 0 B, 0 B added; left out: 3"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestASnapshotThatIsNotListedIsAFailure(t *testing.T) {
 	fake := restictest.NewFake(t, fakeScript(catConfig(), says("backup", summary(), 0), says("snapshots", "[]", 0)))
 	p := newPlace(t, fake.Path())

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/klauspost/compress/zstd"
 
 	"restic-manager/agent/control"
 	"restic-manager/agent/policy"
@@ -252,5 +253,25 @@ func (p *place) all() string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	for _, item := range items {
+		text = append(text, recorded{t: p.t, log: item.Log}.lines()...)
+	}
 	return string(text) + p.log.String()
+}
+
+// lines is the job's log as it was before it was compressed.
+func (r recorded) lines() string {
+	r.t.Helper()
+	reader, err := zstd.NewReader(nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer reader.Close()
+	var all []byte
+	for _, chunk := range r.log {
+		if all, err = reader.DecodeAll(chunk.Data, all); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	return string(all)
 }
