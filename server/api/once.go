@@ -36,8 +36,12 @@ func (h *Handlers) once(w http.ResponseWriter, r *http.Request, op *operation, k
 	}
 }
 
-// first runs the handler and keeps its answer before it is sent.
+// first runs the handler and keeps its answer before it is sent. A client that goes
+// away does not stop it: what was made by then would have no answer to repeat.
 func (h *Handlers) first(w http.ResponseWriter, r *http.Request, keyHash string, next http.Handler) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), answerTimeout)
+	defer cancel()
+	r = r.WithContext(ctx)
 	answer := &recorder{header: w.Header()}
 	kept := false
 	defer func() {

@@ -1,8 +1,11 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -50,6 +53,34 @@ func TestARefusedRequestMayBeRepeated(t *testing.T) {
 	id := get[api.HostPage](admin, "/api/v1/hosts").Hosts[0].Id
 	admin.must(http.StatusNoContent, "DELETE", "/api/v1/hosts/"+id, nil)
 	keyed.must(http.StatusCreated, "POST", "/api/v1/hosts", body)
+}
+
+// A client that goes away the moment its repository was made asks again, and must
+// get the answer that it missed.
+func TestAClientThatGoesAwayGetsItsAnswerByAskingAgain(t *testing.T) {
+	w, admin := newAdmin(t)
+	const body, path = `{"name": "nas", "location": "/srv/r"}`, "/api/v1/repositories"
+	keyed := admin.with("Idempotency-Key", "the-first-key")
+	ctx, leave := context.WithCancel(t.Context())
+	w.store.OnCommit(func(e store.Effects) {
+		for _, c := range e.Changes {
+			if c.Topic == fleet.TopicRepositories {
+				leave()
+			}
+		}
+	})
+	r := httptest.NewRequestWithContext(ctx, "POST", path, strings.NewReader(body))
+	maps.Copy(r.Header, keyed.header)
+	r.Header.Set("Cookie", keyed.cookie)
+	r.Header.Set("Content-Type", "application/json")
+	w.http.Config.Handler.ServeHTTP(httptest.NewRecorder(), r)
+	if ctx.Err() == nil {
+		t.Fatal("the repository was not made")
+	}
+	again := into[api.Repository](keyed.must(http.StatusCreated, "POST", path, body))
+	if list := get[api.RepositoryPage](admin, path).Repositories; len(list) != 1 || list[0].Id != again.Id {
+		t.Errorf("got %s, there are %+v", again.Id, list)
+	}
 }
 
 func TestOfManyEqualRequestsOneIsDone(t *testing.T) {
