@@ -39,8 +39,8 @@ func send[T any](v *visit, method, path string, body any) (T, error) {
 }
 
 // passed are the headers of the browser that the contract judges by: who it is,
-// from where, and whether another site sent it.
-var passed = []string{"Cookie", "Origin", "Sec-Fetch-Site", "X-Forwarded-For", "X-Forwarded-Proto", "User-Agent"}
+// from where, whether another site sent it, and whether a person did or the page.
+var passed = []string{"Cookie", "Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "X-Forwarded-For", "X-Forwarded-Proto", "User-Agent"}
 
 // call asks the contract in this process, as the viewer. Cookies that the answer
 // sets go on to the browser.

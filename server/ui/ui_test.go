@@ -39,6 +39,7 @@ type contract struct {
 	setUp   bool
 	answers map[string]any // "GET /path" → what comes back; a *api.Problem is an error
 	got     []string       // method, path and body of each change
+	seen    func(*http.Request)
 }
 
 func newContract() *contract {
@@ -99,6 +100,9 @@ const (
 
 func (c *contract) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
+	if c.seen != nil {
+		c.seen(r)
+	}
 	if r.Method != http.MethodGet {
 		c.got = append(c.got, r.Method+" "+r.URL.RequestURI()+" "+strings.TrimSpace(string(body)))
 	}
@@ -142,6 +146,22 @@ func visitPage(t *testing.T, h http.Handler, method, path string, form url.Value
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
+}
+
+// What a page fetches by itself is no use of a sign-in, and only the browser's header
+// tells it from what a person does.
+func TestTheContractLearnsWhetherAPersonAsked(t *testing.T) {
+	modes := map[string]bool{}
+	c := newContract()
+	pages := newPages(t, c)
+	c.seen = func(r *http.Request) { modes[r.Header.Get("Sec-Fetch-Mode")] = true }
+	r := httptest.NewRequest("GET", "/hosts", nil)
+	r.Header.Set("Cookie", "rm=somebody")
+	r.Header.Set("Sec-Fetch-Mode", "cors")
+	pages.ServeHTTP(httptest.NewRecorder(), r)
+	if len(modes) != 1 || !modes["cors"] {
+		t.Errorf("the contract was asked with %v", modes)
+	}
 }
 
 // known are the paths that stand for each pattern.
