@@ -53,10 +53,28 @@ func (r redactor) text(s string) string { return r.replacer.Replace(s) }
 func (r *Runner) redactorFor(access Access) redactor {
 	secrets := []string{access.Password.Reveal(), access.RESTPassword.Reveal()}
 	for _, proxy := range []Secret{r.config.HTTPProxy, r.config.HTTPSProxy} {
-		if u, err := url.Parse(proxy.Reveal()); err == nil && u.User != nil {
-			password, _ := u.User.Password()
-			secrets = append(secrets, password)
-		}
+		secrets = append(secrets, proxyPasswords(proxy.Reveal())...)
 	}
 	return newRedactor(access.Username, secrets...)
+}
+
+// proxyPasswords returns the password in a proxy's address: as it is written and, where
+// that can be said, as it is meant. The environment's proxy may lack the scheme, which
+// makes it no URL with a user, and is used all the same.
+func proxyPasswords(address string) []string {
+	var passwords []string
+	if at := strings.LastIndexByte(address, '@'); at >= 0 {
+		userinfo := address[:at]
+		if _, after, hasScheme := strings.Cut(userinfo, "://"); hasScheme {
+			userinfo = after
+		}
+		if _, password, has := strings.Cut(userinfo, ":"); has {
+			passwords = append(passwords, password)
+		}
+	}
+	if u, err := url.Parse(address); err == nil && u.User != nil {
+		password, _ := u.User.Password()
+		passwords = append(passwords, password)
+	}
+	return passwords
 }
