@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -37,7 +38,9 @@ const (
 // acknowledge. received is when the answer that brought them came. Commands that
 // are known by number, id or job are skipped, unless a higher epoch permits their
 // job anew. A cancel marks its job, whichever of the two comes first. Kinds other
-// than run and cancel end at once as rejected.
+// than run and cancel end at once as rejected. Commands that are against the
+// contract are skipped and counted, see Health. Those beyond what may wait here are
+// not acknowledged, so that they are offered again.
 //
 // The numbers may have holes, since the server withdraws commands that it has not
 // handed out: whoever gets a number has got all below it that still stand.
@@ -50,18 +53,28 @@ func (s *Spool) Journal(ctx context.Context, commands []control.Command, receive
 	d := s.draft(stepJournal)
 	d.required = true
 	ordered := slices.SortedStableFunc(slices.Values(commands), func(a, b control.Command) int {
-		return int(a.Seq - b.Seq)
+		return cmp.Compare(a.Seq, b.Seq)
 	})
+	room := mostCommanded - s.commanded()
 	for _, c := range ordered {
-		if c.Seq <= d.acked {
+		switch {
+		case c.Seq <= d.acked: //guard:command-seq
 			continue
-		}
-		if err := d.take(ctx, c, received); err != nil {
-			return s.acked, fmt.Errorf("journal command %d: %w", c.Seq, err)
+		case c.Seq > maxSeq: //guard:command-maxseq
+			d.counts.Malformed++
+			continue // no server counts so far, so no server could be told that it was taken
+		case len(d.jobs) >= room: //guard:command-room
+			continue
+		case malformed(c): //guard:command-form
+			d.counts.Malformed++
+		default:
+			if err := d.take(ctx, c, received); err != nil {
+				return s.acked, fmt.Errorf("journal command %d: %w", c.Seq, err)
+			}
 		}
 		d.acked = c.Seq
 	}
-	if d.acked == s.acked {
+	if d.acked == s.acked && d.counts == s.counts {
 		return s.acked, nil
 	}
 	d.pruneSeen()
@@ -74,7 +87,7 @@ func (s *Spool) Journal(ctx context.Context, commands []control.Command, receive
 
 // take adds one command to the draft.
 func (d *draft) take(ctx context.Context, c control.Command, received time.Time) error {
-	if _, known, err := d.seen(ctx, c.Id, seenCommand); err != nil || known {
+	if _, known, err := d.seen(ctx, c.Id, seenCommand); err != nil || known { //guard:command-id
 		return err
 	}
 	d.remember(c.Id, seenCommand, c.Epoch)
@@ -99,12 +112,19 @@ func (d *draft) takeRun(ctx context.Context, c control.Command, received time.Ti
 		return nil
 	}
 	epoch, known, err := d.seen(ctx, c.JobId, seenJob)
-	if err != nil || known && epoch >= c.Epoch {
+	if err != nil || known && epoch >= c.Epoch { //guard:command-job
 		return err
 	}
 	j, err := d.commanded(c, received)
 	if err != nil {
 		return err
+	}
+	if len(c.Params) > maxParams { //guard:command-params
+		return j.finish(received, control.Outcome{
+			Result: Rejected, Code: "params_invalid",
+			Message:  fmt.Sprintf("The params are larger than %d bytes.", maxParams),
+			NextStep: "Correct the request.",
+		}, nil)
 	}
 	epoch, cancelled, err := d.seen(ctx, c.JobId, seenCancel)
 	j.CancelRequested = cancelled && epoch >= c.Epoch
@@ -113,7 +133,7 @@ func (d *draft) takeRun(ctx context.Context, c control.Command, received time.Ti
 
 // refuse answers a kind that this agent does not know.
 func (d *draft) refuse(ctx context.Context, c control.Command, received time.Time) error {
-	message := fmt.Sprintf("This agent does not know commands of kind %q.", c.Kind)
+	message := fmt.Sprintf("This agent does not know commands of kind %q.", cut(c.Kind, maxWord))
 	if j := d.job(c.JobId); j != nil {
 		return j.event(control.Event{At: received, Kind: eventNote, Message: message})
 	}
@@ -133,19 +153,22 @@ func (d *draft) refuse(ctx context.Context, c control.Command, received time.Tim
 func (d *draft) commanded(c control.Command, received time.Time) (*job, error) {
 	j := newJob(Job{
 		ID: c.JobId, Epoch: c.Epoch, WriterID: uuid.NewString(), CommandID: c.Id,
-		Operation: c.Operation, Trigger: c.Trigger, Params: c.Params,
+		Operation: cut(c.Operation, maxWord), Trigger: cut(c.Trigger, maxWord),
 		OpenedAt: received, Phase: Acked,
 	})
 	if c.StartWithinS > 0 {
-		j.StartBy = received.Add(time.Duration(c.StartWithinS) * time.Second)
+		j.StartBy = received.Add(time.Duration(min(c.StartWithinS, maxStartWithin)) * time.Second)
 	}
-	j.refer(c.Params)
+	if len(c.Params) <= maxParams {
+		j.Params = c.Params
+		j.refer(c.Params)
+	}
 	d.add(j)
 	return j, j.event(control.Event{At: received, Kind: string(Acked)})
 }
 
 // refer notes what the params name, for `opened`. Params that say nothing of it,
-// or are no object, are none of the spool's business.
+// name it by what is no id, or are no object, are none of the spool's business.
 func (j *job) refer(params json.RawMessage) {
 	var names struct {
 		ScheduleID      string `json:"schedule_id"`
@@ -155,7 +178,12 @@ func (j *job) refer(params json.RawMessage) {
 	if json.Unmarshal(params, &names) != nil {
 		return
 	}
-	j.ScheduleID, j.ScheduleVersion, j.RepositoryID = names.ScheduleID, names.ScheduleVersion, names.RepositoryID
+	if isID(names.ScheduleID) {
+		j.ScheduleID, j.ScheduleVersion = names.ScheduleID, plausible(names.ScheduleVersion)
+	}
+	if isID(names.RepositoryID) {
+		j.RepositoryID = names.RepositoryID
+	}
 }
 
 // add puts a new job into the draft.

@@ -17,6 +17,7 @@ import (
 type counts struct {
 	DroppedLines int64 `json:"dropped_lines"`
 	Rejected     int64 `json:"rejected"`
+	Malformed    int64 `json:"malformed,omitempty"` // commands
 }
 
 // Names of facts.

@@ -66,7 +66,8 @@ func (s *Spool) Summary() control.SpoolSummary {
 
 // Health names what is wrong with the disk or was lost: `journal_failed` while
 // writes fail, `spool_damaged` while a database that was moved aside still lies
-// there, `records_rejected` once the server refused a record.
+// there, `records_rejected` once the server refused a record, `command_malformed`
+// once it sent a command that is against the contract.
 func (s *Spool) Health() []control.HealthProblem {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,6 +91,13 @@ func (s *Spool) Health() []control.HealthProblem {
 			Code:     "records_rejected",
 			Message:  fmt.Sprintf("The server refused %d records; the agent keeps copies of the last ones.", s.counts.Rejected),
 			NextStep: "Update server and agent to the same version and report this.",
+		})
+	}
+	if s.counts.Malformed > 0 {
+		problems = append(problems, control.HealthProblem{
+			Code:     "command_malformed",
+			Message:  fmt.Sprintf("The server sent %d commands that are against the contract; the agent took none of them.", s.counts.Malformed),
+			NextStep: "Find out whether the server is the program that it should be, and who could change it.",
 		})
 	}
 	return problems

@@ -58,6 +58,7 @@ func (j *job) agrees(v control.ReportVerdict) bool {
 }
 
 func (s *Spool) apply(ctx context.Context, d *draft, j *job, v control.ReportVerdict) error {
+	v.NextEventSeq, v.NextLogSeq = plausible(v.NextEventSeq), plausible(v.NextLogSeq)
 	switch v.Outcome {
 	case outcomeFenced, outcomeClosed:
 		j.mute()
@@ -78,6 +79,9 @@ func (s *Spool) apply(ctx context.Context, d *draft, j *job, v control.ReportVer
 		if err := s.position(ctx, d, j, v.NextEventSeq, v.NextLogSeq); err != nil {
 			return err
 		}
+		if v.RejectedStream != events && v.RejectedStream != logs {
+			return nil
+		}
 		return s.reject(ctx, d, j, v.RejectedStream, v.RejectedSeq, v.Message)
 	default:
 		return s.position(ctx, d, j, v.NextEventSeq, v.NextLogSeq)
@@ -89,6 +93,9 @@ func (s *Spool) position(ctx context.Context, d *draft, j *job, nextEvent, nextC
 	j.Known = true
 	if nextEvent > j.Events.Next || nextChunk > j.Chunks.Next {
 		// The server has more than this spool ever made: its disk was set back.
+		return s.diverge(ctx, d, j, nextEvent, nextChunk)
+	}
+	if nextEvent >= 1 && j.Events.First-nextEvent > mostFilled { //guard:verdict-fill
 		return s.diverge(ctx, d, j, nextEvent, nextChunk)
 	}
 	j.trim(nextEvent, nextChunk)
@@ -108,8 +115,8 @@ func (s *Spool) position(ctx context.Context, d *draft, j *job, nextEvent, nextC
 // expects, at its own where none are named. What was not confirmed is numbered
 // anew, after a note that says so.
 func (s *Spool) diverge(ctx context.Context, d *draft, j *job, nextEvent, nextChunk int64) error {
-	nextEvent = cmp.Or(max(nextEvent, 0), j.Events.First)
-	nextChunk = cmp.Or(max(nextChunk, 0), j.Chunks.First)
+	nextEvent = cmp.Or(nextEvent, j.Events.First)
+	nextChunk = cmp.Or(nextChunk, j.Chunks.First)
 	waiting, err := s.unconfirmed(ctx, j)
 	if err != nil {
 		return err
@@ -207,7 +214,7 @@ func (s *Spool) Reconcile(ctx context.Context, verdicts []control.JobVerdict) (s
 				j.CancelRequested = true
 				stop = append(stop, j.ID)
 			}
-			if err := s.position(ctx, d, j, v.NextEventSeq, v.NextLogSeq); err != nil {
+			if err := s.position(ctx, d, j, plausible(v.NextEventSeq), plausible(v.NextLogSeq)); err != nil {
 				return nil, fmt.Errorf("reconcile job %s: %w", j.ID, err)
 			}
 		}
