@@ -47,8 +47,11 @@ func (a *Agent) health(ctx context.Context) health {
 			"set the clock, for instance by turning on time synchronisation")
 	}
 	if refused := a.inForce.refusal(); refused != nil {
-		h.add(refused.Code, fmt.Sprintf("configuration %d was refused: %s", refused.Revision, refused.Message),
-			"correct it at the server; until then the one before it is in force")
+		next := "correct it at the server; until then the one before it is in force"
+		if refused.Code == codeConfigNotSaved {
+			next = "make room in the agent's state directory, or look at its disk; it is asked for again by itself"
+		}
+		h.add(refused.Code, fmt.Sprintf("configuration %d is not in force: %s", refused.Revision, refused.Message), next)
 	}
 	h.problems = append(h.problems, a.vault.problems()...)
 	h.problems = h.problems[:min(len(h.problems), 50)]

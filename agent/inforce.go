@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"restic-manager/agent/control"
 	"restic-manager/agent/runner"
@@ -19,6 +20,7 @@ type inForce struct {
 	number  int64
 	config  runner.Config
 	refused *control.ConfigError
+	forget  time.Time // when the refusal is no longer told, so that the server offers again; zero for never
 }
 
 func (f *inForce) get() runner.Config {
@@ -36,6 +38,9 @@ func (f *inForce) revision() int64 {
 func (f *inForce) refusal() *control.ConfigError {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !f.forget.IsZero() && time.Now().After(f.forget) {
+		return nil
+	}
 	return f.refused
 }
 
@@ -45,24 +50,39 @@ func (f *inForce) put(revision int64, c runner.Config) {
 	f.number, f.config, f.refused = revision, c, nil
 }
 
-func (f *inForce) refuse(revision int64, err error) {
+// refuse keeps why a configuration is not in force. The server does not offer one again
+// that was refused: where that is not its fault, the refusal is told for a while only.
+func (f *inForce) refuse(revision int64, code string, err error, tell time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.refused = &control.ConfigError{Revision: revision, Code: codeConfigInvalid, Message: clip(err.Error(), 2000)}
+	f.refused = &control.ConfigError{Revision: revision, Code: code, Message: clip(err.Error(), 2000)}
+	f.forget = time.Time{}
+	if tell > 0 {
+		f.forget = time.Now().Add(tell)
+	}
 }
 
-const codeConfigInvalid = "config_invalid"
+// Codes of a configuration that was not put in force.
+const (
+	codeConfigInvalid  = "config_invalid"
+	codeConfigNotSaved = "config_not_saved" // the host's disk did not take it
+)
+
+// saveAgain is when a configuration that the disk did not take is asked for again.
+const saveAgain = time.Minute
 
 // applyConfig puts a configuration in force, or keeps the one that is and says why.
 // The disk has it before anything works by it. Secrets that it no longer names go.
 func (a *Agent) applyConfig(ctx context.Context, offered control.AgentConfig) {
 	config, err := understandConfig(offered, a.identity.HostID)
-	if err == nil {
-		err = a.spool.SaveConfig(context.WithoutCancel(ctx), offered)
-	}
 	if err != nil {
-		a.inForce.refuse(offered.Revision, err)
+		a.inForce.refuse(offered.Revision, codeConfigInvalid, err, 0)
 		a.log.Error("configuration refused", "revision", offered.Revision, "err", err)
+		return
+	}
+	if err := a.spool.SaveConfig(context.WithoutCancel(ctx), offered); err != nil {
+		a.inForce.refuse(offered.Revision, codeConfigNotSaved, err, saveAgain)
+		a.log.Error("configuration not saved", "revision", offered.Revision, "err", err)
 		return
 	}
 	a.inForce.put(offered.Revision, config)

@@ -2,7 +2,10 @@ package agent
 
 import (
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"restic-manager/agent/control"
 )
@@ -38,4 +41,30 @@ func TestAConfigurationIsTakenWholeOrNotAtAll(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAConfigurationThatTheDiskDidNotTakeIsFetchedAgain(t *testing.T) {
+	m := newMachine(t, 17)
+	m.work = m.succeed
+	m.inBubble(func(t *testing.T) {
+		var roomy atomic.Bool
+		m.step = func(name string) error {
+			if !roomy.Load() && name == "config:before" {
+				return syscall.ENOSPC
+			}
+			return nil
+		}
+		l := m.begin(t.Context())
+		var told control.SyncRequest
+		eventually(t, "the trouble to be told", time.Minute, func() bool {
+			m.server.look(func() { told = m.server.lastSync })
+			return told.ConfigError != nil
+		})
+		if told.ConfigError.Code != codeConfigNotSaved {
+			t.Errorf("told %+v", told.ConfigError)
+		}
+		roomy.Store(true)
+		eventually(t, "the configuration", 5*time.Minute, func() bool { return l.agent.inForce.revision() == 1 })
+		l.end(t)
+	})
 }
