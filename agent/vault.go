@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,9 @@ type vault struct {
 	log   *slog.Logger
 
 	turn chan struct{} // of one: several jobs may want the same secret at once
+
+	sealing sync.Mutex   // guards what is sealed: keep and put take turns
+	named   []secret.Ref // by the configuration in force; nil while that is not known
 
 	mu      sync.Mutex
 	trouble error // why the store could not be used the last time
@@ -54,12 +58,23 @@ func (v *vault) Secret(ctx context.Context, ref secret.Ref) (secret.Value, error
 	if err != nil {
 		return secret.Value{}, err
 	}
-	err = v.store.Put(ref, value)
+	v.put(ref, value)
+	return value, nil
+}
+
+// put seals a secret, unless a newer configuration has stopped naming it while it was
+// fetched: what was replaced must not stay on this host.
+func (v *vault) put(ref secret.Ref, value secret.Value) {
+	v.sealing.Lock()
+	defer v.sealing.Unlock()
+	if v.named != nil && !slices.Contains(v.named, ref) {
+		return
+	}
+	err := v.store.Put(ref, value)
 	v.note(err)
 	if err != nil {
 		v.log.Error("secret not kept", "secret", ref.ID, "err", err)
 	}
-	return value, nil
 }
 
 // kept returns what is sealed here.
@@ -99,8 +114,11 @@ func (v *vault) note(trouble error) {
 	v.trouble = trouble
 }
 
-// keep forgets every secret that is not among refs.
+// keep forgets every secret that is not among refs, and seals no other from now on.
 func (v *vault) keep(refs []secret.Ref) {
+	v.sealing.Lock()
+	defer v.sealing.Unlock()
+	v.named = append([]secret.Ref{}, refs...)
 	if err := v.store.Forget(refs); err != nil {
 		v.log.Error("old secrets not removed", "err", err)
 	}

@@ -1,0 +1,63 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"restic-manager/agent/control"
+	"restic-manager/agent/secret"
+	"restic-manager/restic"
+)
+
+// TestASecretThatWasReplacedWhileItWasFetchedIsNotSealed has a configuration with the
+// next version come while the server's answer is under way.
+func TestASecretThatWasReplacedWhileItWasFetchedIsNotSealed(t *testing.T) {
+	m := newMachine(t, 18)
+	old := secret.Ref{ID: uuid.NewString(), Version: 1}
+	next := secret.Ref{ID: old.ID, Version: 2}
+	var v *vault
+	v = newVault(m.store, func(_ context.Context, refs []secret.Ref) ([]control.Fetched, error) {
+		v.keep([]secret.Ref{next})
+		return []control.Fetched{{ID: refs[0].ID, Version: refs[0].Version, Value: restic.NewSecret("first")}}, nil
+	}, m.random.float, slog.New(slog.DiscardHandler))
+	got, err := v.Secret(t.Context(), old)
+	if err != nil || got.Secret.Reveal() != "first" {
+		t.Fatalf("the job that asked got %v", err)
+	}
+	if _, err := m.store.Get(old); !errors.Is(err, secret.ErrNotFound) {
+		t.Errorf("the replaced secret is on this host: %v", err)
+	}
+	if _, err := v.Secret(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.store.Get(next); err != nil {
+		t.Errorf("the secret that is named was not kept: %v", err)
+	}
+}
+
+// TestSecretsThatAnEarlierLifeDidNotForgetGoAtStart begins an agent whose configuration
+// names none of what is sealed.
+func TestSecretsThatAnEarlierLifeDidNotForgetGoAtStart(t *testing.T) {
+	m := newMachine(t, 19)
+	m.work = m.succeed
+	stale := secret.Ref{ID: uuid.NewString(), Version: 1}
+	m.inBubble(func(t *testing.T) {
+		l := m.begin(t.Context())
+		eventually(t, "the configuration", time.Minute, func() bool { return l.agent.inForce.revision() == 1 })
+		l.end(t)
+		if err := m.store.Put(stale, secret.Value{Secret: restic.NewSecret("x")}); err != nil {
+			t.Fatal(err)
+		}
+		again := m.begin(t.Context())
+		eventually(t, "the stale secret to go", time.Minute, func() bool {
+			_, err := m.store.Get(stale)
+			return errors.Is(err, secret.ErrNotFound)
+		})
+		again.end(t)
+	})
+}
