@@ -155,10 +155,12 @@ func (x *examination) server(ctx context.Context) {
 		x.found(Good, "server", "it is reached; this machine is not enrolled yet", "")
 	case control.IsRefusal(err, codeCredentialUnknown):
 		x.found(Bad, "server", "it is reached, but does not know this agent's secret", "make an enrolment line for this host at the server, and paste it here")
-	case errors.As(err, &refusal) && endsSession(err) && refusal.Code != codeSessionUnknown && refusal.Code != codeSessionSuperseded:
-		x.found(Bad, "server", "it is reached, and refuses this agent: "+refusal.Error(), "look at the host's page at the server")
-	case errors.As(err, &refusal):
+	case control.IsRefusal(err, codeSessionUnknown), control.IsRefusal(err, codeSessionSuperseded):
 		x.found(Good, "server", "it is reached, and knows this agent", "")
+	case errors.As(err, &refusal) && endsSession(err):
+		x.found(Bad, "server", "it is reached, and refuses this agent: "+refusal.Error(), "look at the host's page at the server")
+	case errors.As(err, &refusal): // too busy, or in trouble of its own: it did not come to look who asks
+		x.found(Warning, "server", "it is reached, but does not say whether it knows this agent: "+refusal.Error(), "try again in a minute")
 	case err != nil:
 		x.found(Bad, "server", err.Error(), "")
 		return
@@ -285,6 +287,11 @@ func (x *examination) storage(ctx context.Context, r runner.Repository) {
 		return
 	}
 	_ = response.Body.Close()
+	if response.StatusCode >= 500 || response.StatusCode == http.StatusProxyAuthRequired {
+		x.found(Bad, "repository", fmt.Sprintf("%s: the storage, or a proxy on the way, answers with an error (%s)", r.Name, response.Status),
+			"look at the storage's own log, and at restic_proxy in the configuration")
+		return
+	}
 	x.found(Good, "repository", fmt.Sprintf("%s: the storage answers (%d)", r.Name, response.StatusCode), "")
 	if !r.Location.Encrypted() && !loopback(request.URL.Hostname()) {
 		x.found(Warning, "repository", r.Name+": the way there is not encrypted", "use https, if the storage can")
