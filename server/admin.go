@@ -11,6 +11,7 @@ import (
 
 	"restic-manager/server/auth"
 	"restic-manager/server/fleet"
+	"restic-manager/server/store"
 )
 
 // ResetPassword gives an account another password and ends its sign-ins, beside a
@@ -28,11 +29,31 @@ func ResetPassword(ctx context.Context, o Options, out io.Writer, name, password
 		return err
 	}
 	s := &Server{settings: settings, log: settings.logger(out)}
-	if err := s.open(ctx); err != nil {
+	if err := s.open(ctx, false); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	return auth.New(auth.Options{Store: s.store, Hasher: hasher, Log: s.log}).ResetPassword(ctx, name, password)
+}
+
+// Verify looks whether the audit log is whole and whether the numbers on the pages
+// are what counting gives, beside a server that may be running. It tells how many
+// audit entries hold, and fails with all that is wrong; it mends nothing.
+func Verify(ctx context.Context, o Options, out io.Writer) (entries int64, err error) {
+	settings, err := o.check()
+	if err != nil {
+		return 0, err
+	}
+	s := &Server{settings: settings, log: settings.logger(out)}
+	if err := s.open(ctx, false); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	err = s.store.View(ctx, func(q store.Queries) (err error) {
+		entries, err = q.VerifyAudit(ctx)
+		return errors.Join(err, q.VerifyRollups(ctx))
+	})
+	return entries, err
 }
 
 // SetupCode reads the set-up code that a server has left for its first account.

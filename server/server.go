@@ -59,7 +59,7 @@ func New(ctx context.Context, o Options, version string, out io.Writer) (_ *Serv
 	if err != nil {
 		return nil, err
 	}
-	if err := s.open(ctx); err != nil {
+	if err := s.open(ctx, true); err != nil {
 		return nil, err
 	}
 	handler, err := s.wire(ctx, version, pin)
@@ -93,8 +93,8 @@ func (s *Server) listen(ctx context.Context) (err error) {
 	return nil
 }
 
-// open opens the database.
-func (s *Server) open(ctx context.Context) (err error) {
+// open opens the database: to serve, or beside a server that may be running.
+func (s *Server) open(ctx context.Context, serve bool) (err error) {
 	database := s.settings.Database.Reveal()
 	if database == "" {
 		path, err := filepath.Abs(filepath.Join(s.settings.DataDir, "server.db"))
@@ -104,7 +104,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 		database = path
 	}
 	s.store, err = store.Open(ctx, database, store.Options{
-		Logger: s.log, DataDir: s.settings.DataDir, ListenURL: s.settings.DatabaseListen.Reveal(),
+		Logger: s.log, DataDir: s.settings.DataDir, ListenURL: s.settings.DatabaseListen.Reveal(), Serve: serve,
 	})
 	if err != nil {
 		return fmt.Errorf("open the database: %w", err)

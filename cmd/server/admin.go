@@ -14,6 +14,7 @@ import (
 type adminCommand struct {
 	ResetPassword resetCommand `cmd:"" help:"Give an account another password and end its sign-ins."`
 	SetupCode     codeCommand  `cmd:"" help:"Print the one-time code of the first account."`
+	Verify        checkCommand `cmd:"" help:"Look whether the audit log is whole and the numbers shown are right."`
 }
 
 type resetCommand struct {
@@ -45,5 +46,16 @@ func (c *codeCommand) Run(w world) error {
 		return err
 	}
 	_, err = fmt.Fprintln(w.stdout, code)
+	return err
+}
+
+type checkCommand struct{ configured }
+
+func (c *checkCommand) Run(ctx context.Context, w world) error {
+	entries, err := server.Verify(ctx, c.Options, w.stderr)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w.stdout, "The audit log is whole, with %d entries, and the numbers shown are right.\n", entries)
 	return err
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -33,7 +35,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("RM_PASSWORD_ROUNDS", "2")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"wait-for": waitFor},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"wait-for": waitFor, "alter": alter},
 	})
 }
 
@@ -53,6 +55,14 @@ func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s never came", path)
 		}
 	}
+}
+
+// alter changes the database behind the program's back.
+func alter(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := sql.Open("sqlite", ts.MkAbs("data/server.db"))
+	ts.Check(err)
+	_, err = db.ExecContext(context.Background(), args[0])
+	ts.Check(errors.Join(err, db.Close()))
 }
 
 // parse gives the options that arguments, variables and a file make.

@@ -79,6 +79,7 @@ func kinds() map[fleet.Code]kind {
 		fleet.ProtocolUnsupported:   {http.StatusUpgradeRequired, "Protocol not supported", false},
 		fleet.SecretIntegrity:       {http.StatusInternalServerError, "Stored secret damaged", false},
 		fleet.DatabaseCorrupt:       {http.StatusInternalServerError, "Database damaged", false},
+		fleet.DatabaseInUse:         {http.StatusInternalServerError, "Database in use", false},
 		fleet.SchemaNewer:           {http.StatusInternalServerError, "Database of a newer program", false},
 	}
 }

@@ -48,6 +48,7 @@ const (
 
 	// At the start of the server.
 	DatabaseCorrupt Code = "database_corrupt"
+	DatabaseInUse   Code = "database_in_use"
 	SchemaNewer     Code = "schema_newer_than_binary"
 
 	// For agents.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ type Options struct {
 	Logger  *slog.Logger     // nil discards
 	Now     func() time.Time // nil is the clock: the machine's with SQLite, the database's with PostgreSQL
 	DataDir string           // where copies are put before a migration; empty is beside the database file
+	Serve   bool             // this process serves: with SQLite no other one may, until Close
 
 	// ListenURL is where PostgreSQL notifies: a way past a pooler that hands out
 	// connections by the transaction. Empty is the database URL.
@@ -38,6 +40,7 @@ type Store struct {
 	postgres  bool
 	url       string
 	listenURL string
+	lock      *os.File // of a SQLite database that this process serves; else nil
 	log       *slog.Logger
 
 	listener atomic.Pointer[func(Effects)]
@@ -67,8 +70,9 @@ type counters struct{ statements, transactions, commits atomic.Int64 }
 // migrates it. The URL is postgres://… for PostgreSQL, sqlite:///path/file.db or a
 // plain path for SQLite.
 //
-// It fails with DatabaseCorrupt for a damaged file, which it leaves as it is, and
-// with SchemaNewer where a later program has migrated. Close it.
+// It fails with DatabaseCorrupt for a damaged file, which it leaves as it is, with
+// SchemaNewer where a later program has migrated, and with DatabaseInUse where both
+// this process and another serve the same file. Close it.
 func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -85,7 +89,7 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	var err error
 	if scheme, _, ok := strings.Cut(databaseURL, "://"); ok && (scheme == "postgres" || scheme == "postgresql") {
 		err = s.openPostgres(ctx)
-	} else {
+	} else if err = s.claimFile(o.Serve); err == nil {
 		err = s.openSQLite(ctx, o.DataDir)
 	}
 	if err == nil {
@@ -109,6 +113,9 @@ func (s *Store) Close() error {
 		}
 		if s.db != nil {
 			s.closeErr = errors.Join(s.closeErr, s.db.Close())
+		}
+		if s.lock != nil {
+			s.closeErr = errors.Join(s.closeErr, s.lock.Close())
 		}
 	})
 	return s.closeErr
