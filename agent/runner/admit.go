@@ -11,22 +11,30 @@ import (
 	"restic-manager/restic"
 )
 
-// admit decides whether this host does the job, and on what. It starts nothing.
-func (r *Runner) admit(job spool.Job) (*Task, *Ending) {
-	if current, err := r.spool.Job(job.ID); err == nil && current.CancelRequested {
-		e := end(spool.Cancelled, CodeCancelledBeforeStart, "the job was cancelled before it began", "")
-		return nil, &e
+// calledOff is the ending of a job that was cancelled before it began, nil for others.
+func (r *Runner) calledOff(job spool.Job) *Ending {
+	if current, err := r.spool.Job(job.ID); err != nil || !current.CancelRequested {
+		return nil
 	}
-	if job.Overdue(time.Now()) {
-		e := end(spool.Expired, CodeStartTooLate,
-			"the job was to begin by "+job.StartBy.UTC().Format(time.RFC3339)+", and the agent came to it later", "run it again")
-		return nil, &e
-	}
-	return r.assign(job)
+	e := end(spool.Cancelled, CodeCancelledBeforeStart, "the job was cancelled before it began", "")
+	return &e
 }
 
-// assign finds out what the job is about, within what policy and configuration allow.
-func (r *Runner) assign(job spool.Job) (*Task, *Ending) {
+// overdue is the ending of a job that the agent did not come to in time, nil for others.
+// One that waits for a hold has been come to, however long it waits; after a restart it
+// counts again.
+func overdue(job spool.Job) *Ending {
+	if !job.Overdue(time.Now()) {
+		return nil
+	}
+	e := end(spool.Expired, CodeStartTooLate,
+		"the job was to begin by "+job.StartBy.UTC().Format(time.RFC3339)+", and the agent came to it later", "run it again")
+	return &e
+}
+
+// admit decides whether this host does the job, and on what, within what policy and
+// configuration allow. It starts nothing.
+func (r *Runner) admit(job spool.Job) (*Task, *Ending) {
 	rules, err := r.policy()
 	if err != nil {
 		return nil, refusedByPolicy(err)

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -80,6 +81,36 @@ func TestAJobThatCameTooLateExpires(t *testing.T) {
 	job.StartBy = time.Now().Add(-time.Second)
 	p.runner.Run(t.Context(), job)
 	p.recorded(job.ID).want(spool.Expired, CodeStartTooLate)
+}
+
+// TestAJobThatWaitsIsNotTooLate holds the repository until the job should have begun.
+// The wait is no part of how long it took either.
+func TestAJobThatWaitsIsNotTooLate(t *testing.T) {
+	fake := restictest.NewFake(t, fakeScript(catConfig(), says("snapshots", "[]", 0)))
+	p := newPlace(t, fake.Path())
+	job := p.command("snapshots", repositoryParams())
+	job.StartBy = time.Now().Add(2 * time.Second)
+	release, err := p.runner.holds.take(t.Context(), "other", []want{{key: "repository " + repositoryID, alone: true}}, func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var done sync.WaitGroup
+	done.Go(func() { p.runner.Run(t.Context(), job) })
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for waits := false; !waits || !job.Overdue(time.Now()); <-tick.C {
+		current, err := p.spool.Job(job.ID)
+		if err != nil || current.Phase == spool.Finished {
+			t.Fatalf("the job did not wait: %+v, %v", current, err)
+		}
+		waits = current.Phase == spool.Waiting
+	}
+	released := time.Now()
+	release()
+	done.Wait()
+	if got := p.recorded(job.ID).want(spool.Succeeded, ""); got.DurationMs > time.Since(released).Milliseconds() {
+		t.Errorf("the job took %d ms, and ran for %s at most", got.DurationMs, time.Since(released))
+	}
 }
 
 func TestAJobCancelledBeforeItBeganIsNotStarted(t *testing.T) {

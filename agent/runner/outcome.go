@@ -174,5 +174,5 @@ func clip(text string, n int) string {
 	return text[:cut] + "…"
 }
 
-// elapsed fills in how long the job took, by the monotonic clock.
+// elapsed fills in how long the job took from its start, by the monotonic clock.
 func (e *Ending) elapsed(since time.Time) { e.DurationMs = time.Since(since).Milliseconds() }

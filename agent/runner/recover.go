@@ -30,7 +30,7 @@ func (r *Runner) Recover(ctx context.Context, job spool.Job) {
 // known.
 func (r *Runner) lookBack(ctx context.Context, job spool.Job) *Ending {
 	final := end(spool.Interrupted, CodeAgentDied, "the agent or the machine died while the job ran", "run it again")
-	task, refusal := r.assign(job)
+	task, refusal := r.admit(job)
 	if refusal != nil || task.recipe.Recover == nil {
 		return &final
 	}

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -81,13 +82,9 @@ func New(o Options) *Runner {
 // in order. A job that never started because the agent is being stopped stays in
 // the journal for the agent's next life.
 func (r *Runner) Run(ctx context.Context, job spool.Job) {
-	began := time.Now()
-	ending := r.execute(ctx, job)
-	if ending == nil {
-		return
+	if ending := r.execute(ctx, job); ending != nil {
+		r.finish(job, *ending)
 	}
-	ending.elapsed(began)
-	r.finish(job, *ending)
 }
 
 // finish records the result. It is earned, whatever becomes of the contexts.
@@ -105,6 +102,9 @@ func (r *Runner) record(what string, job spool.Job, err error) {
 
 // execute returns how the job ended, or nil for one that stays in the journal.
 func (r *Runner) execute(ctx context.Context, job spool.Job) *Ending {
+	if e := cmp.Or(r.calledOff(job), overdue(job)); e != nil {
+		return e
+	}
 	task, refusal := r.admit(job)
 	if refusal != nil {
 		return refusal
@@ -116,6 +116,9 @@ func (r *Runner) execute(ctx context.Context, job spool.Job) *Ending {
 		return notStarted(ctx)
 	}
 	defer release()
+	if e := r.calledOff(job); e != nil {
+		return e
+	}
 	if task, refusal = r.admit(job); refusal != nil {
 		return refusal
 	}
@@ -127,12 +130,14 @@ func (r *Runner) execute(ctx context.Context, job spool.Job) *Ending {
 		return failed(CodeJournalFailed, "the start could not be recorded on the disk, so nothing was started", nextJournal)
 	}
 	task.Job = started
+	began := time.Now()
 	defer r.announceStop(ctx, job)()
 	ending := task.open(ctx)
 	if ending == nil {
 		ending = task.recipe.Run(ctx, task)
 	}
 	ending.probed(task.probed)
+	ending.elapsed(began)
 	return ending
 }
 
