@@ -134,7 +134,7 @@ func (s *Service) takeListing(ctx context.Context, j *fleet.Job, size int64) err
 		if err := tx.CountSnapshots(ctx, j.RepositoryID); err != nil {
 			return err
 		}
-		if err := tx.ConfirmJobs(ctx, j.RepositoryID); err != nil {
+		if err := confirmSeen(ctx, tx, j.RepositoryID); err != nil {
 			return err
 		}
 		if err := tx.DropArtifact(ctx, j.ID, ArtifactSnapshots); err != nil {
@@ -143,6 +143,28 @@ func (s *Service) takeListing(ctx context.Context, j *fleet.Job, size int64) err
 		tx.Touch(fleet.TopicSnapshots, string(j.RepositoryID))
 		return tx.AddArtifactPart(ctx, store.ArtifactPart{JobID: j.ID, Name: ArtifactSnapshots, Offset: size, Data: []byte{}, At: tx.Now})
 	})
+}
+
+// confirmSeen takes what is now seen for confirmed, and looks again at the conditions
+// of the hosts that made it.
+func confirmSeen(ctx context.Context, tx *store.Tx, repository fleet.RepositoryID) error {
+	confirmed, err := tx.ConfirmJobs(ctx, repository)
+	if err != nil {
+		return err
+	}
+	looked := map[fleet.HostID]bool{}
+	for i := range confirmed {
+		j := &confirmed[i]
+		touch(tx, j)
+		if looked[j.HostID] {
+			continue
+		}
+		looked[j.HostID] = true
+		if err := backupConditions(ctx, tx, j); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // see writes a slice of a listing.

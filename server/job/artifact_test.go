@@ -108,11 +108,17 @@ func TestAListingConfirmsABackup(t *testing.T) {
 		if !w.job(wk.job).Unconfirmed {
 			w.Fatal("a backup that nobody has seen is not marked")
 		}
+		if got := w.codes(store.ObjectHost, string(a.id.Host)); got != job.CodeUnconfirmed {
+			w.Fatalf("the host has %q", got)
+		}
 		data := w.listing(a.snapshot(id))
 		_, _, err := a.put(wk.job, 0, true, data)
 		w.must(err)
 		if w.job(wk.job).Unconfirmed {
 			w.Error("the listing has the snapshot, and the job is still unconfirmed")
+		}
+		if got := w.codes(store.ObjectHost, string(a.id.Host)); got != "" {
+			w.Errorf("the listing has the snapshot, and the host still has %q", got)
 		}
 	})
 }

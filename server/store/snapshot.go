@@ -89,12 +89,16 @@ func (tx *Tx) DropUnseenSnapshots(ctx context.Context, repository fleet.Reposito
 }
 
 // ConfirmJobs takes the mark "unconfirmed" from jobs of a repository whose snapshot
-// has been seen.
-func (tx *Tx) ConfirmJobs(ctx context.Context, repository fleet.RepositoryID) error {
-	_, err := tx.exec(ctx, `UPDATE jobs SET unconfirmed = ?, version = version + 1
-		WHERE repository_id = ? AND unconfirmed = ? AND EXISTS (SELECT 1 FROM snapshots s WHERE s.repository_id = jobs.repository_id AND s.id = jobs.snapshot_id)`,
-		false, repository, true)
-	return err
+// has been seen, and gives them in no order.
+func (tx *Tx) ConfirmJobs(ctx context.Context, repository fleet.RepositoryID) ([]fleet.Job, error) {
+	var confirmed []fleet.Job
+	err := tx.all(ctx, &confirmed, `UPDATE jobs SET unconfirmed = ?, version = version + 1
+		WHERE repository_id = ? AND unconfirmed = ? AND EXISTS (SELECT 1 FROM snapshots s WHERE s.repository_id = jobs.repository_id AND s.id = jobs.snapshot_id)
+		RETURNING `+jobCols, false, repository, true)
+	if err != nil {
+		return nil, fmt.Errorf("confirm the jobs of repository %s: %w", repository, err)
+	}
+	return confirmed, nil
 }
 
 // CountSnapshots recomputes the number of snapshots of a repository, its newest one

@@ -50,7 +50,7 @@ func TestSnapshotsThatAreGoneAreDroppedAndCounted(t *testing.T) {
 			if n, err := tx.DropUnseenSnapshots(t.Context(), r.ID, 20); err != nil || n != 1 {
 				t.Errorf("dropped %d, %v; want one", n, err)
 			}
-			if err := tx.ConfirmJobs(t.Context(), r.ID); err != nil {
+			if _, err := tx.ConfirmJobs(t.Context(), r.ID); err != nil {
 				return err
 			}
 			return tx.CountSnapshots(t.Context(), r.ID)
