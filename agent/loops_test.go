@@ -256,6 +256,9 @@ func TestTheServerMayAskForEverythingAgain(t *testing.T) {
 			return n == 2
 		})
 		l.end(t)
+		if said := m.log.String(); strings.Contains(said, "server not reached") {
+			t.Errorf("a wish of the server was taken for trouble:\n%s", said)
+		}
 	})
 }
 

@@ -70,8 +70,9 @@ func (a *Agent) reportOnce(ctx context.Context, session string, l limits) (sent,
 	if err != nil {
 		return false, false, err
 	}
-	if err := a.spool.Applied(context.WithoutCancel(ctx), answer.Items); err != nil {
-		a.log.Error("verdicts not recorded", "err", err)
+	applied := a.spool.Applied(context.WithoutCancel(ctx), answer.Items)
+	if applied != nil {
+		a.log.Error("verdicts not recorded", "err", applied)
 	}
 	for _, v := range answer.Items {
 		a.obey(control.JobDirective{JobId: v.JobId, Desired: v.Desired, Detail: v.Detail, ReportIntervalMs: v.IntervalMs})
@@ -83,7 +84,8 @@ func (a *Agent) reportOnce(ctx context.Context, session string, l limits) (sent,
 		}
 	}
 	size := weigh(items)
-	return true, size.nearly(l), a.throttle(ctx, size.bytes)
+	// What the disk did not take note of would be sent again, and at once, without end.
+	return true, applied == nil && size.nearly(l), a.throttle(ctx, size.bytes)
 }
 
 // throttle keeps to the upload rate that the server has asked for.

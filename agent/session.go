@@ -62,7 +62,9 @@ func (a *Agent) talk(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		a.noteTrouble(err)
+		if !errors.Is(err, errWanted) {
+			a.noteTrouble(err)
+		}
 		pause := max(pacer.next(err, began, time.Now()), leastSessionPause)
 		a.log.Debug("no session", "err", err, "next_in", pause)
 		if control.Sleep(ctx, pause+a.jitter(pause/4)) != nil {
