@@ -86,7 +86,7 @@ func age() []act {
 	return []act{
 		{"start another", func(ctx context.Context, s *Spool) error { _, err := s.Start(ctx, id(4)); return err }},
 		{"interrupt", func(ctx context.Context, s *Spool) error {
-			return s.Interrupt(ctx, id(4), Outcome{Result: Interrupted})
+			return s.Finish(ctx, id(4), Outcome{Result: Interrupted}, nil)
 		}},
 		{"learn", func(ctx context.Context, s *Spool) error { return s.SetValue(ctx, "hold", []byte("20")) }},
 		{"configure", func(ctx context.Context, s *Spool) error {

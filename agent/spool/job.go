@@ -44,9 +44,6 @@ type Job struct {
 	// Process is what Attach noted of the process that may be alive.
 	Process         json.RawMessage `json:"process,omitempty"`
 	CancelRequested bool            `json:"cancel_requested,omitempty"`
-	// Provisional marks a finished job whose result may still be bettered; it is
-	// kept until Finish.
-	Provisional bool `json:"provisional,omitempty"`
 	// Result is set once the job is finished.
 	Result Result `json:"result,omitempty"`
 }

@@ -109,7 +109,7 @@ func (s *Spool) readJobs(ctx context.Context) error {
 			return fmt.Errorf("%w: the row of job %s holds another", errDamaged, id)
 		}
 		j.Events.First, j.Chunks.First = j.Events.Next, j.Chunks.Next
-		j.reopened = j.Phase == Running || j.Phase == Stopping || j.Provisional
+		j.reopened = j.Phase == Running || j.Phase == Stopping
 		s.jobs[id] = j
 		return nil
 	})

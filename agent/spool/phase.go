@@ -69,8 +69,7 @@ func (s *Spool) Pending() []Job {
 }
 
 // Interrupted returns the jobs that had started and not ended when the spool was
-// opened, and finished ones whose result is still provisional; oldest first. A job
-// leaves the list by Wait, Start or Finish.
+// opened, oldest first. A job leaves the list by Wait, Start or Finish.
 func (s *Spool) Interrupted() []Job {
 	return s.list(func(j *job) bool { return j.reopened })
 }
@@ -184,34 +183,14 @@ func (s *Spool) Note(ctx context.Context, id, message string, snapshot *Snapshot
 	return s.commit(ctx, d)
 }
 
-// Interrupt finishes the job with a result that may still be bettered: the server
-// is told, and the job is kept until Finish.
-func (s *Spool) Interrupt(ctx context.Context, id string, o Outcome) error {
-	return s.advance(ctx, stepInterrupt, id, func(j *job, now time.Time) error {
-		if j.Phase == Finished {
-			return nil
-		}
-		if err := s.cutChunk(j); err != nil {
-			return err
-		}
-		j.Provisional = true
-		return j.finish(now, o, nil)
-	})
-}
-
 // Finish gives the job its result, after all of its log, and the snapshot that it
-// made, if it did. A provisional result with the same Result stands as it was
-// reported. ErrFinished says that the job had a result that is not provisional.
+// made, if it did. ErrFinished says that the job had one.
 func (s *Spool) Finish(ctx context.Context, id string, o Outcome, snapshot *Snapshot) error {
 	return s.advance(ctx, stepFinish, id, func(j *job, now time.Time) error {
 		if err := s.cutChunk(j); err != nil {
 			return err
 		}
-		same := j.Provisional && j.Result == o.Result && snapshot == nil
-		j.Provisional, j.reopened = false, false
-		if same {
-			return nil
-		}
+		j.reopened = false
 		return j.finish(now, o, snapshot)
 	})
 }
@@ -222,9 +201,9 @@ func (j *job) finish(now time.Time, o Outcome, snapshot *Snapshot) error {
 	return j.event(control.Event{At: now, Kind: string(Finished), Outcome: &o, Snapshot: snapshot})
 }
 
-// advance makes one change to one unfinished, or provisionally finished, job. It
-// holds on disk before advance returns. When the disk fails, a job that it does not
-// know goes on in memory; one that it knows does so too, but for its start.
+// advance makes one change to one unfinished job. It holds on disk before advance
+// returns. When the disk fails, a job that it does not know goes on in memory; one that
+// it knows does so too, but for its start.
 func (s *Spool) advance(ctx context.Context, write, id string, change func(*job, time.Time) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -233,7 +212,7 @@ func (s *Spool) advance(ctx context.Context, write, id string, change func(*job,
 	if j == nil {
 		return fmt.Errorf("%s job %s: %w", write, id, ErrUnknownJob)
 	}
-	if j.Phase == Finished && !(j.Provisional && (write == stepInterrupt || write == stepFinish)) {
+	if j.Phase == Finished {
 		return fmt.Errorf("%s job %s: %w", write, id, ErrFinished)
 	}
 	if err := change(j, s.now()); err != nil {

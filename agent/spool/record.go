@@ -40,7 +40,7 @@ type job struct {
 	trimmed    bool        // has rows below its tracks' First
 	tail       int         // length of lines in its row
 	volatile   bool        // was reported from memory, see Batch
-	reopened   bool        // was started, or provisional, when the spool was opened
+	reopened   bool        // was started, and not ended, when the spool was opened
 }
 
 // hole is a number of the log that the server waits for in vain.
@@ -117,7 +117,7 @@ func (j *job) track(stream string) *track {
 
 // reported says that the server has all of a finished job.
 func (j *job) reported() bool {
-	return j.Phase == Finished && !j.Provisional &&
+	return j.Phase == Finished &&
 		(j.Muted || j.Known && !j.Events.retained() && !j.Chunks.retained())
 }
 

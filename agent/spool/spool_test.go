@@ -87,36 +87,14 @@ func TestRestartTellsWhatWasInterrupted(t *testing.T) {
 	if len(pending) != 2 || pending[0].ID != id(1) || pending[1].ID != id(4) {
 		t.Errorf("pending is %+v", pending)
 	}
-	must(t, s.Interrupt(t.Context(), id(2), Outcome{Result: Interrupted}))
-	must(t, s.Applied(t.Context(), allTaken(mustBatch(t, s))))
-	s = reopen(t, s)
-	if again := s.Interrupted(); len(again) != 2 || !again[0].Provisional {
-		t.Errorf("a provisional result is not looked after: %+v", again)
-	}
 	must(t, s.Finish(t.Context(), id(2), Outcome{Result: Succeeded}, &Snapshot{Id: strings.Repeat("a", 64)}))
 	must(t, s.Finish(t.Context(), id(3), Outcome{Result: Interrupted}, nil))
 	if len(s.Interrupted()) != 0 {
 		t.Errorf("still interrupted: %+v", s.Interrupted())
 	}
 	items := mustBatch(t, s)
-	if got, want := kinds(items, id(2)), "4:finished"; got != want {
-		t.Errorf("the bettered job has events %q, want %q", got, want)
-	}
-}
-
-func TestProvisionalResultThatStandsIsNotReportedTwice(t *testing.T) {
-	s := mustOpen(t, Options{Dir: t.TempDir()})
-	mustJournal(t, s, runCommand(1, 1))
-	mustStart(t, s, id(1))
-	must(t, s.Interrupt(t.Context(), id(1), Outcome{Result: Interrupted}))
-	must(t, s.Interrupt(t.Context(), id(1), Outcome{Result: Interrupted}))
-	must(t, s.Applied(t.Context(), allTaken(mustBatch(t, s))))
-	must(t, s.Finish(t.Context(), id(1), Outcome{Result: Interrupted}, nil))
-	if items := mustBatch(t, s); len(items) != 0 {
-		t.Errorf("reported again: %+v", items)
-	}
-	if _, err := s.Job(id(1)); !errors.Is(err, ErrUnknownJob) {
-		t.Errorf("the job is still there: %v", err)
+	if got, want := kinds(items, id(2)), "1:acked 2:running 3:finished"; got != want {
+		t.Errorf("the interrupted job has events %q, want %q", got, want)
 	}
 }
 

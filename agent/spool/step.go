@@ -12,7 +12,6 @@ const (
 	stepStop      = "stop"      // a job is told to end
 	stepCancel    = "cancel"    // a job is to be cancelled
 	stepNote      = "note"      // an event that changes no phase
-	stepInterrupt = "interrupt" // a provisional result
 	stepFinish    = "finish"    // a result, with the rest of the log
 	stepLog       = "log"       // log lines, at most once a second
 	stepBatch     = "batch"     // log lines that are about to be reported
@@ -29,7 +28,7 @@ const (
 func Steps() []string {
 	var names []string
 	for _, write := range []string{
-		stepJournal, stepOpen, stepWait, stepStart, stepAttach, stepStop, stepCancel, stepNote, stepInterrupt,
+		stepJournal, stepOpen, stepWait, stepStart, stepAttach, stepStop, stepCancel, stepNote,
 		stepFinish, stepLog, stepBatch, stepApplied, stepReject, stepReconcile, stepBudget, stepValue, stepConfig,
 	} {
 		names = append(names, write+":before", write+":after")
