@@ -21,16 +21,6 @@ func (p *Policy) AllowOperation(op restic.Operation, location string) error {
 		allowCommand(WhatOperation, op.Name)}
 }
 
-// AllowOperationNamed is AllowOperation for a name from a job.
-func (p *Policy) AllowOperationNamed(name, location string) error {
-	op, known := restic.OperationNamed(name)
-	if !known {
-		return &Refusal{CodeOperationUnknown, "the operation is not one that this agent knows",
-			"update the agent if the server is newer"}
-	}
-	return p.AllowOperation(op, location)
-}
-
 func (p *Policy) allowMaintenance(op restic.Operation, location string) error {
 	l, err := restic.ParseLocation(location)
 	if err != nil {

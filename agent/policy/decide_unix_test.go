@@ -107,20 +107,36 @@ func TestOperationsThatDeleteRunOnlyAtTheMaintenanceHost(t *testing.T) {
 func TestAListOfOperationsIsTheWholeList(t *testing.T) {
 	p := Default(Guarded)
 	p.Operations = []string{"snapshots"}
-	if err := p.AllowOperationNamed("snapshots", "/r"); err != nil {
+	snapshots, backup := operation(t, "snapshots"), operation(t, "backup")
+	if err := p.AllowOperation(snapshots, "/r"); err != nil {
 		t.Error(err)
 	}
-	wantRefusal(t, p.AllowOperationNamed("backup", "/r"), CodeOperationNotAllowed, "policy allow operation --under backup --for 24h")
+	wantRefusal(t, p.AllowOperation(backup, "/r"), CodeOperationNotAllowed, "policy allow operation --under backup --for 24h")
 	p.Allowances = []Allowance{{What: WhatOperation, Under: "backup"}}
-	if err := p.AllowOperationNamed("backup", "/r"); err != nil {
+	if err := p.AllowOperation(backup, "/r"); err != nil {
 		t.Error(err)
 	}
-	for _, name := range []string{"", "exec", "Backup", "backup ", "forget --prune", "unlock"} {
-		wantRefusal(t, p.AllowOperationNamed(name, "/r"), CodeOperationUnknown, "")
+}
+
+// TestAnEmptyListOfOperationsIsNone compares what such a policy does with what it tells.
+func TestAnEmptyListOfOperationsIsNone(t *testing.T) {
+	p, err := parse([]byte("version: 1\nprofile: guarded\noperations: []\n"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	p.Operations = []string{}
-	p.Allowances = nil
-	wantRefusal(t, p.AllowOperationNamed("snapshots", "/r"), CodeOperationNotAllowed, "")
+	wantRefusal(t, p.AllowOperation(operation(t, "snapshots"), "/r"), CodeOperationNotAllowed, "")
+	if rule := p.Summary().Rules[0]; rule.Name != "Operations" || rule.Value != "none" {
+		t.Errorf("the summary tells %+v", rule)
+	}
+}
+
+func operation(t *testing.T, name string) restic.Operation {
+	t.Helper()
+	op, known := restic.OperationNamed(name)
+	if !known {
+		t.Fatalf("there is no operation %s", name)
+	}
+	return op
 }
 
 func TestSourcesOutsideTheAllowedFoldersAreRefused(t *testing.T) {

@@ -9,7 +9,6 @@ const (
 
 // Codes of a refusal.
 const (
-	CodeOperationUnknown    = "unknown_operation"
 	CodeOperationNotAllowed = "operation_not_allowed"
 	CodeRepoNotAllowed      = "repo_not_allowed"
 	CodePathNotAllowed      = "path_not_allowed"

@@ -53,7 +53,7 @@ func (p *Policy) Summary() Summary {
 			s.Rules = append(s.Rules, Rule{name, shorten(value)})
 		}
 	}
-	add("Operations", orElse(p.Operations, "all that cannot delete"))
+	add("Operations", p.describeOperations())
 	add("Repositories", p.describeRepos())
 	add("Folders that may be backed up", orElse(p.Backup.AllowRoots, "the whole machine"))
 	add("Folders that are never backed up", orElse(append(p.own[:len(p.own):len(p.own)], p.Backup.Deny...), "none"))
@@ -72,6 +72,13 @@ func (p *Policy) Summary() Summary {
 		add("Allowed by root", a.What+" under "+a.Under+", "+until)
 	}
 	return s
+}
+
+func (p *Policy) describeOperations() string {
+	if p.Operations == nil {
+		return "all that cannot delete"
+	}
+	return orElse(p.Operations, "none")
 }
 
 func (p *Policy) describeRepos() string {
