@@ -1,5 +1,6 @@
 // Package custody opens and replaces the files on which the agent's safety rests:
-// its policy, its key, what is sealed under the key, the restic program.
+// its configuration, its policy, its key, what is sealed under the key. (Package restic
+// looks at its program itself: that may be reached through links.)
 //
 // A file is trusted when nobody but the administrator (root; SYSTEM and the
 // Administrators on Windows) or the agent's own user can change it, and when the
@@ -105,16 +106,6 @@ func Read(path string, d Demand, limit int64) ([]byte, error) {
 		return nil, &Problem{path, fmt.Sprintf("has more than %d bytes", limit), "make it shorter"}
 	}
 	return data, nil
-}
-
-// CheckFile says whether Open would trust a file, without opening it for longer
-// than that. A program is checked so before it is started.
-func CheckFile(path string, d Demand) error {
-	f, err := Open(path, d)
-	if err != nil {
-		return err
-	}
-	return f.Close()
 }
 
 // CheckFolder returns a *Problem if a folder or one above it does not meet the

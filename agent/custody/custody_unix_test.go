@@ -28,6 +28,15 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// checkFile says whether Open trusts a file.
+func checkFile(path string, d Demand) error {
+	f, err := Open(path, d)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 // wantProblem wants a Problem whose text has each of the parts.
 func wantProblem(t *testing.T, err error, parts ...string) {
 	t.Helper()
@@ -70,7 +79,7 @@ func TestAFileThatOthersCanChangeIsRefusedWithTheCommandThatMendsIt(t *testing.T
 	}
 	for _, test := range tests {
 		path := newFile(t, test.mode)
-		err := CheckFile(path, test.d)
+		err := checkFile(path, test.d)
 		if test.want == "" {
 			if err != nil {
 				t.Errorf("mode %o: %v", test.mode, err)
@@ -119,7 +128,7 @@ func TestAnotherUsersFileIsRefused(t *testing.T) {
 	}
 	path := newFile(t, 0o600)
 	must(t, os.Chown(path, 1000, 1000))
-	wantProblem(t, CheckFile(path, Unchangeable), "belongs to user 1000", "run: chown root "+path)
+	wantProblem(t, checkFile(path, Unchangeable), "belongs to user 1000", "run: chown root "+path)
 }
 
 func TestAFolderAboveThatOthersCanChangeIsRefused(t *testing.T) {
@@ -130,12 +139,12 @@ func TestAFolderAboveThatOthersCanChangeIsRefused(t *testing.T) {
 	open := filepath.Join(top, "open")
 
 	must(t, os.Chmod(open, 0o777))
-	wantProblem(t, CheckFile(path, Unchangeable), open+" is writable by ", "others; run: chmod go-w "+open)
+	wantProblem(t, checkFile(path, Unchangeable), open+" is writable by ", "others; run: chmod go-w "+open)
 	wantProblem(t, CheckFolder(filepath.Dir(path), Unchangeable), open)
 
 	// Sticky, it is like /tmp: names in it can be moved by their owners alone.
 	must(t, os.Chmod(open, 0o777|fs.ModeSticky))
-	must(t, CheckFile(path, Unchangeable))
+	must(t, checkFile(path, Unchangeable))
 	wantProblem(t, CheckFolder(open, Unchangeable), "writable by ")
 }
 
@@ -147,16 +156,16 @@ func TestALinkIsRefusedWhereverItLies(t *testing.T) {
 	must(t, os.Symlink(path, filepath.Join(top, "link.yaml")))
 	must(t, os.Symlink(filepath.Dir(path), filepath.Join(top, "folder")))
 
-	wantProblem(t, CheckFile(filepath.Join(top, "link.yaml"), Unchangeable), "is a symbolic link; run: cp --remove-destination "+path)
-	wantProblem(t, CheckFile(filepath.Join(top, "folder", "policy.yaml"), Unchangeable), "use the path "+filepath.Dir(path)+" instead")
+	wantProblem(t, checkFile(filepath.Join(top, "link.yaml"), Unchangeable), "is a symbolic link; run: cp --remove-destination "+path)
+	wantProblem(t, checkFile(filepath.Join(top, "folder", "policy.yaml"), Unchangeable), "use the path "+filepath.Dir(path)+" instead")
 	wantProblem(t, CheckFolder(filepath.Join(top, "folder"), Unchangeable), "is a symbolic link")
 }
 
 func TestWhatIsNoRegularFileIsRefusedWithoutWaiting(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	must(t, syscall.Mkfifo(pipe, 0o600))
-	wantProblem(t, CheckFile(pipe, Private), "is not a regular file")
-	wantProblem(t, CheckFile(filepath.Dir(pipe), Private), "is not a regular file")
+	wantProblem(t, checkFile(pipe, Private), "is not a regular file")
+	wantProblem(t, checkFile(filepath.Dir(pipe), Private), "is not a regular file")
 	wantProblem(t, CheckFolder(newFile(t, 0o600), Private), "is not a folder")
 }
 
