@@ -56,6 +56,10 @@ func TestAProgramThatOthersCouldChangeIsRefused(t *testing.T) {
 			chown(t, filepath.Join(dir, "restic"), 0, 12345)
 			chmod(0o775, "restic")(t, dir)
 		}, "chmod g-w"},
+		{"by the group of root", func(t *testing.T, dir string) {
+			chown(t, filepath.Join(dir, "restic"), 0, 0)
+			chmod(0o775, "restic")(t, dir)
+		}, "chmod g-w"},
 		{"by its owner", func(t *testing.T, dir string) { chown(t, filepath.Join(dir, "restic"), 12345, 0) }, "chown root"},
 		{"by who can write to its folder", chmod(0o777, "."), "chmod o-w"},
 		{"by who owns its folder", func(t *testing.T, dir string) { chown(t, dir, 12345, 0) }, "chown root"},

@@ -83,10 +83,11 @@ func checkOwner(path string, info os.FileInfo) error {
 
 // ownGroup reports whether the file's group is the agent's user's private one, by
 // the convention that such a group has the user's number. Where a umask of 002 is
-// usual, everything a person unpacks is writable for it.
+// usual, everything a person unpacks is writable for it. Root has none: group 0 may
+// have members.
 func ownGroup(info os.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(stat.Gid) == os.Geteuid()
+	return ok && os.Geteuid() != 0 && int(stat.Gid) == os.Geteuid()
 }
 
 func quoted(path string) string { return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'" }
