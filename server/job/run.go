@@ -12,7 +12,6 @@ const (
 	expireEvery = 5 * time.Second
 	tidyEvery   = 10 * time.Minute
 	artifactAge = 24 * time.Hour
-	sessionAge  = 30 * 24 * time.Hour
 )
 
 // Run expires jobs that nobody picked up, notices agents that fell silent, and
@@ -52,9 +51,6 @@ func (s *Service) round(ctx context.Context, what string, f func(context.Context
 func (s *Service) tidy(ctx context.Context) error {
 	return s.Store.Write(ctx, func(tx *store.Tx) error {
 		if err := tx.DropInterest(ctx, tx.Now); err != nil {
-			return err
-		}
-		if err := tx.DropOldSessions(ctx, tx.Now.Add(-sessionAge)); err != nil {
 			return err
 		}
 		return tx.DropOldArtifacts(ctx, tx.Now.Add(-artifactAge))

@@ -55,9 +55,3 @@ func (tx *Tx) SetAcked(ctx context.Context, id fleet.HostID, seq int64) error {
 	}
 	return nil
 }
-
-// DropOldSessions removes sessions that ended and were opened before a moment.
-func (tx *Tx) DropOldSessions(ctx context.Context, before fleet.Time) error {
-	_, err := tx.exec(ctx, `DELETE FROM sessions WHERE opened_at < ? AND (superseded_at > 0 OR closed_at > 0)`, before)
-	return err
-}
