@@ -35,7 +35,11 @@ type Options struct {
 	BootID   string
 	Log      *slog.Logger
 
-	Restic       *restic.Runner  // nil where recipes start no processes
+	Restic *restic.Runner // nil where recipes start no processes
+	// FindRestic looks for a restic to use in the place of one that cannot be; nil for
+	// never.
+	FindRestic func(context.Context) (path string, err error)
+
 	Storage      *http.Client    // nil asks no storage what a credential can do
 	Recipes      []runner.Recipe // nil for all
 	FirstContact time.Duration   // the first contact comes after a random part of this
@@ -50,6 +54,7 @@ type Agent struct {
 	vault    *vault
 	policy   func() (*policy.Policy, error)
 	restic   *restic.Runner
+	find     func(context.Context) (path string, err error) // another restic; nil for never
 	version  string
 	bootID   string
 	log      *slog.Logger
@@ -84,7 +89,7 @@ func New(o Options) (*Agent, error) {
 		o.Rand = rand.Float64
 	}
 	a := &Agent{
-		identity: o.Identity, link: o.Link, spool: o.Spool, policy: o.Policy, restic: o.Restic,
+		identity: o.Identity, link: o.Link, spool: o.Spool, policy: o.Policy, restic: o.Restic, find: o.FindRestic,
 		version: o.Version, bootID: o.BootID, log: o.Log, rand: o.Rand,
 		firstContact: o.FirstContact, directives: newDirectives(), stopPrefetch: func() {}, started: time.Now(),
 	}

@@ -41,8 +41,9 @@ func findRestic(ctx context.Context, c Config, getenv func(string) string) (stri
 	return "", restic.Version{}, first
 }
 
-// resticCandidates lists the files that may be restic, with links followed: what is
-// started must be the file that was checked.
+// resticCandidates lists the files that may be restic, each once. Links stay as they
+// are, since they outlast an upgrade: package restic checks each of them before it
+// starts anything. On Windows it does not, so there they are followed here.
 func resticCandidates(getenv func(string) string) []string {
 	name := "restic"
 	if runtime.GOOS == "windows" {
@@ -63,7 +64,10 @@ func resticCandidates(getenv func(string) string) []string {
 		}
 		if info, err := os.Stat(real); err == nil && info.Mode().IsRegular() {
 			seen[real] = true
-			found = append(found, real)
+			if runtime.GOOS == "windows" {
+				place = real
+			}
+			found = append(found, place)
 		}
 	}
 	return found

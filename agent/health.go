@@ -69,7 +69,7 @@ func (a *Agent) resticHealth(ctx context.Context, h *health) string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, versionDeadline)
 	defer cancel()
-	version, err := a.restic.Version(ctx)
+	version, err := a.usableRestic(ctx)
 	var refused *restic.Error
 	switch {
 	case errors.As(err, &refused):
@@ -81,6 +81,22 @@ func (a *Agent) resticHealth(ctx context.Context, h *health) string {
 		return ""
 	}
 	return version.String()
+}
+
+// usableRestic is the restic's version. One that cannot be used gives way to another that
+// was installed meanwhile.
+func (a *Agent) usableRestic(ctx context.Context) (restic.Version, error) {
+	version, err := a.restic.Version(ctx)
+	if err == nil || a.find == nil {
+		return version, err
+	}
+	path, missing := a.find(ctx)
+	if missing != nil {
+		return version, err
+	}
+	a.restic.Use(path)
+	a.log.Info("restic found", "path", path)
+	return a.restic.Version(ctx)
 }
 
 // policyReport is a summary of the policy as it travels.

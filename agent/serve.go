@@ -74,7 +74,7 @@ func (s Service) assemble(ctx context.Context, identity Identity, store *secret.
 	binary, _, err := findRestic(ctx, s.Config, s.Getenv)
 	if err != nil {
 		// It runs all the same: the server shows what is missing, and a restic
-		// that is installed later at the configured place is used.
+		// that is installed later is used.
 		s.Log.Warn("restic cannot be used", "err", err)
 		binary = orDefault(s.Config.Restic, resticPlaces(s.Getenv)[0])
 	}
@@ -83,6 +83,12 @@ func (s Service) assemble(ctx context.Context, identity Identity, store *secret.
 		Policy:  func() (*policy.Policy, error) { return s.Config.loadPolicy() },
 		Version: s.Version, BootID: bootID(), Log: s.Log,
 		Restic: restic.New(s.Config.resticConfig(binary, s.Getenv)), Storage: storage, FirstContact: s.FirstContact,
+	}
+	if s.Config.Restic == "" {
+		options.FindRestic = func(ctx context.Context) (string, error) {
+			path, _, err := findRestic(ctx, s.Config, s.Getenv)
+			return path, err
+		}
 	}
 	inForce, err := spool.LoadConfig(s.Config.hostDir(identity.HostID))
 	switch {

@@ -27,8 +27,9 @@ const runDirs = "restic-run-"
 type Runner struct {
 	config Config
 
-	mu     sync.Mutex
-	probed binary // the last binary whose version was asked
+	mu      sync.Mutex
+	program string // Config.Binary, or what Use set
+	probed  binary // the last binary whose version was asked
 }
 
 // New returns a Runner. It touches nothing: a missing or insecure restic shows
@@ -47,14 +48,29 @@ func New(config Config) *Runner {
 			*d.value = d.standard
 		}
 	}
-	return &Runner{config: config}
+	return &Runner{config: config, program: config.Binary}
+}
+
+// Use makes another file the restic to start from now on, in the place of
+// Config.Binary. The same is demanded of it.
+func (r *Runner) Use(binary string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.program = binary
+}
+
+// path is the restic to start.
+func (r *Runner) path() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.program
 }
 
 // Version checks the binary and returns its version, asking the program again
 // only when the file has changed. Its error has one of the codes restic_missing,
 // restic_binary_insecure, restic_too_old, restic_not_started.
 func (r *Runner) Version(ctx context.Context) (Version, error) {
-	info, err := checkBinary(r.config.Binary)
+	info, err := checkBinary(r.path())
 	if err != nil {
 		return Version{}, err
 	}
@@ -177,7 +193,7 @@ func (r *Runner) execute(ctx context.Context, v Version, p plan, access Access, 
 	if err != nil {
 		return nil, notStarted("its lists cannot be written", err)
 	}
-	spec := childSpec{path: r.config.Binary, args: args, dir: dir, env: r.environment(access, dir, !p.noRepository)}
+	spec := childSpec{path: r.path(), args: args, dir: dir, env: r.environment(access, dir, !p.noRepository)}
 	if password := access.Password.Reveal(); !p.noRepository && pipesPassword(password) {
 		spec.password = password
 	}
