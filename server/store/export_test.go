@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"io/fs"
 
@@ -86,3 +87,12 @@ func (e *explainer) explain(ctx context.Context, query string, args []any) {
 		e.plans = append(e.plans, step.Detail)
 	}
 }
+
+// SQLiteConn is what a connection must be to have its statements kept.
+type SQLiteConn = sqliteConn
+
+// MaxPrepared is how many statements a connection keeps.
+const MaxPrepared = maxPrepared
+
+// Preparing is what SQLite's connections are opened through.
+func Preparing(c driver.Connector) driver.Connector { return preparing{c} }

@@ -116,7 +116,7 @@ func openFile(path, option string) (*sqlx.DB, error) {
 		return nil, fmt.Errorf("open the database %s: %w", path, err)
 	}
 	// sqlx knows the placeholders of this name; the driver is modernc's.
-	return sqlx.NewDb(sql.OpenDB(connector), "sqlite3"), nil
+	return sqlx.NewDb(sql.OpenDB(preparing{connector}), "sqlite3"), nil
 }
 
 // checkFile looks through the whole file for damage. It never mends anything and
