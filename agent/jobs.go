@@ -13,56 +13,63 @@ type jobs struct {
 	spool  *spool.Spool
 	runner *runner.Runner
 
-	mu      sync.Mutex
-	stopped bool
-	cancels map[string]context.CancelCauseFunc
-	wait    sync.WaitGroup
+	mu       sync.Mutex
+	stopped  bool
+	underWay map[string]work
+	wait     sync.WaitGroup
+}
+
+// work is what is done for one job.
+type work struct {
+	end  context.CancelCauseFunc
+	over bool // the job itself ended in an earlier life: what it left is looked for
 }
 
 func newJobs(s *spool.Spool, r *runner.Runner) *jobs {
-	return &jobs{spool: s, runner: r, cancels: map[string]context.CancelCauseFunc{}}
+	return &jobs{spool: s, runner: r, underWay: map[string]work{}}
 }
 
 // startPending starts every job of the journal that is not under way.
 func (j *jobs) startPending() {
 	for _, job := range j.spool.Pending() {
-		j.start(job, j.runner.Run)
+		j.start(job, j.runner.Run, false)
 	}
 }
 
 // recoverInterrupted looks for what the jobs of an earlier life left behind.
 func (j *jobs) recoverInterrupted() {
 	for _, job := range j.spool.Interrupted() {
-		j.start(job, j.runner.Recover)
+		j.start(job, j.runner.Recover, true)
 	}
 }
 
 // start runs one job, unless it is under way or the agent is being stopped. A job's
 // context does not descend from the session's: jobs do not depend on the server.
-func (j *jobs) start(job spool.Job, do func(context.Context, spool.Job)) {
+func (j *jobs) start(job spool.Job, do func(context.Context, spool.Job), over bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if _, running := j.cancels[job.ID]; running || j.stopped {
+	if _, running := j.underWay[job.ID]; running || j.stopped {
 		return
 	}
-	ctx, cancel := context.WithCancelCause(context.Background())
-	j.cancels[job.ID] = cancel
+	ctx, end := context.WithCancelCause(context.Background())
+	j.underWay[job.ID] = work{end, over}
 	j.wait.Go(func() {
 		do(ctx, job)
 		j.mu.Lock()
-		delete(j.cancels, job.ID)
+		delete(j.underWay, job.ID)
 		j.mu.Unlock()
-		cancel(nil)
+		end(nil)
 	})
 }
 
 // cancel asks a job to end. It is idempotent, and does nothing to a job that is not
-// under way: the spool knows that it was cancelled, should it ever start.
+// under way: the spool knows that it was cancelled, should it ever start. Of a job
+// that is over it would only cut short the look for the snapshot that it made.
 func (j *jobs) cancel(id string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if cancel, ok := j.cancels[id]; ok {
-		cancel(runner.ErrCancelled)
+	if w, ok := j.underWay[id]; ok && !w.over {
+		w.end(runner.ErrCancelled)
 	}
 }
 
@@ -70,8 +77,8 @@ func (j *jobs) cancel(id string) {
 func (j *jobs) stop() {
 	j.mu.Lock()
 	j.stopped = true
-	for _, cancel := range j.cancels {
-		cancel(runner.ErrStopping)
+	for _, w := range j.underWay {
+		w.end(runner.ErrStopping)
 	}
 	j.mu.Unlock()
 	j.wait.Wait()
