@@ -71,6 +71,7 @@ var guards = []twin{
 	{"command-params", "agent/spool", "TestParamsAreBounded"},
 	{"verdict-number", "agent/spool", "TestVerdictsOfAHostileServerDoNoLastingHarm"},
 	{"verdict-fill", "agent/spool", "TestAStreamThatWasSentFarAheadComesBackAtOnce"},
+	{"secret-store-size", "agent/secret", "TestTheStoreNeverGrowsBeyondWhatIsRead"},
 	{"sync-pace", "agent", "TestCommandsThatCannotBeTakenMakeNoBusyLoop"},
 	{"prefetch", "agent", "TestConfigurationsDoNotPileUp"},
 	{"config-host", "agent", "TestAConfigurationIsTakenWholeOrNotAtAll"},

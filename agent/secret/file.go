@@ -68,6 +68,11 @@ func (f *file) write(path string) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
+	if len(data) >= maxStore { //guard:secret-store-size
+		// It could not be read any more, and the agent's own identity is in it.
+		return &Error{CodeStoreFull, fmt.Sprintf("the secrets for this host take more than %d bytes", maxStore),
+			"look at the passwords and credentials of its repositories at the server", nil}
+	}
 	return custody.Replace(path, append(data, '\n'))
 }
 

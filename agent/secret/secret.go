@@ -39,7 +39,8 @@ const (
 	CodeKeyMismatch  = "secret_key_mismatch"    // the store was sealed under another key
 	CodeInsecure     = "secret_store_insecure"  // others can read or change it
 	CodeStoreDamaged = "secret_store_damaged"
-	CodeIntegrity    = "secret_integrity" // a value was changed, or put in another's place
+	CodeStoreFull    = "secret_store_full" // what is to be kept is larger than any honest secrets are
+	CodeIntegrity    = "secret_integrity"  // a value was changed, or put in another's place
 )
 
 // ErrNotFound says that the store has no such value.

@@ -372,3 +372,26 @@ func TestAKilledWriterLeavesTheOldOrTheNew(t *testing.T) {
 		}
 	}
 }
+
+// TestTheStoreNeverGrowsBeyondWhatIsRead: a server that sends large secrets must not
+// cost the host its identity.
+func TestTheStoreNeverGrowsBeyondWhatIsRead(t *testing.T) {
+	dir := stateDir(t)
+	s := mustOpen(t, dir)
+	if err := s.SetIdentity(Value{Username: "host", Secret: restic.NewSecret("identity")}); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s, Ref{"small", 1}, "small")
+	var err error
+	for i := range 10 {
+		if err = s.Put(Ref{fmt.Sprint("large ", i), 1}, Value{Secret: restic.NewSecret(strings.Repeat("x", 1<<20))}); err != nil {
+			break
+		}
+	}
+	wantCode(t, err, CodeStoreFull)
+	s = mustOpen(t, dir)
+	wantSecret(t, s, Ref{"small", 1}, "small")
+	if v, err := s.Identity(); err != nil || v.Secret.Reveal() != "identity" {
+		t.Errorf("the identity: %v", err)
+	}
+}

@@ -32,6 +32,9 @@ var errDamaged = errors.New("state database is damaged")
 // openDatabase opens the database at path and makes its schema where it is new.
 // The error is errDamaged, ErrInUse or ErrNewer where that is what is wrong.
 func openDatabase(ctx context.Context, path string) (*sql.DB, error) {
+	if err := makePrivate(path); err != nil {
+		return nil, err
+	}
 	db, err := sql.Open("sqlite", dataSource(path))
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -41,6 +44,19 @@ func openDatabase(ctx context.Context, path string) (*sql.DB, error) {
 		return nil, fmt.Errorf("open %s: %w", path, errors.Join(classify(err), db.Close()))
 	}
 	return db, nil
+}
+
+// makePrivate makes the file, or takes it from others: SQLite gives the files beside
+// it the same rights.
+func makePrivate(path string) error {
+	if path == inMemory {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
 // dataSource names the file and how it is kept: a write is on the disk when its

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,6 +18,27 @@ func TestDirectoryIsHeldByOneProcess(t *testing.T) {
 	s := mustOpen(t, Options{Dir: t.TempDir()})
 	if _, err := Open(t.Context(), Options{Dir: s.dir}); !errors.Is(err, ErrInUse) {
 		t.Errorf("a second Open gave %v, want ErrInUse", err)
+	}
+}
+
+func TestTheStateIsNobodyElsesToRead(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	s := mustOpen(t, Options{Dir: dir})
+	mustJournal(t, s, runCommand(1, 1))
+	must(t, os.Chmod(filepath.Join(dir, databaseName), 0o644))
+	s = reopen(t, s)
+	mustJournal(t, s, runCommand(2, 2))
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	for _, entry := range entries {
+		info, err := entry.Info()
+		must(t, err)
+		if runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+			t.Errorf("%s is %s", entry.Name(), info.Mode())
+		}
+	}
+	if len(entries) < 2 {
+		t.Errorf("the files are %v", entries)
 	}
 }
 
