@@ -31,6 +31,9 @@ import (
 var programs string
 
 func TestMain(m *testing.M) {
+	if restictest.IsFake() {
+		os.Exit(restictest.Main(m))
+	}
 	dir, err := os.MkdirTemp("", "rm-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -14,10 +14,14 @@ import (
 	"time"
 )
 
+// IsFake reports whether the test binary was started as a Fake: then a TestMain must
+// call Main before it does anything else.
+func IsFake() bool { return strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == fakeName }
+
 // Main runs the tests, or, where the test binary was started as a Fake, the Fake.
 // It returns the exit code.
 func Main(m *testing.M) int {
-	if strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") != fakeName {
+	if !IsFake() {
 		return m.Run()
 	}
 	if len(os.Args) == 2 && os.Args[1] == spawned {
