@@ -108,10 +108,16 @@ func sheetText(r *fleet.Repository, s *RecoverySheet) string {
 		}
 	}
 	b.WriteString(plainRestic(`C:\restored`))
+	if strings.HasPrefix(s.Location, "rest:https:") {
+		b.WriteString("\nIf the storage's certificate is self-made, keep a copy of it with this sheet and\n" +
+			"add --cacert FILE to each command; without it restic tries for a long time.\n")
+	}
 	return b.String()
 }
 
 // plainRestic is the commands that need nothing of ours.
 func plainRestic(target string) string {
-	return "restic snapshots\nrestic ls latest\nrestic restore latest --target " + target + "\n"
+	return "restic snapshots\n" +
+		"# take an id from that list; \"latest\" is the newest of all schedules\n" +
+		"restic ls latest\nrestic restore latest --target " + target + "\n"
 }

@@ -36,6 +36,9 @@ func (v *visit) fail(err error) {
 		Plain: v.plain(title), State: web.State{Tone: web.Risk, Glyph: "risk", Word: title},
 		Detail: p.Detail, Next: web.Link{Label: "Back to the dashboard", Href: "/"}, ID: p.RequestId,
 	}
+	if p.Code == "repository_not_ready" {
+		view.Next = web.Link{Label: "Look at the repositories", Href: "/repositories"}
+	}
 	if p.Status == http.StatusNotFound {
 		view.State = web.State{Tone: web.Idle, Glyph: "none", Word: "Not found"}
 		view.Title, view.Detail = "Not found", "There is nothing at this address. It may have been deleted."

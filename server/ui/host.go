@@ -164,7 +164,7 @@ type hostView struct {
 	Facts     []web.Fact
 	Running   []api.Job
 	Jobs      []api.Job
-	Offer     string // the schedule to give a time, after the first good backup
+	Works     bool // a good backup was made; nothing makes the next one by itself
 }
 
 func (u *UI) host(v *visit) error {
@@ -185,9 +185,7 @@ func (u *UI) host(v *visit) error {
 			view.Running = append(view.Running, j)
 		}
 	}
-	if h.Counts.Schedules > 0 && h.Counts.TimedSchedules == 0 && !h.LastGoodBackupAt.IsZero() {
-		view.Offer = frame.Prefix + "/schedules"
-	}
+	view.Works = h.Counts.Schedules > 0 && !h.LastGoodBackupAt.IsZero()
 	return v.show(http.StatusOK, "host", view)
 }
 

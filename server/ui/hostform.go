@@ -66,6 +66,7 @@ type joiningView struct {
 	Linux, Windows web.Copy
 	Token          api.EnrolmentToken
 	Told           bool // the line is on this page
+	Used           bool // the line was pasted
 	Schedule       string
 }
 
@@ -107,14 +108,40 @@ func (v *visit) showJoining(host string, e *api.Enrolment) error {
 	if err != nil {
 		return err
 	}
-	frame.Address = frame.Prefix + "/joining"
-	view := joiningView{hostFrame: frame, Schedule: frame.Prefix + "/schedules"}
+	view := joiningView{Schedule: frame.Prefix + "/schedules"}
+	token := v.query("token")
+	if e != nil {
+		token = string(e.Token.Id)
+	}
+	frame.Address = frame.Prefix + "/joining?" + url.Values{"token": {token}}.Encode()
+	view.hostFrame = frame
+	if view.Used, err = v.tokenUsed(frame.Host, token); err != nil {
+		return err
+	}
 	if e != nil {
 		view.Told, view.Token = true, e.Token
 		view.Linux = web.Copy{ID: "line-linux", Text: e.LineLinux, Label: "the line for Linux", Lines: true}
 		view.Windows = web.Copy{ID: "line-windows", Text: e.LineWindows, Label: "the line for Windows", Lines: true}
 	}
 	return v.show(http.StatusOK, "host-joining", view)
+}
+
+// tokenUsed tells whether the line with the token was pasted: an agent that was
+// enrolled before may be online all the while.
+func (v *visit) tokenUsed(h api.Host, token string) (bool, error) {
+	if token == "" {
+		return h.Presence != api.Never, nil
+	}
+	list, err := get[api.EnrolmentTokenList](v, "/api/v1/hosts/"+string(h.Id)+"/enrolment-tokens", nil)
+	if err != nil {
+		return false, err
+	}
+	for _, t := range list.Tokens {
+		if string(t.Id) == token {
+			return t.State == "used", nil
+		}
+	}
+	return false, nil
 }
 
 type hostSettingsView struct {

@@ -309,3 +309,16 @@ func TestWhoOnlyReadsIsOfferedNothingElse(t *testing.T) {
 		}
 	}
 }
+
+func TestALineToPasteWaitsForItsOwnUseAlthoughAnAgentIsThere(t *testing.T) {
+	const token = "01936f0e-5c1a-7c3e-9a54-000000000006"
+	for state, want := range map[api.EnrolmentTokenState]string{"open": "Waiting for the agent", "used": "The agent is here"} {
+		c := newContract()
+		c.answers["POST /api/v1/hosts/"+hostID+"/enrolment-tokens"] = api.Enrolment{LineLinux: "the linux line", Token: api.EnrolmentToken{Id: token}}
+		c.answers["GET /api/v1/hosts/"+hostID+"/enrolment-tokens"] = api.EnrolmentTokenList{Tokens: []api.EnrolmentToken{{Id: token, State: state}}}
+		body := visitPage(t, newPages(t, c), "POST", "/hosts/"+hostID+"/joining", url.Values{"profile": {"guarded"}}).Body.String()
+		if !strings.Contains(body, want) || !strings.Contains(body, "joining?token="+token) {
+			t.Errorf("with a token that is %s the page does not say %q", state, want)
+		}
+	}
+}

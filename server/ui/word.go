@@ -109,10 +109,9 @@ func hostState(h api.Host) web.State {
 		return web.State{Tone: web.Warn, Glyph: "none", Word: "Never backed up"}
 	case h.LastBackup != nil && h.LastBackup.Result != "succeeded" && h.LastBackup.Result != "":
 		return jobState("finished", string(h.LastBackup.Result))
-	case h.Counts.TimedSchedules == 0:
-		return web.State{Tone: web.Idle, Glyph: "none", Word: "Not scheduled"}
 	}
-	return web.State{Tone: web.OK, Glyph: "ok", Word: "Backed up"}
+	// Schedules do not fire by their time yet, so nothing protects a host by itself.
+	return web.State{Tone: web.Idle, Glyph: "wait", Word: "Not scheduled"}
 }
 
 func presenceState(p api.Presence) web.State {
