@@ -24,9 +24,18 @@ import (
 func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
 
 // clock is a time that a test moves.
-type clock struct{ micros atomic.Int64 }
+type clock struct {
+	micros atomic.Int64
+	read   func() // if set, is called whenever somebody looks at the clock
+}
 
-func (c *clock) now() time.Time           { return time.UnixMicro(c.micros.Load()).UTC() }
+func (c *clock) now() time.Time {
+	if c.read != nil {
+		c.read()
+	}
+	return time.UnixMicro(c.micros.Load()).UTC()
+}
+
 func (c *clock) advance(by time.Duration) { c.micros.Add(by.Microseconds()) }
 
 // world is a server's database with its verbs, and a clock.

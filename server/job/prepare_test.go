@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"restic-manager/server/fleet"
 	"restic-manager/server/job"
 	"restic-manager/server/store"
+	"restic-manager/server/store/storetest"
 )
 
 func (w *world) repo(id fleet.RepositoryID) *fleet.Repository {
@@ -57,6 +59,37 @@ func TestARepositoryIsInitialisedOnceHoweverManyHostsComeAtOnce(t *testing.T) {
 		group.Wait()
 		if n := w.inits(); n != 1 || w.repo(r.ID).State != fleet.RepositoryInitialising {
 			w.Errorf("eight hosts gave %d inits, the repository is %s", n, w.repo(r.ID).State)
+		}
+	})
+}
+
+// TestAClaimThatWasDecidedTooEarlyIsGivenUp lets another host claim the repository
+// between the look at it and the claim: at the moment when the clock is read.
+func TestAClaimThatWasDecidedTooEarlyIsGivenUp(t *testing.T) {
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		w := newWorld(t, url)
+		r := w.repository("shared", fleet.RepositoryNew)
+		a, b := w.host("web-1"), w.host("web-2")
+		w.schedule(a, r, "daily")
+		a.open()
+		a.sync()
+		w.must(w.store.FlushContacts(t.Context())) // the host is known to be online
+		w.write(func(tx *store.Tx) error {         // as it was before the session
+			_, err := tx.FinishInit(t.Context(), r.ID, w.repo(r.ID).InitJob, fleet.RepositoryNew, "", "")
+			return err
+		})
+		before := w.inits()
+		s := w.schedule(b, r, "daily")
+		var asked atomic.Bool
+		w.clock.read = func() {
+			if asked.CompareAndSwap(false, true) {
+				_, _, err := w.jobs.RunSchedule(t.Context(), someone, b.id.Host, s.ID, 0)
+				w.must(err)
+			}
+		}
+		w.must(w.jobs.Prepare(t.Context(), r.ID))
+		if n := w.inits() - before; n != 1 {
+			t.Errorf("two claims at once gave %d jobs that make the repository usable", n)
 		}
 	})
 }
