@@ -224,17 +224,24 @@ func (u *UI) saveCredential(v *visit) error {
 	return v.goTo("/repositories/" + v.param("repository") + "?done=credential-saved")
 }
 
-// prepareRepository tries the job again that failed, at the host that ran it.
+// prepareRepository tries the job again that failed.
 func (u *UI) prepareRepository(v *visit) error {
 	r, err := get[api.Repository](v, v.repositoryPath(), nil)
 	if err != nil {
 		return err
 	}
-	before, err := get[api.Job](v, "/api/v1/jobs/"+string(r.InitJobId), nil)
+	host, err := v.preparer(r)
 	if err != nil {
 		return err
 	}
-	job, err := send[api.Job](v, http.MethodPost, "/api/v1/hosts/"+string(before.HostId)+"/jobs", api.JobCreate{Operation: before.Operation, RepositoryId: r.Id})
+	if host == "" {
+		return v.showRepository(http.StatusConflict, nil, refusal("Not tried", "No online host has a schedule here. Start one, or give one a schedule."), nil)
+	}
+	operation := "init"
+	if r.Existing {
+		operation = "identify"
+	}
+	job, err := send[api.Job](v, http.MethodPost, "/api/v1/hosts/"+string(host)+"/jobs", api.JobCreate{Operation: operation, RepositoryId: r.Id})
 	if err != nil {
 		banner, err := filled(nil).refused(err)
 		if err != nil {
@@ -243,6 +250,33 @@ func (u *UI) prepareRepository(v *visit) error {
 		return v.showRepository(http.StatusConflict, nil, banner, nil)
 	}
 	return v.goTo("/jobs/" + string(job.Id))
+}
+
+// preparer finds the host that tried before or, where that one is gone, an online
+// one with a schedule at the repository; empty when there is none.
+func (v *visit) preparer(r api.Repository) (api.Id, error) {
+	if r.InitJobId != "" {
+		before, err := get[api.Job](v, "/api/v1/jobs/"+string(r.InitJobId), nil)
+		if err == nil || !is(err, "not_found") {
+			return before.HostId, err
+		}
+	}
+	hosts, err := get[api.HostPage](v, "/api/v1/hosts", url.Values{"presence": {"online"}, "page_size": {"200"}})
+	if err != nil {
+		return "", err
+	}
+	for _, h := range hosts.Hosts {
+		page, err := get[api.SchedulePage](v, "/api/v1/hosts/"+string(h.Id)+"/schedules", url.Values{"page_size": {"200"}})
+		if err != nil {
+			return "", err
+		}
+		for _, s := range page.Schedules {
+			if s.RepositoryId == r.Id {
+				return h.Id, nil
+			}
+		}
+	}
+	return "", nil
 }
 
 func (u *UI) deleteRepository(v *visit) error {

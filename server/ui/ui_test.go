@@ -322,3 +322,15 @@ func TestALineToPasteWaitsForItsOwnUseAlthoughAnAgentIsThere(t *testing.T) {
 		}
 	}
 }
+
+func TestAFailedRepositoryIsTriedAgainAtAnotherHostWhenTheFirstIsGone(t *testing.T) {
+	c := newContract()
+	r := c.answers["GET "+repositoryPath].(api.Repository)
+	r.InitJobId = ""
+	c.answers["GET "+repositoryPath] = r
+	w := visitPage(t, newPages(t, c), "POST", "/repositories/"+repositoryID+"/prepare", nil)
+	want := "POST /api/v1/hosts/" + hostID + `/jobs {"operation":"init","repository_id":"` + repositoryID + `"}`
+	if w.Code != http.StatusSeeOther || len(c.got) != 1 || c.got[0] != want {
+		t.Errorf("got %d, sent %q, want %q", w.Code, c.got, want)
+	}
+}
