@@ -85,8 +85,7 @@ func parked(b *testing.B, seeded, seats string, secure bool, steps []int) {
 		}
 		t.wakeUps(n)
 	}
-	idle(all)
-	plane.profile()
+	idle(all, plane)
 	for _, c := range all {
 		b.Logf("%s: %s refusals and lost connections", c.name, c.crowd.ask("trouble"))
 	}
@@ -106,11 +105,13 @@ func together(all []*contestant, step func(*contestant)) {
 }
 
 // idle measures the processor time of everybody in the same window.
-func idle(all []*contestant) {
+func idle(all []*contestant, p *plane) {
 	together(all, func(c *contestant) {
 		c.crowd.ask("wait %d", holdS)
 		c.crowd.ask("settle")
 	})
+	p.profile()
+	defer p.profile()
 	before := make(samples, len(all))
 	for i, c := range all {
 		before[i], _ = c.server.cpu()

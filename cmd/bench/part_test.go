@@ -106,8 +106,8 @@ type serverInput struct {
 	Profiles                    string
 }
 
-// playServer runs the server inside this program. Profiles of the processor cover
-// its whole life; those of memory its end.
+// playServer runs the server inside this program. SIGUSR1 divides its life into the
+// parts that profiles are of.
 func playServer(ctx context.Context) error {
 	var in serverInput
 	if err := readInput(&in); err != nil {
@@ -124,29 +124,45 @@ func playServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cpu, err := os.Create(filepath.Join(in.Profiles, "cpu.pprof"))
-	if err != nil {
-		return err
-	}
-	defer cpu.Close()
-	if err := pprof.StartCPUProfile(cpu); err != nil {
-		return err
-	}
+	profiles := &profiler{dir: in.Profiles}
+	profiles.next()
 	defer pprof.StopCPUProfile()
-	usr1 := make(chan os.Signal, 1)
-	signal.Notify(usr1, syscall.SIGUSR1)
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
 	go func() {
-		for range usr1 { // while agents are parked
-			runtime.GC()
-			for _, name := range []string{"heap", "goroutine"} {
-				if f, err := os.Create(filepath.Join(in.Profiles, name+".pprof")); err == nil {
-					_ = pprof.Lookup(name).WriteTo(f, 0)
-					f.Close()
-				}
-			}
+		for range asked {
+			profiles.next()
 		}
 	}()
 	return s.Run(ctx)
+}
+
+// profiler writes numbered profiles: one of the processor for each part of a
+// server's life, and what its memory held at the end of the part.
+type profiler struct {
+	dir  string
+	part int
+}
+
+// next ends a part and begins another.
+func (p *profiler) next() {
+	if p.part++; p.part > 1 {
+		pprof.StopCPUProfile()
+		runtime.GC()
+		for _, name := range []string{"heap", "goroutine"} {
+			if f, err := p.file(name, p.part-1); err == nil {
+				_ = pprof.Lookup(name).WriteTo(f, 0)
+				f.Close()
+			}
+		}
+	}
+	if f, err := p.file("cpu", p.part); err == nil {
+		_ = pprof.StartCPUProfile(f)
+	}
+}
+
+func (p *profiler) file(name string, part int) (*os.File, error) {
+	return os.Create(filepath.Join(p.dir, fmt.Sprintf("%s-%d.pprof", name, part)))
 }
 
 // anyCertificate accepts the servers of a measurement: who they are is known.

@@ -103,7 +103,7 @@ func (p *plane) run(b *testing.B, o planeOptions) *process {
 	return start(b, "server", env, args...)
 }
 
-// profile has the server write what its memory holds now, when profiles are wanted.
+// profile begins another part of the server's profiles, when those are wanted.
 func (p *plane) profile() {
 	if *profileFlag != "" {
 		_ = p.cmd.Process.Signal(syscall.SIGUSR1)

@@ -31,7 +31,6 @@ func (op *operation) validate(r *http.Request) error {
 			MultiError:         true,
 			ExcludeRequestBody: op.handChecked() || !op.json,
 			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, // done before the body was read
-			KeepValidatedValue: true,
 		},
 	}
 	if err := openapi3filter.ValidateRequest(r.Context(), input); err != nil {
