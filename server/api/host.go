@@ -110,9 +110,7 @@ func (h *Handlers) created(ctx context.Context, id fleet.HostID, schedule *fleet
 	}
 	answer := HostCreated{Host: view, Enrolment: h.enrolment(host, token, secret)}
 	if schedule != nil {
-		if err := h.jobs.Prepare(ctx, schedule.RepositoryID); err != nil {
-			return nil, err
-		}
+		h.prepare(ctx, schedule.RepositoryID)
 		made, err := h.viewSchedule(ctx, host, schedule.ID)
 		if err != nil {
 			return nil, err

@@ -59,11 +59,17 @@ func (h *Handlers) CreateRepository(ctx context.Context, r CreateRepositoryReque
 	if err != nil {
 		return nil, err
 	}
-	if err := h.jobs.Prepare(ctx, repository.ID); err != nil {
-		return nil, err
-	}
+	h.prepare(ctx, repository.ID)
 	view, err := h.readRepository(ctx, repository.ID)
 	return CreateRepository201JSONResponse(view), err
+}
+
+// prepare gives a new repository its chance. What the request made stands even when
+// this fails: the loop that prepares repositories tries again.
+func (h *Handlers) prepare(ctx context.Context, id fleet.RepositoryID) {
+	if err := h.jobs.Prepare(ctx, id); err != nil {
+		h.log.ErrorContext(ctx, "repository not prepared yet", "repository", string(id), "err", err)
+	}
 }
 
 // newRepository checks what people gave, every mistake at once.

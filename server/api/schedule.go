@@ -151,9 +151,7 @@ func describe(s *fleet.Schedule) string {
 // scheduleChanged gives a repository that nobody has initialised yet its chance,
 // and the schedule as it is now.
 func (h *Handlers) scheduleChanged(ctx context.Context, s *fleet.Schedule) (Schedule, error) {
-	if err := h.jobs.Prepare(ctx, s.RepositoryID); err != nil {
-		return Schedule{}, err
-	}
+	h.prepare(ctx, s.RepositoryID)
 	host, err := h.store.Host(ctx, s.HostID)
 	if err != nil {
 		return Schedule{}, err

@@ -193,12 +193,13 @@ func (s *Service) prepareAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var errs []error // one repository's trouble does not hold up the others
 	for _, id := range list {
 		if err := s.Prepare(ctx, id); err != nil && !fleet.Is(err, fleet.NotFound) {
-			return err
+			errs = append(errs, fmt.Errorf("prepare repository %s: %w", id, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // prepareEvery is how often that is.
