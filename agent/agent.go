@@ -63,6 +63,7 @@ type Agent struct {
 	firstContact time.Duration
 	recipeNames  []string
 	started      time.Time
+	orphans      []string // what an earlier agent left and could not be ended; written before the loops begin
 
 	inForce    inForce
 	directives *directives
@@ -156,8 +157,13 @@ func (a *Agent) clearUp(ctx context.Context) error {
 			continue
 		}
 		killed, err := restic.KillOrphan(ctx, ref)
-		if err != nil {
-			return fmt.Errorf("end the restic of job %s, left by an earlier agent: %w", job.ID, err)
+		if err != nil && ctx.Err() != nil {
+			return err
+		}
+		if err != nil { // a process that hangs in the kernel must not keep the host from its other work
+			a.log.Error("a restic that an earlier agent left does not end", "job", job.ID, "err", err)
+			a.orphans = append(a.orphans, fmt.Sprintf("process %d of job %s: %v", ref.PID, job.ID, err))
+			continue
 		}
 		if killed {
 			a.log.Warn("killed a restic that an earlier agent left", "job", job.ID, "pid", ref.PID)

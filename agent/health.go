@@ -16,6 +16,7 @@ import (
 const (
 	codeClockSkew   = "clock_skew"
 	codeSecretStore = "secret_store_problem"
+	codeOrphan      = "restic_left_running"
 )
 
 // maxSkew is how far the host's clock may be from the server's: schedules fire by it.
@@ -52,6 +53,9 @@ func (a *Agent) health(ctx context.Context) health {
 			next = "make room in the agent's state directory, or look at its disk; it is asked for again by itself"
 		}
 		h.add(refused.Code, fmt.Sprintf("configuration %d is not in force: %s", refused.Revision, refused.Message), next)
+	}
+	for _, orphan := range a.orphans {
+		h.add(codeOrphan, "a restic that an earlier agent left does not end: "+orphan, "look why it hangs, for instance on a dead network mount, end it, and restart the agent")
 	}
 	h.problems = append(h.problems, a.vault.problems()...)
 	h.problems = h.problems[:min(len(h.problems), 50)]

@@ -83,3 +83,45 @@ func TestAResticLeftByADeadAgentIsKilledBeforeAnythingStarts(t *testing.T) {
 		t.Error("it still runs")
 	}
 }
+
+// TestAResticThatDoesNotEndKeepsTheHostFromNothingElse gives the next life a
+// reference that can never be ended.
+func TestAResticThatDoesNotEndKeepsTheHostFromNothingElse(t *testing.T) {
+	dir := t.TempDir()
+	kept, err := spool.Open(t.Context(), spool.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = kept.Close() }()
+	job := uuid.NewString()
+	command := control.Command{
+		Seq: 1, Id: uuid.NewString(), Kind: "run", JobId: job, Epoch: 1, Operation: "backup", Trigger: "run-now", IssuedAt: time.Now(),
+	}
+	if _, err := kept.Journal(t.Context(), []control.Command{command}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kept.Start(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(restic.ProcessRef{PID: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kept.Attach(t.Context(), job, text); err != nil {
+		t.Fatal(err)
+	}
+	if err := kept.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err = spool.Open(t.Context(), spool.Options{Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	program := restic.New(restic.Config{CacheDir: t.TempDir(), TempDir: t.TempDir()})
+	next := &Agent{spool: kept, restic: program, log: slog.New(slog.DiscardHandler)}
+	if err := next.clearUp(t.Context()); err != nil {
+		t.Fatalf("the agent does not start: %v", err)
+	}
+	if len(next.orphans) != 1 {
+		t.Errorf("what is left is told as %q", next.orphans)
+	}
+}
