@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
@@ -30,11 +31,15 @@ func (op *operation) handChecked() bool { return op.id == "report" }
 // paths alike, so a route's pattern finds its operation.
 type contract map[string]*operation
 
+// embedded parses the embedded contract, which never changes, once a process: it takes
+// tens of milliseconds.
+var embedded = sync.OnceValues(GetSpec)
+
 // readContract reads the embedded contract and gives each operation its rule. One
 // without a rule, or a rule without an operation, is an error: a server must not
 // start with it.
 func readContract(rules map[string]auth.Rule) (contract, error) {
-	spec, err := GetSpec()
+	spec, err := embedded()
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded contract: %w", err)
 	}
