@@ -42,8 +42,9 @@ lint: ## Check format, vet (Linux, Windows), staticcheck, generated code and mod
 generate: ## Write server/api/api.gen.go and agent/control/control.gen.go from openapi.yaml
 	.ci/generate .
 
-bench: ## Print the performance figures, each beside its baseline of the same run
-	.ci/test -timeout $(PROOF_TIMEOUT) -p 1 -run '^$$' -bench . ./...
+bench: ## Print the performance figures, each beside its baseline of the same run (ARGS="-size 2048" and others)
+	.ci/packages
+	.ci/test -timeout 1h -run '^$$' -bench . -benchtime 1x ./cmd/bench $(ARGS)
 
 proof: ## Run what takes long: the model test with 10 000 seeds, more fault and crash rounds
 	.ci/packages

@@ -3,11 +3,9 @@
 package bench_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -192,22 +190,4 @@ func tree(b *testing.B, files int, size int64) string {
 		}
 	}
 	return root
-}
-
-// playIdle keeps one request parked with Go's own client and does nothing else: the
-// least that an agent is.
-func playIdle(ctx context.Context) error {
-	var in struct{ URL string }
-	if err := readInput(&in); err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, in.URL, nil)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	return response.Body.Close()
 }

@@ -35,7 +35,7 @@ var (
 	profileFlag = flag.String("profile", "", "folder for the server's profiles; its process is then this program with the server inside")
 )
 
-// programs is the folder of the two built programs.
+// programs is the folder of the built programs.
 var programs string
 
 // TestMain measures, or plays the part of another process of a measurement.
@@ -58,7 +58,9 @@ func measure(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	programs = dir
-	for name, pkg := range map[string]string{"restic-manager": "restic-manager/cmd/server", "restic-manager-agent": "restic-manager/cmd/agent"} {
+	for name, pkg := range map[string]string{
+		"restic-manager": "restic-manager/cmd/server", "restic-manager-agent": "restic-manager/cmd/agent", "idle": "./testdata/idle",
+	} {
 		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, name), pkg)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {

@@ -28,7 +28,6 @@ const (
 	partCrowd    = "crowd"    // simulated agents
 	partBaseline = "baseline" // a bare server that holds polls or sockets
 	partServer   = "server"   // the server, with profiles
-	partIdle     = "idle"     // a program that does nothing but keep one request parked
 )
 
 func play(part string) int {
@@ -42,8 +41,6 @@ func play(part string) int {
 		err = playBaseline(ctx)
 	case partServer:
 		err = playServer(ctx)
-	case partIdle:
-		err = playIdle(ctx)
 	default:
 		err = fmt.Errorf("no part %q", part)
 	}

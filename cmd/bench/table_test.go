@@ -8,6 +8,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"text/tabwriter"
 )
@@ -21,17 +22,26 @@ type table struct {
 	rows []row
 }
 
-// row is one figure. Less is better in every ratio but those with atLeast.
+// row is one figure.
 type row struct {
 	what     string
 	ours     string
+	name     string // of the baseline
 	baseline string
-	ratio    float64 // ours over baseline; NaN: none
+	ratio    float64 // ours over baseline, or none
 	noise    string  // what two baselines differed by
-	first    float64 // targets for the ratio; 0: none
-	moonshot float64
-	atLeast  bool
+	targets  []target
+	atLeast  bool // a ratio of speeds, where more is better
 }
+
+// target is a limit for a ratio. text says it in another way.
+type target struct {
+	limit float64
+	text  string
+}
+
+// atMost gives the first target and the moonshot.
+func atMost(first, moonshot float64) []target { return []target{{limit: first}, {limit: moonshot}} }
 
 func (t *table) add(r row) {
 	t.mu.Lock()
@@ -48,26 +58,32 @@ func (t *table) print(w io.Writer) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range t.rows {
 		if math.IsInf(r.ratio, 1) {
-			fmt.Fprintf(tw, "\n%s\tours\tbaseline\tratio\tA/A\tfirst target\tmoonshot\n", r.what)
+			fmt.Fprintf(tw, "\n%s\tours\tbaseline\t\tratio\tA/A\ttargets\n", r.what)
 			continue
 		}
-		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.what, r.ours, r.baseline, times(r.ratio), r.noise, r.target(r.first), r.target(r.moonshot))
+		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.what, r.ours, r.name, r.baseline, times(r.ratio), r.noise, r.judged())
 	}
 	tw.Flush()
 }
 
-func (r *row) target(t float64) string {
-	if t == 0 || math.IsNaN(r.ratio) {
-		return ""
+// judged says which targets are met.
+func (r *row) judged() string {
+	var said []string
+	for _, t := range r.targets {
+		sign, met := "≤", r.ratio <= t.limit
+		if r.atLeast {
+			sign, met = "≥", r.ratio >= t.limit
+		}
+		if t.text == "" {
+			t.text = fmt.Sprintf("%s %.3g", sign, t.limit)
+		}
+		if met {
+			said = append(said, t.text+" met")
+		} else {
+			said = append(said, t.text+" missed")
+		}
 	}
-	sign, met := "≤", r.ratio <= t
-	if r.atLeast {
-		sign, met = "≥", r.ratio >= t
-	}
-	if met {
-		return fmt.Sprintf("%s %g met", sign, t)
-	}
-	return fmt.Sprintf("%s %g missed", sign, t)
+	return strings.Join(said, ", ")
 }
 
 func times(ratio float64) string {
@@ -91,14 +107,7 @@ func (s samples) at(q float64) float64 {
 		return math.NaN()
 	}
 	sorted := slices.Sorted(slices.Values(s))
-	return sorted[min(len(sorted)-1, int(math.Ceil(q*float64(len(sorted))))-1+boolInt(q == 0))]
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
+	return sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)]
 }
 
 func (s samples) median() float64 { return s.at(0.5) }

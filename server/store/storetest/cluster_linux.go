@@ -93,11 +93,26 @@ func (c *cluster) boot(bin string) error {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
+	if err := c.configure(); err != nil {
+		return err
+	}
 	for range 3 { // another process may take the port that was found free
 		if err = c.run(bin, attr); err == nil {
 			return nil
 		}
 	}
+	return err
+}
+
+// configure makes the cluster small and fast. It is in the file, not in arguments, so
+// that ALTER SYSTEM can have it otherwise, as a measurement needs it.
+func (c *cluster) configure() (err error) {
+	f, err := os.OpenFile(filepath.Join(c.data(), "postgresql.conf"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	_, err = f.WriteString("\nmax_connections = 300\nfsync = off\nfull_page_writes = off\nautovacuum = off\nshared_buffers = 64MB\n")
 	return err
 }
 
@@ -134,8 +149,7 @@ func (c *cluster) run(bin string, attr *syscall.SysProcAttr) error {
 	}
 	var log bytes.Buffer
 	c.postgres = exec.Command(filepath.Join(bin, "postgres"), "-D", c.data(), "-p", strconv.Itoa(c.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=300",
-		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "autovacuum=off", "-c", "shared_buffers=64MB")
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=")
 	c.postgres.Dir, c.postgres.SysProcAttr = c.dir, attr
 	c.postgres.Stdout, c.postgres.Stderr = &log, &log
 	started := make(chan error)
