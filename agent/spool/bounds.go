@@ -13,6 +13,7 @@ import (
 // The contract's bounds on what a server sends.
 const (
 	maxSeq         = 1 << 52 // above any number that a counter reaches, and half of what a server takes
+	maxAhead       = 1 << 20 // of a command's number, beyond that
 	maxWord        = 40      // of kinds, operations and triggers, in characters
 	maxParams      = 256 << 10
 	maxStartWithin = 30 * 24 * 60 * 60 // seconds

@@ -64,6 +64,17 @@ func TestNumbersNoServerCountsToAreNotAcknowledged(t *testing.T) {
 	if jobs := s.AgentJobs(); len(jobs) != 1 {
 		t.Errorf("the jobs are %+v", jobs)
 	}
+	t.Run("and the last that is does not end the count", func(t *testing.T) {
+		s := mustOpen(t, Options{Dir: t.TempDir()})
+		last, next := runCommand(1, 1), runCommand(2, 2)
+		last.Seq, next.Seq = maxSeq, maxSeq+1
+		if acked := mustJournal(t, s, last); acked != maxSeq {
+			t.Errorf("acknowledged up to %d", acked)
+		}
+		if acked := mustJournal(t, s, next); acked != maxSeq+1 {
+			t.Errorf("a server that goes on from there is acknowledged up to %d", acked)
+		}
+	})
 	if got := healthOf(reopen(t, s)); got != "command_malformed" {
 		t.Errorf("health says %q", got)
 	}

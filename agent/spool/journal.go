@@ -60,7 +60,7 @@ func (s *Spool) Journal(ctx context.Context, commands []control.Command, receive
 		switch {
 		case c.Seq <= d.acked: //guard:command-seq
 			continue
-		case c.Seq > maxSeq: //guard:command-maxseq
+		case c.Seq > max(maxSeq, d.acked+maxAhead): //guard:command-maxseq
 			d.counts.Malformed++
 			continue // no server counts so far, so no server could be told that it was taken
 		case len(d.jobs) >= room: //guard:command-room
