@@ -55,7 +55,7 @@ func (s *Service) PutPart(ctx context.Context, a Agent, p Part) (next int64, com
 		return 0, false, fleet.Errorf(fleet.AgentMismatch, "This job is another host's.")
 	case p.Name != ArtifactSnapshots || j.RepositoryID == "":
 		return 0, false, fleet.Errorf(fleet.NotFound, "This job takes no such artifact.")
-	case len(p.Data) > MaxPart || p.Offset+int64(len(p.Data)) > maxArtifact:
+	case len(p.Data) > MaxPart || p.Offset < 0 || p.Offset > maxArtifact-int64(len(p.Data)): //guard:artifact-size
 		return 0, false, fleet.Errorf(fleet.BodyTooLarge, "A part has at most %d bytes, an artifact %d.", MaxPart, maxArtifact)
 	case len(p.Data) == 0 && !p.Last:
 		return 0, false, fleet.Errorf(fleet.Invalid, "A part holds something.")
@@ -244,19 +244,18 @@ func readListing(compressed io.Reader, take func([]Snapshot) error) error {
 	slice := make([]Snapshot, 0, listingBatch)
 	n := 0
 	for lines.Scan() {
+		if n++; n > maxListingLines { //guard:listing-lines
+			return &listingError{"it has more lines than are taken"}
+		}
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
 		}
-		n++
 		var snapshot Snapshot
 		if err := json.Unmarshal(lines.Bytes(), &snapshot); err != nil {
 			return &listingError{fmt.Sprintf("line %d is no snapshot", n)}
 		}
 		if wrong := snapshot.wrong(); wrong != "" {
 			return &listingError{fmt.Sprintf("line %d: %s", n, wrong)}
-		}
-		if n > maxListingLines {
-			return &listingError{"it has more lines than are taken"}
 		}
 		if slice = append(slice, snapshot); len(slice) == listingBatch {
 			if err := take(slice); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"restic-manager/server/fleet"
@@ -23,6 +24,8 @@ const (
 	maxMessage       = 4000
 	maxWarnings      = 200
 	maxKind          = 40
+	maxName          = 255
+	maxAttempt       = 1 << 30
 )
 
 // The names of streams.
@@ -49,7 +52,7 @@ var (
 
 // checkReport checks what makes a report as a whole unusable.
 func checkReport(r *Report) error {
-	if len(r.Items) > MaxReportItems {
+	if len(r.Items) > MaxReportItems { //guard:report-items
 		return fleet.Errorf(fleet.BodyTooLarge, "A report holds at most %d items.", MaxReportItems)
 	}
 	records := 0
@@ -64,8 +67,11 @@ func checkReport(r *Report) error {
 		if !uuidForm.MatchString(string(it.Job)) || !uuidForm.MatchString(it.Writer) {
 			return fleet.Errorf(fleet.Invalid, "An id is a UUID in lower case.").At(fmt.Sprintf("/items/%d", i))
 		}
+		if it.Epoch < 0 || it.Epoch > maxSeq {
+			return fleet.Errorf(fleet.Invalid, "There is no such epoch.").At(fmt.Sprintf("/items/%d/epoch", i))
+		}
 	}
-	if records > MaxReportRecords {
+	if records > MaxReportRecords { //guard:report-records
 		return fleet.Errorf(fleet.BodyTooLarge, "A report holds at most %d records.", MaxReportRecords)
 	}
 	return nil
@@ -103,12 +109,12 @@ func (it *Item) checkEvent(i int) *rejection {
 		return reject("numbers begin at 1")
 	case i > 0 && e.Seq != spanOf(&it.Events[i-1]).last+1:
 		return reject("numbers must follow each other")
-	case e.Kind == "" || len(e.Kind) > maxKind:
-		return reject("a kind has 1 to %d bytes", maxKind)
-	case len(e.Message) > maxMessage*utf8.UTFMax:
-		return reject("the message is longer than %d characters", maxMessage)
-	case !utf8.ValidString(e.Message) || !utf8.ValidString(e.Kind):
-		return reject("text must be UTF-8")
+	case e.Kind == "" || !isText(e.Kind, maxKind): //guard:event-kind
+		return reject("a kind is text of 1 to %d characters", maxKind)
+	case !isText(e.Message, maxMessage): //guard:event-message
+		return reject("a message is text of at most %d characters", maxMessage)
+	case e.Attempt < 0 || e.Attempt > maxAttempt:
+		return reject("attempts begin at 0")
 	case e.At.Year() < 1970 || e.At.Year() > 9999:
 		return reject("the time is out of range")
 	case e.Kind == EventFinished && e.Outcome == nil:
@@ -138,10 +144,10 @@ func (o *Outcome) wrong() string {
 	switch {
 	case !slices.Contains(fleet.Results, fleet.Result(o.Result)):
 		return "the result is not one of the list"
-	case len(o.Code) > 60:
-		return "the code is longer than 60 bytes"
-	case len(o.Message) > maxMessage*utf8.UTFMax, len(o.NextStep) > 2000*utf8.UTFMax:
-		return "a text is too long"
+	case !isText(o.Code, 60), !isText(o.CanDelete, 20):
+		return "a code is no text, or too long"
+	case !isText(o.Message, maxMessage), !isText(o.NextStep, 2000):
+		return "a text is none, or too long"
 	case len(o.Warnings) > maxWarnings, len(o.Locks) > maxWarnings:
 		return "a list is longer than 200"
 	case o.SnapshotID != "" && !resticIDForm.MatchString(o.SnapshotID):
@@ -150,8 +156,20 @@ func (o *Outcome) wrong() string {
 		return "a repository id has 64 hexadecimal digits"
 	case o.Repository != nil && o.Repository.KeyID != "" && !resticIDForm.MatchString(o.Repository.KeyID):
 		return "a key id has 64 hexadecimal digits"
+	case slices.ContainsFunc(o.Warnings, FileWarning.wrong):
+		return "a warning has a text that is none, or too long"
+	case slices.ContainsFunc(o.Locks, Lock.wrong):
+		return "a lock has a text that is none, or too long"
 	}
 	return ""
+}
+
+func (w FileWarning) wrong() bool {
+	return !isText(w.Path, 8192) || !isText(w.Message, 2000) || !isText(w.During, 40)
+}
+
+func (l Lock) wrong() bool {
+	return !isText(l.ID, 64) || !isText(l.Hostname, maxName) || !isText(l.Username, maxName)
 }
 
 func (g *Gap) wrong(seq int64) string {
@@ -162,8 +180,8 @@ func (g *Gap) wrong(seq int64) string {
 		return "the numbers are not a range"
 	case g.Stream == streamEvents && g.FirstSeq != seq:
 		return "a gap of events begins at its own number"
-	case len(g.Reason) > 200*utf8.UTFMax:
-		return "the reason is too long"
+	case !isText(g.Reason, 200):
+		return "the reason is no text, or too long"
 	}
 	return ""
 }
@@ -174,10 +192,21 @@ func (s *Snapshot) wrong() string {
 		return "an id has 64 hexadecimal digits"
 	case s.Time.Year() < 1970 || s.Time.Year() > 9999:
 		return "the time is out of range"
-	case len(s.Hostname) > 255*utf8.UTFMax || len(s.Username) > 255*utf8.UTFMax:
-		return "a name is too long"
+	case !isText(s.Hostname, maxName) || !isText(s.Username, maxName): //guard:snapshot-names
+		return "a name is no text, or too long"
+	case !isText(s.Tree, 64) || !isText(s.Parent, 64) || !isText(s.ProgramVersion, 100):
+		return "a text is none, or too long"
 	}
 	return ""
+}
+
+// isText reports whether a text can be stored and shown: it is UTF-8 of so many
+// characters at most, without NUL, which PostgreSQL has no place for.
+func isText(text string, most int) bool {
+	if len(text) > most && utf8.RuneCountInString(text) > most {
+		return false
+	}
+	return utf8.ValidString(text) && !strings.ContainsRune(text, 0)
 }
 
 func (it *Item) checkChunk(i int) *rejection {
@@ -194,9 +223,9 @@ func (it *Item) checkChunk(i int) *rejection {
 		return reject("lines begin at 1")
 	case i > 0 && c.FirstLine < it.Log[i-1].FirstLine+int64(it.Log[i-1].Lines):
 		return reject("lines must follow each other")
-	case c.Lines < 1 || c.Lines > maxChunkLines:
+	case c.Lines < 1 || c.Lines > maxChunkLines: //guard:chunk-lines
 		return reject("a chunk has 1 to %d lines", maxChunkLines)
-	case c.Bytes < 1 || c.Bytes > maxChunkBytes:
+	case c.Bytes < 1 || c.Bytes > maxChunkBytes: //guard:chunk-bytes
 		return reject("a chunk has 1 to %d bytes", maxChunkBytes)
 	case len(c.Data) < 1 || len(c.Data) > maxChunkData:
 		return reject("the data of a chunk has 1 to %d bytes", maxChunkData)

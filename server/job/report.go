@@ -159,10 +159,10 @@ func (s *Service) take(ctx context.Context, tx *store.Tx, host *fleet.Host, it *
 	if err != nil {
 		return Verdict{}, err
 	}
-	if diverged {
+	if diverged { //guard:report-diverged
 		return verdict(j, TakenDiverged), nil
 	}
-	if eventHole {
+	if eventHole { //guard:report-hole
 		return verdict(j, TakenGap), nil
 	}
 	if err := s.takeEvents(ctx, tx, host, j, it, it.Events[oldEvents:]); err != nil {

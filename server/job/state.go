@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"restic-manager/server/fleet"
@@ -64,7 +65,7 @@ func (s *Service) jobOf(ctx context.Context, tx *store.Tx, host *fleet.Host, it 
 func open(ctx context.Context, tx *store.Tx, host *fleet.Host, it *Item) (*fleet.Job, error) {
 	o := it.Opened
 	j := &fleet.Job{
-		ID: it.Job, HostID: host.ID, Operation: clip(o.Operation, 40), Trigger: o.Trigger, Slot: fleet.At(o.Slot),
+		ID: it.Job, HostID: host.ID, Operation: clip(strings.ReplaceAll(o.Operation, "\x00", ""), maxKind), Trigger: o.Trigger, Slot: fleet.At(o.Slot),
 		State: fleet.Acked, Epoch: max(it.Epoch, 1), Attempt: 1, Version: 1, NextEventSeq: 1, NextLogSeq: 1,
 		CreatedAt: onOurClock(host, o.At, tx.Now), LeaseUntil: tx.Now.Add(leaseTime), LastReport: tx.Now,
 	}
@@ -199,6 +200,7 @@ func takeProgress(j *fleet.Job, p *Progress) error {
 		return nil
 	}
 	sample := *p
+	sample.Percent = min(100, max(0, sample.Percent))
 	sample.Phase = clip(sample.Phase, 100)
 	sample.CurrentFiles = slices.Clone(sample.CurrentFiles[:min(len(sample.CurrentFiles), 20)])
 	for i := range sample.CurrentFiles {
