@@ -77,16 +77,22 @@ type Enrolment struct {
 // EnrolmentTokenInvalid for an unknown, expired or revoked one, AgentMismatch for
 // an installation that belongs to another host.
 func (tx *Tx) Enrol(ctx context.Context, e Enrolment) (id fleet.HostID, repeated bool, err error) {
-	err = tx.get(ctx, &id, `UPDATE enrolment_tokens SET used_at = ?, used_by = ?
-		WHERE secret_hash = ? AND used_at = 0 AND revoked_at = 0 AND expires_at > ? RETURNING host_id`,
-		tx.Now, e.InstallID, e.TokenHash, tx.Now)
-	if errors.Is(err, sql.ErrNoRows) {
+	var t fleet.EnrolmentToken
+	use := `UPDATE enrolment_tokens SET used_at = ?, used_by = ? WHERE secret_hash = ?`
+	use += ` AND used_at = 0` //guard:token-once
+	err = tx.get(ctx, &t, use+` RETURNING `+tokenCols, tx.Now, e.InstallID, e.TokenHash)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
 		id, err = tx.enrolledBefore(ctx, e)
 		return id, true, err
-	}
-	if err != nil {
+	case err != nil:
 		return "", false, fmt.Errorf("use an enrolment token: %w", err)
+	case !t.RevokedAt.IsZero(): //guard:token-revoked
+		return "", false, tokenInvalid() // with the transaction its use is taken back
+	case t.ExpiresAt <= tx.Now: //guard:token-expired
+		return "", false, tokenInvalid()
 	}
+	id = t.HostID
 	if err := tx.putInstallation(ctx, id, e); err != nil {
 		return "", false, err
 	}
@@ -101,6 +107,10 @@ func (tx *Tx) Enrol(ctx context.Context, e Enrolment) (id fleet.HostID, repeated
 	return id, false, nil
 }
 
+func tokenInvalid() error {
+	return fleet.Errorf(fleet.EnrolmentTokenInvalid, "This enrolment token is unknown, revoked or expired: make a new enrolment line.")
+}
+
 // enrolledBefore tells a repeat from a token that cannot be used.
 func (tx *Tx) enrolledBefore(ctx context.Context, e Enrolment) (fleet.HostID, error) {
 	var t fleet.EnrolmentToken
@@ -109,7 +119,7 @@ func (tx *Tx) enrolledBefore(ctx context.Context, e Enrolment) (fleet.HostID, er
 		return "", fmt.Errorf("read an enrolment token: %w", err)
 	}
 	if err != nil || t.UsedAt.IsZero() {
-		return "", fleet.Errorf(fleet.EnrolmentTokenInvalid, "This enrolment token is unknown, revoked or expired: make a new enrolment line.")
+		return "", tokenInvalid()
 	}
 	if t.UsedBy == e.InstallID {
 		i, err := tx.Installation(ctx, e.InstallID)
@@ -133,7 +143,7 @@ func (tx *Tx) putInstallation(ctx context.Context, host fleet.HostID, e Enrolmen
 	if err != nil {
 		return fmt.Errorf("add installation %s: %w", e.InstallID, err)
 	}
-	if n == 0 {
+	if n == 0 { //guard:installation-host
 		return fleet.Errorf(fleet.AgentMismatch, "This installation belongs to another host: remove the agent's state and enrol again.")
 	}
 	return nil

@@ -56,7 +56,7 @@ func (tx *Tx) CreateFirstUser(ctx context.Context, u *fleet.User) error {
 	if err != nil {
 		return fmt.Errorf("close the set-up: %w", err)
 	}
-	if !first {
+	if !first { //guard:setup-first
 		return fleet.Errorf(fleet.SetupDone, "The set-up is done; sign in.")
 	}
 	return tx.CreateUser(ctx, u)
