@@ -200,7 +200,7 @@ func checkServer(text string) string {
 		return "must be an address such as https://backup.example.org"
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
 		return "must be scheme, host and port alone, without user, path or query"
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !loopback(u.Hostname()): //guard:config-encrypted
 		return "must be https: plain http is for a server on this machine alone"
 	}
 	return ""

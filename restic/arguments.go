@@ -35,7 +35,8 @@ func arguments(p plan, v Version, access Access, dir string) ([]string, error) {
 		args = append(args, file.flag+"="+path)
 	}
 	if len(p.operands) > 0 {
-		args = append(append(args, "--"), p.operands...)
+		args = append(args, "--") //guard:restic-dashes
+		args = append(args, p.operands...)
 	}
 	return args, nil
 }

@@ -30,7 +30,7 @@ func CheckSource(source string) error {
 		return invalid("the path is empty")
 	case len(source) > maxPathLength:
 		return invalid(fmt.Sprintf("the path is longer than %d bytes", maxPathLength))
-	case strings.ContainsRune(source, 0):
+	case strings.ContainsRune(source, 0): //guard:restic-source-nul
 		return invalid("the path has a NUL character, which no file name can have")
 	case !strings.HasPrefix(source, "/") && !drivePath.MatchString(source) && !strings.HasPrefix(source, `\\`):
 		return invalid("the path is not absolute")
@@ -49,7 +49,7 @@ func CheckExclude(pattern string) error {
 		return invalid("the pattern is empty", "remove it")
 	case len(pattern) > maxPathLength:
 		return invalid(fmt.Sprintf("the pattern is longer than %d bytes", maxPathLength), "shorten it")
-	case strings.ContainsAny(pattern, "\x00\r\n"):
+	case strings.ContainsAny(pattern, "\x00\r\n"): //guard:restic-exclude-lines
 		return invalid("the pattern has a line break or NUL character", "put ? in its place: it matches any one character")
 	case strings.TrimFunc(pattern, unicode.IsSpace) != pattern:
 		return invalid("the pattern begins or ends with a blank", "write that blank as [ ]")
@@ -84,7 +84,7 @@ func CheckTag(tag string) error {
 	if strings.HasPrefix(strings.ToLower(tag), "rm:") { //guard:restic-tag
 		return &Error{Code: CodeTagInvalid, Message: "tags that begin with rm: are reserved", Next: "choose another tag"}
 	}
-	if !tagPattern.MatchString(tag) {
+	if !tagPattern.MatchString(tag) { //guard:restic-tag-signs
 		return tagError()
 	}
 	return nil

@@ -67,13 +67,13 @@ func checkAccess(a Access) error {
 			Message: "the repository's password is empty or has a NUL character", Next: "set the repository's password again",
 		})
 	}
-	if strings.ContainsAny(a.Username+a.RESTPassword.Reveal(), "\x00\r\n") || strings.Contains(a.Username, ":") {
+	if strings.ContainsAny(a.Username+a.RESTPassword.Reveal(), "\x00\r\n") || strings.Contains(a.Username, ":") { //guard:restic-credential
 		errs = append(errs, &Error{
 			Code: CodeFieldInvalid, Field: "credential",
 			Message: "the user name or password for the storage has a character that HTTP cannot carry", Next: "set the credential again",
 		})
 	}
-	if a.KeyHint != "" && !keyHintPattern.MatchString(a.KeyHint) {
+	if a.KeyHint != "" && !keyHintPattern.MatchString(a.KeyHint) { //guard:restic-key-hint
 		errs = append(errs, &Error{Code: CodeFieldInvalid, Field: "key_hint", Message: "must be a key id of 8 to 64 hexadecimal digits"})
 	}
 	if a.RetryLock < 0 {

@@ -45,7 +45,7 @@ func startChild(spec childSpec) (*child, error) {
 	c := &child{password: spec.password, cmd: &exec.Cmd{
 		Path:        spec.path,
 		Args:        append([]string{spec.path}, spec.args...),
-		Env:         spec.env,
+		Env:         spec.env, //guard:restic-environment
 		Dir:         spec.dir,
 		Stdout:      spec.stdout,
 		Stderr:      spec.stderr,

@@ -118,9 +118,9 @@ func (s *Server) open(ctx context.Context, serve bool) (err error) {
 func newHTTP(handler http.Handler, certificate *tls.Certificate, log *slog.Logger) *http.Server {
 	h := &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
+		ReadHeaderTimeout: 5 * time.Second, //guard:header-timeout
 		IdleTimeout:       120 * time.Second,
-		MaxHeaderBytes:    16 << 10,
+		MaxHeaderBytes:    16 << 10,                                          //guard:header-size
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong with TLS
 	}
 	if certificate != nil {

@@ -50,7 +50,7 @@ func read(response *http.Response) ([]byte, error) {
 	if err := json.Unmarshal(body, &marked); err != nil {
 		return nil, &TransportError{Kind: NotOurs, Status: status, Err: errors.New("the body is not JSON")}
 	}
-	if marked.Protocol != ResticManager1 {
+	if marked.Protocol != ResticManager1 { //guard:answer-marker
 		return nil, &TransportError{Kind: NotOurs, Status: status, Err: errors.New("the body has no protocol marker")}
 	}
 	return body, nil
@@ -63,7 +63,7 @@ func problem(response *http.Response, body []byte) *Refusal {
 		return nil
 	}
 	var p Problem
-	if json.Unmarshal(body, &p) != nil || p.Code == "" || !strings.HasPrefix(p.Type, problemPrefix) {
+	if json.Unmarshal(body, &p) != nil || p.Code == "" || !strings.HasPrefix(p.Type, problemPrefix) { //guard:problem-marker
 		return nil
 	}
 	refusal := &Refusal{Problem: p}

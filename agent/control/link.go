@@ -93,7 +93,7 @@ func NewLink(o Options) (*Link, error) {
 func client(t *http.Transport) *http.Client {
 	return &http.Client{
 		Transport:     t,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, //guard:server-redirect
 	}
 }
 

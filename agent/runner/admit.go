@@ -36,7 +36,7 @@ func overdue(job spool.Job) *Ending {
 // configuration allow. It starts nothing.
 func (r *Runner) admit(job spool.Job) (*Task, *Ending) {
 	rules, err := r.policy()
-	if err != nil {
+	if err != nil { //guard:runner-locked
 		return nil, refusedByPolicy(err)
 	}
 	task := &Task{Job: job, runner: r}
@@ -62,13 +62,13 @@ func (t *Task) understand(recipes []Recipe) *Ending {
 	var known bool
 	t.Operation, known = restic.OperationNamed(t.Job.Operation)
 	i := slices.IndexFunc(recipes, func(r Recipe) bool { return r.Operation == t.Job.Operation })
-	if !known || i < 0 {
+	if !known || i < 0 { //guard:runner-operation
 		return rejected(string(restic.CodeUnknownOperation), "this agent does not know the operation",
 			"update the agent if the server is newer")
 	}
 	t.recipe = recipes[i]
 	params, err := restic.ValidateParams(t.Job.Operation, t.Job.Params)
-	if err != nil {
+	if err != nil { //guard:runner-params
 		return refusedParams(err)
 	}
 	t.Params = params
@@ -96,13 +96,13 @@ func (t *Task) configure(c Config) *Ending {
 	if id := t.Params.String("schedule_id"); id != "" {
 		asked := t.Params.Int("schedule_version")
 		schedule, ok := c.Schedules[id]
-		if !ok || schedule.Version < asked {
+		if !ok || schedule.Version < asked { //guard:runner-schedule
 			return notInForce(fmt.Sprintf("version %d of the schedule is not in force on this host", asked))
 		}
 		t.Schedule, t.Excludes, repository = schedule, slices.Clone(schedule.Excludes), schedule.RepositoryID
 	}
 	var ok bool
-	if t.Repository, ok = c.Repositories[repository]; !ok {
+	if t.Repository, ok = c.Repositories[repository]; !ok { //guard:runner-repository
 		return notInForce("the repository is not in the configuration in force on this host")
 	}
 	return nil
@@ -115,19 +115,19 @@ func notInForce(message string) *Ending {
 // permit asks the host's policy about everything that the job would touch.
 func (t *Task) permit(rules *policy.Policy) error {
 	location := t.Repository.Location.String()
-	if err := rules.AllowOperation(t.Operation, location); err != nil {
+	if err := rules.AllowOperation(t.Operation, location); err != nil { //guard:permit-operation
 		return err
 	}
-	if err := rules.AllowRepository(location); err != nil {
+	if err := rules.AllowRepository(location); err != nil { //guard:permit-repository
 		return err
 	}
 	if t.Schedule.ID == "" {
 		return nil
 	}
-	if err := rules.AllowSources(t.Schedule.Paths, t.Schedule.Excludes); err != nil {
+	if err := rules.AllowSources(t.Schedule.Paths, t.Schedule.Excludes); err != nil { //guard:permit-sources
 		return err
 	}
-	t.Excludes = append(t.Excludes, rules.DeniedIn(t.Schedule.Paths)...)
+	t.Excludes = append(t.Excludes, rules.DeniedIn(t.Schedule.Paths)...) //guard:permit-excludes
 	return nil
 }
 

@@ -77,7 +77,7 @@ func (t *Task) confirm(ctx context.Context, e *Ending) *Ending {
 			e.Snapshot, e.Confirmed = &record, true
 			return e
 		}
-		if problem.Code == string(restic.CodeSnapshotNotFound) {
+		if problem.Code == string(restic.CodeSnapshotNotFound) { //guard:snapshot-seen
 			return failed(CodeSnapshotNotListed,
 				fmt.Sprintf("restic reported snapshot %.12s…, but the repository does not list it", e.SnapshotId),
 				"check the storage: what it has taken it must keep; then run the backup again")

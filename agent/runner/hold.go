@@ -116,7 +116,7 @@ func (h *holds) full(c *claim) string {
 				has++
 			}
 		}
-		if has >= ours.most {
+		if has >= ours.most { //guard:jobs-at-once
 			return fmt.Sprintf("waits %s, where %d jobs are running", ours.thing, has)
 		}
 	}

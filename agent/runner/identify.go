@@ -23,7 +23,7 @@ func (t *Task) pinned(ctx context.Context) (restic.RepositoryConfig, *Ending) {
 	if e != nil {
 		return restic.RepositoryConfig{}, e
 	}
-	if known := t.Repository.ResticID; known != "" && known != result.Value.ID {
+	if known := t.Repository.ResticID; known != "" && known != result.Value.ID { //guard:repository-pin
 		return result.Value, failed(CodeRepositoryChanged,
 			fmt.Sprintf("the repository at this location is not the one it was: its id is %.12s…, and was %.12s…", result.Value.ID, known),
 			"find out who replaced it; if that was meant, add it as a repository of its own")

@@ -9,7 +9,7 @@ import (
 
 // runInit makes a repository, once in its life.
 func runInit(ctx context.Context, t *Task) *Ending {
-	if t.Repository.ResticID != "" {
+	if t.Repository.ResticID != "" { //guard:init-once
 		return failed(string(restic.CodeRepoExists), "the repository has been initialised before, and is never initialised again",
 			"if it is gone from its location, bring the storage back")
 	}

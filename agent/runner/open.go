@@ -63,12 +63,12 @@ func (t *Task) proveCredential(ctx context.Context) *Ending {
 		t.runner.proven.put(key, found)
 		t.probed = found
 	}
-	if found != CanDelete || t.Repository.AllowDeletingCredential {
-		return nil
+	if found == CanDelete && !t.Repository.AllowDeletingCredential { //guard:credential-deletes
+		return rejected(CodeCredentialCanDelete, "this credential could delete backups, so this host does not use it",
+			"create an append-only one (rest-server --append-only) and set it for the repository; "+
+				"an admin may allow this one there, against advice")
 	}
-	return rejected(CodeCredentialCanDelete, "this credential could delete backups, so this host does not use it",
-		"create an append-only one (rest-server --append-only) and set it for the repository; "+
-			"an admin may allow this one there, against advice")
+	return nil
 }
 
 // probed puts what a probe found into the outcome.

@@ -70,7 +70,7 @@ func (t *Task) deliver(ctx context.Context, name string, result []byte) error {
 		switch {
 		case err != nil:
 			return err
-		case next < 0 || next > total:
+		case next < 0 || next > total: //guard:listing-offset
 			return fmt.Errorf("the server asked for byte %d of %d", next, total)
 		case next == total && to == total:
 			return nil

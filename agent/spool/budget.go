@@ -44,7 +44,7 @@ func (s *Spool) keepBudget(ctx context.Context) error {
 	var total int64
 	for _, j := range s.jobs {
 		size := j.Events.size + j.Chunks.size
-		if size > s.budget.PerJob {
+		if size > s.budget.PerJob { //guard:spool-job-budget
 			dropped, err := s.shrink(ctx, d, j.ID, size-s.budget.PerJob*7/8, "The log is larger than a job may keep for the server.")
 			if err != nil {
 				return err
@@ -54,7 +54,7 @@ func (s *Spool) keepBudget(ctx context.Context) error {
 		total += size
 	}
 	limit, reason := s.limit(total)
-	if total > limit {
+	if total > limit { //guard:spool-budget
 		over := total - limit*7/8
 		for _, j := range s.ordered() {
 			dropped, err := s.shrink(ctx, d, j.ID, over, reason)
@@ -87,7 +87,7 @@ func (s *Spool) limit(total int64) (limit int64, reason string) {
 		}
 		s.space.tight = tight
 	}
-	if s.space.tight && s.space.frame < s.budget.Total {
+	if s.space.tight && s.space.frame < s.budget.Total { //guard:spool-tight-disk
 		return s.space.frame, "The disk is almost full."
 	}
 	return s.budget.Total, "The server was away for long and the spool is full."

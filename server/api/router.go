@@ -58,7 +58,9 @@ func (h *Handlers) Routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h.recoverer(deadlines(headers(origin.Handler(fresh(mux))))), nil
+	guarded := fresh(mux)
+	guarded = origin.Handler(guarded) //guard:cross-origin
+	return h.recoverer(deadlines(headers(guarded))), nil
 }
 
 // fresh lets a request be routed that comes from within another router: a page asks
@@ -117,7 +119,7 @@ func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		set := w.Header()
 		set.Set("Cache-Control", "no-store")
-		set.Set("X-Content-Type-Options", "nosniff")
+		set.Set("X-Content-Type-Options", "nosniff") //guard:api-nosniff
 		set.Set("X-Frame-Options", "DENY")
 		set.Set("Referrer-Policy", "no-referrer")
 		set.Set("Cross-Origin-Resource-Policy", "same-origin")

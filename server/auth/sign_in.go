@@ -39,11 +39,15 @@ func newSignIns(s *store.Store, secure bool) *scs.SessionManager {
 		name = "__Host-rm"
 	}
 	return &scs.SessionManager{
-		Store: s.SignIns(), HashTokenInStore: true, Codec: textCodec{},
-		IdleTimeout: idleTimeout, Lifetime: lifetime,
+		Store: s.SignIns(), Codec: textCodec{}, Lifetime: lifetime,
+		HashTokenInStore: true,        //guard:sign-in-hash
+		IdleTimeout:      idleTimeout, //guard:sign-in-idle
 		Cookie: scs.SessionCookie{
-			Name: name, Path: "/", Secure: secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-			Persist: false, // ends with the browser; the server ends it sooner
+			Name: name, Path: "/",
+			Secure:   secure,               //guard:cookie-secure
+			HttpOnly: true,                 //guard:cookie-script
+			SameSite: http.SameSiteLaxMode, //guard:cookie-site
+			Persist:  false,                // ends with the browser; the server ends it sooner
 		},
 	}
 }
