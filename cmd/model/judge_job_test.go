@@ -16,9 +16,10 @@ type trial struct {
 	*court
 	job     *fleet.Job
 	events  []job.Event
+	chunks  []fleet.LogChunk
 	lines   []job.LogLine
 	account account
-	setBack bool // the machine's disk was set back, so what ran may be forgotten
+	forgets bool // the machine's disk or the database was set back, so what happened may be forgotten
 }
 
 func (t *trial) errorf(format string, args ...any) {
@@ -26,11 +27,10 @@ func (t *trial) errorf(format string, args ...any) {
 }
 
 func (c *court) judgeJob(ctx context.Context, j *fleet.Job) {
-	t := &trial{court: c, job: j, events: c.events(ctx, j.ID), lines: c.lines(ctx, j.ID)}
+	t := &trial{court: c, job: j, events: c.events(ctx, j.ID), chunks: c.chunks(ctx, j.ID), lines: c.lines(ctx, j.ID)}
 	c.w.ledger.change(func() { t.account = *c.w.ledger.account(string(j.ID)) })
-	if m := c.machineOf(j.HostID); m != nil {
-		t.setBack = m.setBack
-	}
+	m := c.machineOf(j.HostID)
+	t.forgets = c.setBack || m != nil && m.setBack
 	c.w.cover.hit(coveredResults, string(j.Result))
 	if j.Active() {
 		t.errorf("is not finished")
@@ -38,10 +38,12 @@ func (c *court) judgeJob(ctx context.Context, j *fleet.Job) {
 	}
 	t.judgeEvents()
 	t.judgeWord()
-	if t.setBack {
+	if m == nil || !m.setBack {
+		t.judgeRuns()
+	}
+	if t.forgets {
 		return
 	}
-	t.judgeRuns()
 	t.judgeNotes()
 	t.judgeLog()
 }
@@ -80,10 +82,10 @@ func (t *trial) judgeWord() {
 	case word != nil && word.Result != string(t.job.Result):
 		t.errorf("its agent's word is %s", word.Result)
 	case word != nil:
-	case t.job.Result == fleet.Lost && t.setBack:
+	case t.job.Result == fleet.Lost && t.forgets:
 	case t.job.Result != fleet.Expired && t.job.Result != fleet.Cancelled:
 		t.errorf("its agent has not said so")
-	case len(t.account.runs) > 0:
+	case len(t.account.runs) > 0 && !t.forgets:
 		t.errorf("it ran, and its agent's word is missing")
 	}
 }
@@ -167,6 +169,7 @@ func (t *trial) judgeLog() {
 			counted += e.Gap.Lines
 		}
 	}
+	t.judgeChunks()
 	here := map[int64]bool{}
 	for _, l := range t.lines {
 		var n int64
@@ -186,7 +189,34 @@ func (t *trial) judgeLog() {
 			late++
 		}
 	}
-	if missing < counted || missing > counted+late {
+	if missing > counted+late {
 		t.errorf("%d of %d lines are missing, gaps count %d, and %d were said when the agent was killed", missing, len(said), counted, late)
 	}
+}
+
+// judgeChunks demands that the log's numbers are dense, where a gap stands for those
+// that are not there. A gap may also count chunks that came after all, since an agent
+// that makes room cannot know which of them have arrived.
+func (t *trial) judgeChunks() {
+	declared := func(seq int64) bool {
+		return slices.ContainsFunc(t.events, func(e job.Event) bool {
+			return e.Gap != nil && e.Gap.Stream == "log" && e.Gap.FirstSeq <= seq && seq <= e.Gap.LastSeq
+		})
+	}
+	next := int64(1)
+	upTo := func(seq int64) {
+		for ; next < seq; next++ {
+			if !declared(next) {
+				t.errorf("chunk %d of the log is missing, and no gap stands for it", next)
+			}
+		}
+	}
+	for _, chunk := range t.chunks {
+		if chunk.Seq < next {
+			t.errorf("chunk %d of the log comes after %d", chunk.Seq, next-1)
+		}
+		upTo(chunk.Seq)
+		next = chunk.Seq + 1
+	}
+	upTo(t.job.NextLogSeq)
 }

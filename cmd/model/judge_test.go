@@ -20,10 +20,12 @@ func (w *world) judge(ctx context.Context) {
 		w.t.Error("the server died in peace")
 		return
 	}
-	c := &court{w: w, store: l.store, jobs: l.jobs}
+	w.plane.mu.Lock()
+	c := &court{w: w, store: l.store, jobs: l.jobs, setBack: w.plane.setBack}
+	w.plane.mu.Unlock()
 	all := c.listJobs(ctx)
 	for id := range w.accept {
-		if !slices.ContainsFunc(all, func(j fleet.Job) bool { return string(j.ID) == id }) {
+		if !c.setBack && !slices.ContainsFunc(all, func(j fleet.Job) bool { return string(j.ID) == id }) {
 			w.t.Errorf("the API confirmed job %s, and nobody knows it", id)
 		}
 	}
@@ -50,6 +52,7 @@ const parkedMost = 48
 // nothing to tell, parked requests come, and nothing else.
 func (w *world) judgePeace() {
 	const calm = 3 * time.Minute
+	w.cover.high("virtual hours", time.Since(w.began).Hours())
 	time.Sleep(time.Minute)
 	type counts struct {
 		kinds map[string]int
@@ -82,6 +85,8 @@ type court struct {
 	w     *world
 	store *store.Store
 	jobs  *job.Service
+
+	setBack bool // the database was set back, so what the server was told may be forgotten
 }
 
 func (c *court) listJobs(ctx context.Context) []fleet.Job {
@@ -168,7 +173,7 @@ func (c *court) judgeCommands(ctx context.Context, host *fleet.Host, jobs []flee
 	}
 	slices.SortFunc(all, func(a, b fleet.Command) int { return int(a.Seq - b.Seq) })
 	for i, command := range all {
-		if command.Seq != int64(i+1) {
+		if command.Seq != int64(i+1) && !c.setBack { // then numbers that the agent has used are passed over
 			t.Errorf("%s: command %d is followed by %d", host.Name, i, command.Seq)
 			return
 		}
@@ -179,7 +184,7 @@ func (c *court) judgeCommands(ctx context.Context, host *fleet.Host, jobs []flee
 			t.Errorf("%s: command %d is acknowledged beyond %d", host.Name, command.Seq, host.AckedSeq)
 		}
 	}
-	if int64(len(all)) != host.CommandSeq {
+	if int64(len(all)) != host.CommandSeq && !c.setBack {
 		t.Errorf("%s: %d commands, and the last has number %d", host.Name, len(all), host.CommandSeq)
 	}
 }
@@ -205,10 +210,11 @@ func (c *court) judgeSnapshots(ctx context.Context, all []fleet.Job) {
 			row, there := known[s.Id]
 			delete(known, s.Id)
 			j := jobs[fleet.JobID(jobOf(s.Tags))]
-			switch m := c.machineOf(j.HostID); {
+			switch {
+			case j == nil && c.setBack:
 			case there && (row.JobID != j.ID || row.HostID != j.HostID || row.ScheduleID != j.ScheduleID):
 				t.Errorf("snapshot %.8s of job %s is attributed to %+v", s.Id, j.ID, row)
-			case !there && !j.Unconfirmed && !m.setBack:
+			case !there && !j.Unconfirmed && !c.setBack && !c.machineOf(j.HostID).setBack:
 				t.Errorf("snapshot %.8s of job %s (%s) is not known, and the job is not unconfirmed", s.Id, j.ID, j.Result)
 			}
 		}
@@ -258,4 +264,13 @@ func (c *court) lines(ctx context.Context, id fleet.JobID) []job.LogLine {
 		}
 		query.AfterSeq = page.Next
 	}
+}
+
+// chunks reads a job's whole log.
+func (c *court) chunks(ctx context.Context, id fleet.JobID) []fleet.LogChunk {
+	chunks, err := c.store.LogChunks(ctx, id, 0, 100_000)
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	return chunks
 }

@@ -18,7 +18,6 @@ type ledger struct {
 type account struct {
 	runs      []*run
 	snapshots []string // that its restic put into the repository
-	settled   bool     // a snapshot of it may be known by a listing alone
 }
 
 // run is one execution of a job: there must be no second one.

@@ -35,7 +35,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -44,7 +46,7 @@ import (
 // Environment of the test.
 const (
 	envSeed  = "RM_SEED"  // this seed alone
-	envSeeds = "RM_SEEDS" // so many, from 1 on
+	envSeeds = "RM_SEEDS" // so many, from 1 on, or from one to another: 500, 1001-2000
 	envProof = "RM_PROOF" // ten thousand
 )
 
@@ -57,31 +59,35 @@ func regressions() []uint64 { return nil }
 // seeds lists the histories to be played.
 func seeds(t *testing.T) []uint64 {
 	t.Helper()
-	number := func(name string) uint64 {
-		n, err := strconv.ParseUint(os.Getenv(name), 10, 64)
+	number := func(text string) uint64 {
+		n, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s and %s hold seeds: %v", envSeed, envSeeds, err)
 		}
 		return n
 	}
-	count := uint64(wholeRun)
-	switch {
-	case os.Getenv(envSeed) != "":
-		return []uint64{number(envSeed)}
-	case os.Getenv(envSeeds) != "":
-		count = number(envSeeds)
+	first, last := uint64(1), uint64(wholeRun)
+	switch one, some := os.Getenv(envSeed), os.Getenv(envSeeds); {
+	case one != "":
+		return []uint64{number(one)}
+	case some != "":
+		from, to, isRange := strings.Cut(some, "-")
+		if last = number(from); isRange {
+			first, last = number(from), number(to)
+		}
 	case os.Getenv(envProof) != "":
-		count = 10_000
+		last = 10_000
 	}
 	list := regressions()
-	for seed := range count {
-		list = append(list, seed+1)
+	for seed := first; seed <= last; seed++ {
+		list = append(list, seed)
 	}
 	return list
 }
 
 func TestModel(t *testing.T) {
 	watchCommits()
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // histories make much garbage and keep little
 	dir := scratch(t)
 	cover := newCoverage()
 	base := newTemplate(t, filepath.Join(dir, "template"))

@@ -8,13 +8,16 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"time"
 )
 
 // person is somebody, or a program of theirs, who uses the API. Nothing is lost on
 // their way but what dies with the server.
 type person struct {
-	plane  *plane
+	plane *plane
+
+	mu     sync.Mutex
 	cookie string
 }
 
@@ -61,9 +64,11 @@ func (p *person) call(ctx context.Context, method, path, key string, body, out a
 	if key != "" {
 		r.Header.Set("Idempotency-Key", key)
 	}
+	p.mu.Lock()
 	if p.cookie != "" {
 		r.Header.Set("Cookie", p.cookie)
 	}
+	p.mu.Unlock()
 	answered := make(chan *httptest.ResponseRecorder, 1)
 	l.busy.Go(func() {
 		w := httptest.NewRecorder()
@@ -82,9 +87,11 @@ func (p *person) call(ctx context.Context, method, path, key string, body, out a
 }
 
 func (p *person) read(w *httptest.ResponseRecorder, out any) error {
+	p.mu.Lock()
 	for _, c := range w.Result().Cookies() {
 		p.cookie = c.Name + "=" + c.Value
 	}
+	p.mu.Unlock()
 	if w.Code >= 300 {
 		refusal := &problem{Status: w.Code}
 		if err := json.Unmarshal(w.Body.Bytes(), refusal); err != nil {
@@ -99,14 +106,29 @@ func (p *person) read(w *httptest.ResponseRecorder, out any) error {
 }
 
 // insist repeats a request, with the same key, until the server answers or ctx ends.
+// A sign-in that has ended is renewed.
 func (p *person) insist(ctx context.Context, method, path, key string, body, out any) error {
 	for {
 		err := p.call(ctx, method, path, key, body, out)
 		var answer *problem
 		waits := errors.As(err, &answer) && (answer.Status == http.StatusServiceUnavailable || answer.Code == "idempotency_in_flight")
-		if !errors.Is(err, errAway) && !waits || ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
+			return err
+		case refusedWith(err, "sign_in_ended"), refusedWith(err, "sign_in_required"):
+			if err := p.call(ctx, "POST", "/api/v1/sign-in", "", obj{"name": adminName, "password": adminPassword}, nil); err != nil && !errors.Is(err, errAway) {
+				return fmt.Errorf("sign in again: %w", err)
+			}
+		case errors.Is(err, errAway), waits:
+			sleep(ctx, 2*time.Second)
+		default:
 			return err
 		}
-		sleep(ctx, 2*time.Second)
 	}
 }
+
+// The account of everybody.
+const (
+	adminName     = "admin"
+	adminPassword = "correct horse battery staple"
+)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -44,15 +46,17 @@ type plane struct {
 
 	trouble context.Context // while it lasts processes are killed and stay away
 
-	mu    sync.Mutex
-	life  *planeLife
-	asked chan planeOrder
+	mu      sync.Mutex
+	life    *planeLife
+	asked   chan planeOrder
+	setBack bool // its database was set back to an older copy
 }
 
 // planeOrder is what a scenario does to the server.
 type planeOrder struct {
-	kill bool          // like kill -9; otherwise it is stopped in order
-	away time.Duration // until it is started again
+	kill    bool          // like kill -9; otherwise it is stopped in order
+	away    time.Duration // until it is started again
+	setBack bool          // to the copy that was made of its database, if one was
 }
 
 // planeLife is one process of the control plane.
@@ -70,6 +74,7 @@ type planeLife struct {
 	loops    sync.WaitGroup
 	stop     context.CancelFunc
 
+	trouble context.Context
 	mu      sync.Mutex
 	commits int // until it is killed; 0 for never
 	after   bool
@@ -99,7 +104,11 @@ func (p *plane) run(ctx context.Context) error {
 		p.mu.Lock()
 		p.life = nil
 		p.mu.Unlock()
-		if err := l.end(order.kill); err != nil {
+		err = l.end(order.kill)
+		if err == nil && order.setBack {
+			err = p.setDatabaseBack()
+		}
+		if err != nil {
 			return err
 		}
 		sleep(p.trouble, order.away)
@@ -108,13 +117,33 @@ func (p *plane) run(ctx context.Context) error {
 	return nil
 }
 
+// copy is where a copy of the database lies, once one was made.
+func (p *plane) copy() string { return filepath.Join(p.dir, "copy.db") }
+
+// setDatabaseBack puts the copy in the place of the database, as somebody does after
+// a disk has died.
+func (p *plane) setDatabaseBack() error {
+	if _, err := os.Stat(p.copy()); err != nil {
+		return nil
+	}
+	p.mu.Lock()
+	p.setBack = true
+	p.mu.Unlock()
+	for _, suffix := range []string{"-wal", "-shm"} {
+		if err := os.Remove(p.database() + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return os.Rename(p.copy(), p.database())
+}
+
 // begin starts a process. One that is killed while it opens its database is
 // started again.
 func (p *plane) begin(ctx context.Context) (*planeLife, error) {
 	for {
-		l := &planeLife{pulse: newPulse(), cover: p.cover, listener: newListener()}
+		l := &planeLife{pulse: newPulse(), cover: p.cover, trouble: p.trouble, listener: newListener()}
 		l.conns.owner = l.pulse
-		if p.trouble.Err() == nil && p.dice.chance(0.4) {
+		if p.dice.chance(0.4) {
 			l.commits, l.after = 1+p.dice.below(120), p.dice.chance(0.5)
 		}
 		err := l.open(ctx, p)
@@ -257,7 +286,7 @@ func (l *planeLife) onCommit() int32 {
 	if l.killed() {
 		return 1
 	}
-	if l.commits == 0 {
+	if l.commits == 0 || l.trouble.Err() != nil {
 		return 0
 	}
 	if l.commits--; l.commits > 0 {

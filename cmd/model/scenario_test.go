@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,13 +40,14 @@ func (w *world) act(ctx context.Context) {
 		{"edit a schedule", 2, w.edit},
 		{"watch a job", 3, w.watch},
 		{"a slot fires", 2, w.fire},
-		{"kill an agent", 2, func(context.Context) { w.order(machineOrder{kill: true, away: w.absence()}) }},
+		{"kill an agent", 2, func(context.Context) { _ = w.order(machineOrder{kill: true, away: w.absence()}) }},
 		{"restart an agent", 2, func(context.Context) { w.order(machineOrder{away: w.absence()}) }},
 		{"kill the server", 1, func(context.Context) { w.orderServer(planeOrder{kill: true, away: w.absence()}) }},
 		{"restart the server", 1, func(context.Context) { w.orderServer(planeOrder{away: w.absence()}) }},
 		{"sever a line", 1, w.sever},
 		{"server away for hours", 1, w.outage},
 		{"a day of silence", 1, w.silence},
+		{"set the database back", 1, w.setBack},
 		{"move the server's clock", 1, w.moveClock},
 	}
 	all := 0
@@ -72,42 +75,72 @@ func (w *world) absence() time.Duration {
 
 // outage is a server that nobody starts again for hours. Agents go on meanwhile.
 func (w *world) outage(context.Context) {
-	if w.dice.chance(0.5) {
-		return
+	away := w.dice.between(time.Hour, 8*time.Hour)
+	if w.dice.chance(0.5) && w.orderServer(planeOrder{kill: w.dice.chance(0.5), away: away}) {
+		time.Sleep(away)
 	}
-	away := w.dice.between(time.Hour, 12*time.Hour)
-	w.orderServer(planeOrder{kill: w.dice.chance(0.5), away: away})
-	time.Sleep(away)
 }
 
 // silence is an agent that is not heard for more than a day: its jobs count as lost
-// until it comes back. The server sees its beginning and its end.
+// until it comes back. The server sees the beginning and the end of that.
 func (w *world) silence(context.Context) {
-	if w.dice.chance(0.7) {
+	const day = 25 * time.Hour
+	if w.dice.chance(0.7) || !w.order(machineOrder{kill: true, away: day + time.Hour}) {
 		return
 	}
-	const day = 25 * time.Hour
-	w.order(machineOrder{kill: true, away: day + time.Hour})
 	time.Sleep(3 * time.Minute)
-	w.orderServer(planeOrder{away: day})
-	time.Sleep(day + 10*time.Minute)
+	if w.orderServer(planeOrder{away: day}) {
+		time.Sleep(day + 10*time.Minute)
+	}
+}
+
+// setBack copies the database by the product's own means, and later returns to the
+// copy. It is rare: what the server is told between the two is told by nobody again.
+func (w *world) setBack(ctx context.Context) {
+	l := w.plane.current()
+	if !w.backups || l == nil {
+		return
+	}
+	if err := os.Remove(w.plane.copy()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		w.t.Error(err)
+	}
+	if err := l.store.Copy(ctx, w.plane.copy()); err != nil {
+		if !l.killed() {
+			w.t.Errorf("copy the database: %v", err)
+		}
+		_ = os.Remove(w.plane.copy())
+		return
+	}
+	for range w.dice.below(3) {
+		time.Sleep(w.dice.between(0, time.Minute))
+		w.runNow(ctx)
+	}
+	time.Sleep(w.dice.between(0, 2*time.Minute))
+	if w.orderServer(planeOrder{kill: w.dice.chance(0.5), away: w.absence(), setBack: true}) {
+		w.cover.hit(coveredActs, "database set back")
+	}
 }
 
 // meanwhile does something beside the scenario.
 func (w *world) meanwhile(do func()) { w.acts.Go(do) }
 
-// order tells a machine's agent to end, unless it has ended by itself.
-func (w *world) order(o machineOrder) {
+// order tells a machine's agent to end, and whether it ran.
+func (w *world) order(o machineOrder) bool {
 	select {
 	case pick(w.dice, w.machines).asked <- o:
+		return true
 	default:
+		return false
 	}
 }
 
-func (w *world) orderServer(o planeOrder) {
+// orderServer tells the server to end, and whether it ran.
+func (w *world) orderServer(o planeOrder) bool {
 	select {
 	case w.plane.asked <- o:
+		return true
 	default:
+		return false
 	}
 }
 
@@ -186,7 +219,7 @@ func (w *world) edit(ctx context.Context) {
 	h := pick(w.dice, w.template.hosts)
 	body := obj{"name": "second", "repository_id": w.template.fresh, "paths": []string{"/srv/data", fmt.Sprintf("/srv/%d", w.dice.below(100))}, "manual": true}
 	w.meanwhile(func() {
-		err := w.person.call(ctx, "PUT", "/api/v1/hosts/"+h.identity.HostID+"/schedules/"+h.schedules[1], "", body, nil)
+		err := w.person.insist(ctx, "PUT", "/api/v1/hosts/"+h.identity.HostID+"/schedules/"+h.schedules[1], "", body, nil)
 		var refusal *problem
 		if errors.As(err, &refusal) && refusal.Status != 503 {
 			w.t.Errorf("edit a schedule: %v", err)

@@ -82,7 +82,7 @@ func (m *template) furnish(ctx context.Context, p *plane) error {
 	if err != nil {
 		return err
 	}
-	account := obj{"code": string(code), "name": "admin", "password": "correct horse battery staple"}
+	account := obj{"code": string(code), "name": adminName, "password": adminPassword}
 	if err := admin.call(ctx, "POST", "/api/v1/setup", "", account, nil); err != nil {
 		return err
 	}

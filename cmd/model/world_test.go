@@ -35,6 +35,7 @@ type world struct {
 	trouble context.Context    // while it lasts there are faults, kills and absences
 	peace   context.CancelFunc // ends all trouble
 	skew    atomic.Int64
+	backups bool            // the database is copied, and set back to the copy
 	accept  map[string]bool // jobs that the API has confirmed
 	acts    sync.WaitGroup
 	log     *record
@@ -89,6 +90,7 @@ func newWorld(t *testing.T, seed uint64, m *template, cover *coverage, dir strin
 	}
 	w.person = &person{plane: w.plane, cookie: m.cookie}
 	rolls := w.dice.chance(0.06)
+	w.backups = w.dice.chance(0.06)
 	for i, h := range m.hosts[:1+w.dice.below(fleetSize)] {
 		w.machines = append(w.machines, w.machine(fmt.Sprintf("web-%d", i+1), h, dir, rolls && i == 0, logger))
 	}
