@@ -83,7 +83,7 @@ func plainClient(proxy func(*http.Request) (*url.URL, error), trust *tls.Config)
 			TLSClientConfig:       trust,
 		},
 		Timeout:       30 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, //guard:storage-redirect
 	}
 }
 

@@ -90,6 +90,8 @@ var guards = []twin{
 	{"config-encrypted", "agent", "TestOneErrorListsEveryMistakeAndNoValue"},
 	{"server-pin", "agent/control", "TestServersAreTrustedByCAOrPin"},
 	{"server-redirect", "agent/control", "TestARedirectLeadsNowhere"},
+	{"storage-redirect", "agent", "TestAStorageThatRedirectsLeadsNowhere"},
+	{"state-private", "agent/spool", "TestTheStateIsNobodyElsesToRead"},
 	{"answer-marker", "agent/control", "TestOnlyTheServersWordIsBelieved"},
 	{"problem-marker", "agent/control", "TestOnlyTheServersWordIsBelieved"},
 	{"restic-environment", "restic", "TestTheEnvironmentStartsEmptyAndNoSecretIsAnArgument"},

@@ -56,7 +56,8 @@ func makePrivate(path string) error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
-	return errors.Join(f.Chmod(0o600), f.Close())
+	err = f.Chmod(0o600) //guard:state-private
+	return errors.Join(err, f.Close())
 }
 
 // dataSource names the file and how it is kept: a write is on the disk when its
