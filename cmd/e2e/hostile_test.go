@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -32,6 +33,13 @@ func (v *victim) order(list []order) {
 		v.await(jobs[i], o)
 	}
 	v.awaitAcknowledged()
+	v.look(func() {
+		for i, o := range list {
+			if o.must == passed && v.reported[jobs[i]] != nil {
+				v.t.Errorf("%s %.200v made a job", o.kind, o.with)
+			}
+		}
+	})
 }
 
 func (v *victim) awaitAcknowledged() {
@@ -157,6 +165,7 @@ func TestNothingAHostileServerOrdersRunsOnAGuardedHost(t *testing.T) {
 	}
 	v.replay()
 	v.misspeak()
+	v.lock()
 	v.isWellAfterwards(honest())
 	v.hasRunNothingElse()
 	v.hasLeftNothing()
@@ -242,6 +251,26 @@ func wishes() []obj {
 		list = append(list, obj{"job_id": id, "desired": "stop", "detail": id, "report_interval_ms": -5})
 	}
 	return list
+}
+
+// lock lets others write the policy file for a while: then nothing is allowed at all.
+func (v *victim) lock() {
+	v.t.Helper()
+	path := filepath.Join(v.watched, "etc", "policy.yaml")
+	change := func(mode os.FileMode) {
+		if err := os.Chmod(path, mode); err != nil {
+			v.t.Fatal(err)
+		}
+	}
+	change(0o666)
+	v.order([]order{
+		{"open policy file", obj{"params": backupOrder}, refused},
+		{"open policy file", obj{"operation": "snapshots", "params": obj{"repository_id": evilRepository}}, refused},
+	})
+	if v.counts["open policy file: rejected policy_file_insecure"] != 2 {
+		v.t.Errorf("with a policy file that everybody can write: %v", v.counts)
+	}
+	change(0o600)
 }
 
 // isWellAfterwards wants an agent that works, and whose only complaint is about what

@@ -62,7 +62,7 @@ func offerings(prefix, canary string) []offering {
 		offering{"no repository", func(c obj) {
 			c["schedules"] = []obj{scheduleOf(evilSchedule, obj{"repository_id": uuid.NewString()})}
 		}},
-		offering{"100 000 mistakes", func(c obj) {
+		offering{"20 000 mistakes", func(c obj) {
 			many := make([]obj, 20_000)
 			for i := range many {
 				many[i] = repositoryAt(uuid.NewString(), "rclone:x:")
