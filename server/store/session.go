@@ -55,6 +55,14 @@ func (tx *Tx) CloseSession(ctx context.Context, host fleet.HostID, id fleet.Sess
 	return nil
 }
 
+// closeSessions ends the sessions of all agents: each opens another.
+func (tx *Tx) closeSessions(ctx context.Context) error {
+	if _, err := tx.exec(ctx, `UPDATE sessions SET closed_at = ? WHERE closed_at = 0 AND superseded_at = 0`, tx.Now); err != nil {
+		return fmt.Errorf("close all sessions: %w", err)
+	}
+	return nil
+}
+
 // Alternations counts how often a host's sessions opened since a moment went to
 // another machine and came back: a boot id that was replaced and is seen again. A
 // machine that restarts never comes back to an older boot, nor does an agent that
