@@ -12,6 +12,7 @@ import (
 
 // Groups of what a run counts.
 const (
+	coveredWrites  = "agent's disk at"
 	coveredAgent   = "agent killed at"
 	coveredServer  = "server killed at"
 	coveredNetwork = "network"

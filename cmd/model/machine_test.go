@@ -34,12 +34,12 @@ type machine struct {
 	cover    *coverage
 	budget   spool.Budget
 	poison   float64 // share of backups whose result has a record that no server takes
-	rolls    bool    // its disk may be set back
 
 	trouble context.Context // while it lasts the agent is killed and stays away
 
 	mu         sync.Mutex
 	life       *life
+	rolls      bool           // its disk may be set back
 	deaths     map[string]int // by step: at which occurrence the agent is killed
 	processes  map[string]*process
 	setBack    bool // its disk was set back at least once
@@ -178,6 +178,7 @@ func (l *life) onStep(name string) error {
 	m := l.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.cover.hit(coveredWrites, name)
 	if m.deaths[name] == 0 || m.trouble.Err() != nil {
 		return nil
 	}
@@ -232,7 +233,7 @@ func (m *machine) setDiskBack() error {
 	switch {
 	case !m.rolls || m.trouble.Err() != nil:
 		return nil
-	case m.dice.chance(0.5):
+	case m.dice.chance(0.4):
 		if err := os.RemoveAll(kept); err != nil {
 			return err
 		}
@@ -251,8 +252,8 @@ func (m *machine) setDiskBack() error {
 // fates draws at which steps the agent is killed.
 func fates(d *dice) map[string]int {
 	fates := map[string]int{}
-	for range pick(d, []int{0, 1, 1, 2, 3}) {
-		fates[pick(d, spool.Steps())] = 1 + d.below(4)
+	for range pick(d, []int{0, 1, 2, 3, 4}) {
+		fates[pick(d, spool.Steps())] = 1 + d.below(3)
 	}
 	return fates
 }

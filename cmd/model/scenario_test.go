@@ -19,49 +19,63 @@ func hostID(h enrolled) fleet.HostID { return fleet.HostID(h.identity.HostID) }
 
 // unfold lets people and fate act for a while.
 func (w *world) unfold(ctx context.Context) {
-	for range 5 + w.dice.below(9) {
-		time.Sleep(w.dice.between(0, 70*time.Second))
-		w.act(ctx)
-	}
-	time.Sleep(w.dice.between(0, time.Minute))
-}
-
-// act does one thing.
-func (w *world) act(ctx context.Context) {
-	acts := []struct {
-		name   string
-		weight int
-		do     func(context.Context)
-	}{
-		{"run now", 12, w.runNow},
-		{"cancel", 5, w.cancel},
-		{"look at the repository", 2, w.lookAtRepository},
-		{"mend the fresh repository", 2, w.mend},
-		{"edit a schedule", 2, w.edit},
-		{"watch a job", 3, w.watch},
-		{"a slot fires", 2, w.fire},
-		{"kill an agent", 2, func(context.Context) { _ = w.order(machineOrder{kill: true, away: w.absence()}) }},
-		{"restart an agent", 2, func(context.Context) { w.order(machineOrder{away: w.absence()}) }},
-		{"kill the server", 1, func(context.Context) { w.orderServer(planeOrder{kill: true, away: w.absence()}) }},
-		{"restart the server", 1, func(context.Context) { w.orderServer(planeOrder{away: w.absence()}) }},
-		{"sever a line", 1, w.sever},
-		{"server away for hours", 1, w.outage},
-		{"a day of silence", 1, w.silence},
-		{"set the database back", 1, w.setBack},
-		{"move the server's clock", 1, w.moveClock},
-	}
+	acts := w.repertoire()
 	all := 0
 	for _, a := range acts {
 		all += a.weight
 	}
-	n := w.dice.below(all)
-	for _, a := range acts {
-		if n -= a.weight; n < 0 {
-			w.cover.hit(coveredActs, a.name)
-			a.do(ctx)
-			return
+	for range 6 + w.dice.below(11) {
+		time.Sleep(w.dice.between(0, time.Minute))
+		n := w.dice.below(all)
+		for _, a := range acts {
+			if n -= a.weight; n < 0 {
+				w.cover.hit(coveredActs, a.name)
+				a.do(ctx)
+				break
+			}
 		}
 	}
+	time.Sleep(w.dice.between(0, time.Minute))
+}
+
+// act is something that happens in a history.
+type act struct {
+	name   string
+	weight int // against the other acts
+	do     func(context.Context)
+}
+
+// repertoire lists what happens in this history, and how often.
+func (w *world) repertoire() []act {
+	list := []act{
+		{"run now", 12, w.runNow},
+		{"run twice", 4, w.runTwice},
+		{"cancel", 6, w.cancel},
+		{"look at the repository", 2, w.lookAtRepository},
+		{"mend the fresh repository", 2, w.mend},
+		{"edit a schedule", 2, w.edit},
+		{"watch a job", 3, w.watch},
+		{"a slot fires", 3, w.fire},
+		{"kill an agent", 2, func(context.Context) { w.order(machineOrder{kill: true, away: w.absence()}) }},
+		{"restart an agent", 2, func(context.Context) { w.order(machineOrder{away: w.absence()}) }},
+		{"kill the server", 1, func(context.Context) { w.orderServer(planeOrder{kill: true, away: w.absence()}) }},
+		{"restart the server", 1, func(context.Context) { w.orderServer(planeOrder{away: w.absence()}) }},
+		{"sever a line", 1, w.sever},
+		{"move the server's clock", 1, w.moveClock},
+	}
+	switch n := w.dice.below(100); {
+	case n < 10:
+		list = append(list, act{"server away for hours", 3, w.outage})
+	case n < 16:
+		list = append(list, act{"a day of silence", 3, w.silence})
+	case n < 24:
+		list = append(list, act{"set the database back", 6, w.setDatabaseBack})
+	case n < 32:
+		m := pick(w.dice, w.machines)
+		m.rolls = true
+		list = append(list, act{"set a disk back", 6, func(context.Context) { m.order(machineOrder{kill: true, away: w.absence()}) }})
+	}
+	return list
 }
 
 // absence is how long somebody stays away: minutes mostly, more than an hour now and
@@ -76,7 +90,7 @@ func (w *world) absence() time.Duration {
 // outage is a server that nobody starts again for hours. Agents go on meanwhile.
 func (w *world) outage(context.Context) {
 	away := w.dice.between(time.Hour, 8*time.Hour)
-	if w.dice.chance(0.5) && w.orderServer(planeOrder{kill: w.dice.chance(0.5), away: away}) {
+	if w.orderServer(planeOrder{kill: w.dice.chance(0.5), away: away}) {
 		time.Sleep(away)
 	}
 }
@@ -85,7 +99,7 @@ func (w *world) outage(context.Context) {
 // until it comes back. The server sees the beginning and the end of that.
 func (w *world) silence(context.Context) {
 	const day = 25 * time.Hour
-	if w.dice.chance(0.7) || !w.order(machineOrder{kill: true, away: day + time.Hour}) {
+	if !w.order(machineOrder{kill: true, away: day + time.Hour}) {
 		return
 	}
 	time.Sleep(3 * time.Minute)
@@ -94,11 +108,11 @@ func (w *world) silence(context.Context) {
 	}
 }
 
-// setBack copies the database by the product's own means, and later returns to the
-// copy. It is rare: what the server is told between the two is told by nobody again.
-func (w *world) setBack(ctx context.Context) {
+// setDatabaseBack copies the database by the product's own means, and later returns to
+// the copy.
+func (w *world) setDatabaseBack(ctx context.Context) {
 	l := w.plane.current()
-	if !w.backups || l == nil {
+	if l == nil {
 		return
 	}
 	if err := os.Remove(w.plane.copy()); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -115,19 +129,19 @@ func (w *world) setBack(ctx context.Context) {
 		time.Sleep(w.dice.between(0, time.Minute))
 		w.runNow(ctx)
 	}
-	time.Sleep(w.dice.between(0, 2*time.Minute))
-	if w.orderServer(planeOrder{kill: w.dice.chance(0.5), away: w.absence(), setBack: true}) {
-		w.cover.hit(coveredActs, "database set back")
-	}
+	time.Sleep(w.dice.between(20*time.Second, 2*time.Minute))
+	w.orderServer(planeOrder{kill: w.dice.chance(0.5), away: w.absence(), setBack: true})
 }
 
 // meanwhile does something beside the scenario.
 func (w *world) meanwhile(do func()) { w.acts.Go(do) }
 
 // order tells a machine's agent to end, and whether it ran.
-func (w *world) order(o machineOrder) bool {
+func (w *world) order(o machineOrder) bool { return pick(w.dice, w.machines).order(o) }
+
+func (m *machine) order(o machineOrder) bool {
 	select {
-	case pick(w.dice, w.machines).asked <- o:
+	case m.asked <- o:
 		return true
 	default:
 		return false
@@ -169,6 +183,15 @@ func (w *world) runNow(ctx context.Context) {
 	h := pick(w.dice, w.template.hosts)
 	body := obj{"start_within_s": pick(w.dice, []int{10, 60, 300, 900})}
 	w.ask(ctx, "/api/v1/hosts/"+h.identity.HostID+"/schedules/"+pick(w.dice, h.schedules)+"/run", body)
+}
+
+// runTwice runs a schedule again while its job is under way: the second one waits.
+func (w *world) runTwice(ctx context.Context) {
+	h := pick(w.dice, w.template.hosts[:len(w.machines)])
+	path := "/api/v1/hosts/" + h.identity.HostID + "/schedules/" + h.schedules[0] + "/run"
+	w.ask(ctx, path, obj{"start_within_s": 900})
+	time.Sleep(w.dice.between(time.Second, 20*time.Second))
+	w.ask(ctx, path, obj{"start_within_s": 900})
 }
 
 func (w *world) lookAtRepository(ctx context.Context) {

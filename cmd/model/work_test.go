@@ -81,7 +81,7 @@ func (m *machine) plan(t *runner.Task) task {
 	d := m.dice
 	p := task{
 		repository: t.Repository.ID, job: t.Job, host: t.SnapshotHost,
-		steps: 1 + d.below(12), pace: d.between(100*time.Millisecond, 6*time.Second), lines: d.below(4),
+		steps: 1 + d.below(16), pace: d.between(100*time.Millisecond, 8*time.Second), lines: d.below(4),
 		finishes: d.chance(0.2), orphan: d.chance(0.5),
 		exit: pick(d, []exit{exitGood, exitGood, exitGood, exitWarning, exitFailed, exitCrashed}),
 	}

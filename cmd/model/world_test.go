@@ -35,7 +35,6 @@ type world struct {
 	trouble context.Context    // while it lasts there are faults, kills and absences
 	peace   context.CancelFunc // ends all trouble
 	skew    atomic.Int64
-	backups bool            // the database is copied, and set back to the copy
 	accept  map[string]bool // jobs that the API has confirmed
 	acts    sync.WaitGroup
 	log     *record
@@ -89,19 +88,17 @@ func newWorld(t *testing.T, seed uint64, m *template, cover *coverage, dir strin
 		cover: cover, trouble: w.trouble, skew: func() time.Duration { return time.Duration(w.skew.Load()) }, asked: make(chan planeOrder),
 	}
 	w.person = &person{plane: w.plane, cookie: m.cookie}
-	rolls := w.dice.chance(0.06)
-	w.backups = w.dice.chance(0.06)
 	for i, h := range m.hosts[:1+w.dice.below(fleetSize)] {
-		w.machines = append(w.machines, w.machine(fmt.Sprintf("web-%d", i+1), h, dir, rolls && i == 0, logger))
+		w.machines = append(w.machines, w.machine(fmt.Sprintf("web-%d", i+1), h, dir, logger))
 	}
 	return w, nil
 }
 
-func (w *world) machine(name string, h enrolled, dir string, rolls bool, log *slog.Logger) *machine {
+func (w *world) machine(name string, h enrolled, dir string, log *slog.Logger) *machine {
 	d := newDice(w.seed, name)
 	m := &machine{
 		name: name, identity: h.identity, dir: filepath.Join(dir, name), depot: w.depot, ledger: w.ledger,
-		log: log.With("at", name), dice: d, cover: w.cover, trouble: w.trouble, rolls: rolls,
+		log: log.With("at", name), dice: d, cover: w.cover, trouble: w.trouble,
 		deaths: fates(d), processes: map[string]*process{}, asked: make(chan machineOrder),
 		line: &line{
 			plane: w.plane, dice: newDice(w.seed, "line of "+name), cover: w.cover, trouble: w.trouble,
