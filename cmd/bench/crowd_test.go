@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"sync/atomic"
 	"time"
@@ -45,8 +46,9 @@ const (
 // atOnce is how many members arrive at a time.
 const atOnce = 48
 
-// crowd is many simulated agents, each on its own connection. Whoever loses its
-// connection or is refused comes again.
+// crowd is many simulated agents, each on its own connection. Whoever is told that
+// too many ask at once waits as long as it is told; whoever loses its connection comes
+// again.
 type crowd struct {
 	ctx     context.Context
 	o       crowdOptions
@@ -125,15 +127,8 @@ func (m *member) live() {
 			return
 		}
 		m.crowd.trouble.Add(1)
-		pause := time.Second
-		var r *refused
-		if errors.As(err, &r) {
-			pause = max(pause, r.after)
-		}
-		if m.crowd.trouble.Load() < 5 {
-			fmt.Fprintf(os.Stderr, "%s %d: %v\n", m.crowd.o.Kind, m.no, err)
-		}
-		time.Sleep(pause + rand.N(time.Second))
+		fmt.Fprintf(os.Stderr, "%s %d: %v\n", m.crowd.o.Kind, m.no, err)
+		time.Sleep(time.Second + rand.N(time.Second))
 	}
 }
 
@@ -143,12 +138,26 @@ func (m *member) stay() error {
 		return err
 	}
 	for m.crowd.ctx.Err() == nil {
-		if err := m.poll(); err != nil {
+		if err := m.patiently(m.poll); err != nil {
 			return err
 		}
 		m.answers.Add(1)
 	}
 	return nil
+}
+
+// patiently repeats a request for as long as too many ask at once, as agents do: after
+// the time that the server says, on the same connection.
+func (m *member) patiently(ask func() error) error {
+	for {
+		err := ask()
+		var r *refused
+		if !errors.As(err, &r) || r.status != http.StatusServiceUnavailable {
+			return err
+		}
+		m.crowd.trouble.Add(1)
+		time.Sleep(r.after + rand.N(time.Second))
+	}
 }
 
 func (m *member) come() (err error) {
@@ -159,7 +168,7 @@ func (m *member) come() (err error) {
 	}
 	switch m.crowd.o.Kind {
 	case syncs:
-		return m.agent.open(m.line, m.seat)
+		return m.patiently(func() error { return m.agent.open(m.line, m.seat) })
 	case sockets:
 		return m.line.upgrade(m.seat.Host)
 	}

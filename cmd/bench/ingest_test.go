@@ -173,7 +173,7 @@ func curve(b *testing.B, p *plane, logs *logs, seats []seat) {
 		r := newReporters(b, p, logs, seats[:n])
 		reports := max(2000, n)
 		var each samples
-		for range 3 {
+		for range 2 {
 			batch := r.prepare(reports, 1)
 			before, _ := p.cpu()
 			r.send(r.lines, batch)

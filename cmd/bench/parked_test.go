@@ -14,9 +14,9 @@ import (
 // module this one does not have. The sockets measured here are leaner.
 const earlierSocketClear, earlierSocketTLS = 30.2 * 1024, 44.3 * 1024
 
-// holdS is what agents ask for in steady state. While they arrive they ask for less,
-// so that all have been answered soon.
-const holdS, arrivingS = 25, 8
+// holdS is what agents ask for. A few ask for less while they arrive, so that all
+// have been answered soon.
+const holdS, fewHoldS, few = 25, 8, 1000
 
 // idleWindow is at least one hold long, so that everybody asks again in it.
 const idleWindow = 26 * time.Second
@@ -45,6 +45,7 @@ type contestant struct {
 	server *process
 	crowd  *process
 	first  int    // of the seats that the crowd has
+	most   int    // agents in the end
 	empty  memory // before anybody came
 	held   []memory
 	idle   float64 // of one core
@@ -59,7 +60,7 @@ func parked(b *testing.B, seeded, seats string, secure bool, steps []int) {
 	// The targets are the first of the agents, but for sockets, which wake nobody here.
 	contest := func(name string, k kind, server *process, addr string, first int) *contestant {
 		crowd := startPart(b, partCrowd, input(crowdOptions{Kind: k, Addr: addr, TLS: secure, Seats: seats, First: first, Last: most}))
-		return &contestant{name: name, server: server, crowd: crowd, first: first}
+		return &contestant{name: name, server: server, crowd: crowd, first: first, most: most}
 	}
 	all := []*contestant{
 		contest("server", syncs, plane.process, plane.addr, t.size()),
@@ -67,13 +68,11 @@ func parked(b *testing.B, seeded, seats string, secure bool, steps []int) {
 		contest("bare long poll again", polls, pollB.process, pollB.addr, t.size()),
 		contest("bare WebSocket, ping 30 s", sockets, socket.process, socket.addr, 0),
 	}
-	for _, c := range all {
-		c.empty = c.server.memory()
-	}
+	rest(all)
 	t.arrive()
 	for _, n := range steps {
 		together(all, func(c *contestant) {
-			c.crowd.ask("wait %d", arrivingS)
+			c.crowd.ask("wait %d", hold(n))
 			c.crowd.ask("grow %d", n-c.first)
 			c.crowd.ask("settle")
 		})
@@ -90,6 +89,32 @@ func parked(b *testing.B, seeded, seats string, secure bool, steps []int) {
 	t.rows(secure)
 }
 
+func hold(agents int) int {
+	if agents <= few {
+		return fewHoldS
+	}
+	return holdS
+}
+
+// rest notes what everybody takes without agents, once what starting has taken is
+// given back: a server that was never asked anything holds more than a quiet one.
+func rest(all []*contestant) {
+	least := func(c *contestant) bool {
+		now := c.server.memory()
+		falls := c.empty.all == 0 || now.all < c.empty.all-1<<20
+		c.empty = now
+		return !falls
+	}
+	for calm := 0; calm < 3; calm++ {
+		time.Sleep(2 * time.Second)
+		for _, c := range all {
+			if !least(c) {
+				calm = -1
+			}
+		}
+	}
+}
+
 // together does a step for all at the same time.
 func together(all []*contestant, step func(*contestant)) {
 	done := make(chan struct{})
@@ -104,8 +129,9 @@ func together(all []*contestant, step func(*contestant)) {
 // idle measures the processor time of everybody in the same window.
 func idle(all []*contestant, p *plane) {
 	together(all, func(c *contestant) {
-		c.crowd.ask("wait %d", holdS)
-		c.crowd.ask("settle")
+		if c.crowd.ask("wait %d", holdS); hold(c.most) != holdS {
+			c.crowd.ask("settle")
+		}
 	})
 	p.profile()
 	defer p.profile()
@@ -155,12 +181,11 @@ func parkedRows(all []*contestant, steps []int, secure bool) {
 		}
 		results.add(r)
 	}
-	for step := 1; step < len(steps); step++ {
-		from, to := steps[step-1], steps[step]
-		more := func(c *contestant) float64 { return (c.held[step].all - c.held[step-1].all) / float64(to-from) }
+	for step, n := range steps {
 		results.add(row{
-			what: fmt.Sprintf("memory per agent, from %d to %d", from, to), ours: kib(more(ours)), name: pollA.name, baseline: kib(more(pollA)),
-			ratio: more(ours) / more(pollA), noise: times(more(pollB) / more(pollA)),
+			what: fmt.Sprintf("server's resident memory in all, %d agents", n), ours: mib(ours.held[step].all), name: pollA.name,
+			baseline: mib(pollA.held[step].all), ratio: ours.held[step].all / pollA.held[step].all,
+			noise: times(pollB.held[step].all / pollA.held[step].all),
 		})
 	}
 }

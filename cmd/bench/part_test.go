@@ -152,14 +152,28 @@ func (p *profiler) next() {
 				f.Close()
 			}
 		}
+		p.memory()
 	}
 	if f, err := p.file("cpu", p.part); err == nil {
 		_ = pprof.StartCPUProfile(f)
 	}
 }
 
+// memory writes what the runtime has from the system, and what for.
+func (p *profiler) memory() {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	f, err := p.file("memory", p.part-1)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	fmt.Fprintf(f, "heap in use %s, idle %s, released %s, objects %s\nstacks %s\ngoroutines %d\n", mib(float64(m.HeapInuse)),
+		mib(float64(m.HeapIdle)), mib(float64(m.HeapReleased)), mib(float64(m.HeapAlloc)), mib(float64(m.StackInuse)), runtime.NumGoroutine())
+}
+
 func (p *profiler) file(name string, part int) (*os.File, error) {
-	return os.Create(filepath.Join(p.dir, fmt.Sprintf("%s-%d.pprof", name, part)))
+	return os.Create(filepath.Join(p.dir, fmt.Sprintf("%s-%d", name, part)))
 }
 
 // anyCertificate accepts the servers of a measurement: who they are is known.
