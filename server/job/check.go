@@ -45,6 +45,13 @@ func rejectf(stream string, seq int64, format string, args ...any) *rejection {
 	return &rejection{stream, seq, fmt.Sprintf(format, args...)}
 }
 
+// isNext tells whether the record is the one that its stream waits for. It is told then
+// even where the other stream has a hole: the gap record that explains the hole may
+// stand behind it.
+func (r *rejection) isNext(v Verdict) bool {
+	return r.stream == streamEvents && r.seq == v.NextEventSeq || r.stream == streamLog && r.seq == v.NextLogSeq
+}
+
 var (
 	uuidForm     = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 	resticIDForm = regexp.MustCompile(`^[0-9a-f]{64}$`)

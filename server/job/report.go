@@ -130,7 +130,7 @@ func (s *Service) takeItem(ctx context.Context, host *fleet.Host, it *Item, inte
 	if err != nil {
 		return v, fmt.Errorf("take a report of job %s: %w", it.Job, err)
 	}
-	if bad != nil && v.Outcome == TakenOK {
+	if bad != nil && (v.Outcome == TakenOK || v.Outcome == TakenGap && bad.isNext(v)) {
 		v.Outcome, v.RejectedStream, v.RejectedSeq, v.Message = TakenRejected, bad.stream, bad.seq, bad.message
 	}
 	v.Detail, v.Interval, v.Lease = DetailFull, interval, leaseTime

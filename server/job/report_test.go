@@ -228,6 +228,24 @@ func TestAnInvalidRecordIsPointedAtAndTheOnesBeforeAreTaken(t *testing.T) {
 	}
 }
 
+// An agent explains a hole in the log by a gap record, which it cannot hand over as long
+// as a record that nobody can take stands before it.
+func TestAnInvalidRecordIsPointedAtAlsoWhereTheLogHasAHole(t *testing.T) {
+	w := lite(t)
+	a, wk := w.running()
+	it := wk.item()
+	it.Events = []job.Event{
+		{Seq: 3, At: w.clock.now(), Kind: "note", Snapshot: &job.Snapshot{ID: "abc", Time: w.clock.now()}},
+		{Seq: 4, At: w.clock.now(), Kind: job.EventGap, Gap: &job.Gap{Stream: "log", FirstSeq: 1, LastSeq: 2, Reason: "full"}},
+	}
+	it.Log = []fleet.LogChunk{a.chunk(3, 9, "line 9")}
+	v, err := a.send(it)
+	w.must(err)
+	if v[0].Outcome != job.TakenRejected || v[0].RejectedStream != "events" || v[0].RejectedSeq != 3 || v[0].NextLogSeq != 1 {
+		t.Errorf("got %+v, want event 3 rejected", v[0])
+	}
+}
+
 func TestAnUnknownKindOfEventIsKeptAsItIs(t *testing.T) {
 	w := lite(t)
 	a, wk := w.running()
