@@ -290,7 +290,7 @@ func (s *Service) loseUnknown(ctx context.Context, tx *store.Tx, host *fleet.Hos
 		}
 		o := Outcome{
 			Result: string(fleet.Lost), Code: "agent_forgot",
-			Message:  "The agent had taken this job and does not know it any more: its state was lost or set back.",
+			Message:  "The agent does not know this job any more: its state, or the server's, was lost or set back.",
 			NextStep: "Run it again.",
 		}
 		if err := s.end(ctx, tx, j, o); err != nil {

@@ -210,6 +210,46 @@ func TestAnAgentGetsOnlyItsOwnSecrets(t *testing.T) {
 	})
 }
 
+// The agent has ended the job and forgotten it: the database is a copy from before.
+func TestAnAgentInTouchThatSaysNothingOfAJobIsAskedForEverything(t *testing.T) {
+	each(t, func(w *world) {
+		a, wk := w.running()
+		delete(a.jobs, wk.job)
+		asked := 0
+		for range 40 { // twenty minutes
+			w.clock.advance(30 * time.Second)
+			if _, err := a.ask(); err != nil {
+				w.wantCode(err, fleet.SessionUnknown)
+				asked++
+				a.open()
+			}
+			w.must(w.store.FlushContacts(w.Context()))
+			w.must(w.jobs.Sweep(w.Context()))
+		}
+		if got := w.job(wk.job); got.Result != fleet.Lost || asked != 1 {
+			w.Errorf("the job is %s %s after its agent was asked %d times, want lost after once", got.State, got.Result, asked)
+		}
+	})
+}
+
+// A job that has ended at its agent may take long to be reported.
+func TestAnAgentInTouchKeepsAJobThatItStillHas(t *testing.T) {
+	w := lite(t)
+	a, wk := w.running()
+	for range 40 {
+		w.clock.advance(30 * time.Second)
+		if _, err := a.ask(); err != nil {
+			w.wantCode(err, fleet.SessionUnknown)
+			a.open()
+		}
+		w.must(w.store.FlushContacts(t.Context()))
+		w.must(w.jobs.Sweep(t.Context()))
+	}
+	if got := w.job(wk.job); got.State == fleet.Finished {
+		t.Errorf("the job is %s", got.Result)
+	}
+}
+
 func TestNobodyIsCalledSilentAfterAnOutageOfOurOwn(t *testing.T) {
 	w := lite(t)
 	_, wk := w.running()

@@ -48,9 +48,7 @@ func (s *Store) databaseClock() time.Time {
 	return time.Now().Add(time.Duration(s.replica.offset.Load()))
 }
 
-// join enters this process among the replicas. After an outage of all of them the
-// agents' sessions are over, so that each agent tells what it has: the database may be
-// an older copy, which knows jobs as running that ended since.
+// join enters this process among the replicas.
 func (s *Store) join(ctx context.Context) error {
 	if err := s.measureClock(ctx); err != nil {
 		return err
@@ -61,9 +59,6 @@ func (s *Store) join(ctx context.Context) error {
 	}
 	if now := s.now(); !newest.IsZero() && newest.Add(deadAfter) < now {
 		s.keepQuiet(now)
-		if err := s.Write(ctx, func(tx *Tx) error { return tx.closeSessions(ctx) }); err != nil {
-			return err
-		}
 	}
 	return s.Beat(ctx)
 }

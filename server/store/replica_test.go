@@ -28,37 +28,6 @@ func TestNobodyIsCalledSilentAfterAllOfUsWereAway(t *testing.T) {
 	})
 }
 
-// The database of after may be a copy of long before: sessions that live on in it would
-// let jobs be taken for running that their agents have ended and forgotten since.
-func TestAfterAllOfUsWereAwayEveryAgentBeginsAnew(t *testing.T) {
-	storetest.EachURL(t, func(t *testing.T, url string) {
-		c := newClock()
-		s := storetest.Open(t, url, store.Options{Now: c.now})
-		h := addHost(t, s, "web-1")
-		var session *fleet.Session
-		write(t, s, func(tx *store.Tx) (err error) {
-			session, err = tx.OpenSession(t.Context(), h.ID, "install", "boot")
-			return err
-		})
-		closed := func() bool {
-			s := storetest.Open(t, url, store.Options{Now: c.now})
-			got, err := s.Session(t.Context(), session.ID)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return !got.ClosedAt.IsZero()
-		}
-		c.advance(10 * time.Second)
-		if closed() {
-			t.Error("a short restart ended the session")
-		}
-		c.advance(16 * time.Second)
-		if !closed() {
-			t.Error("the session goes on after an outage")
-		}
-	})
-}
-
 func TestAReplicaThatDiedResetsTheFeedOnce(t *testing.T) {
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		c := newClock()

@@ -55,11 +55,26 @@ func (tx *Tx) CloseSession(ctx context.Context, host fleet.HostID, id fleet.Sess
 	return nil
 }
 
-// closeSessions ends the sessions of all agents: each opens another.
-func (tx *Tx) closeSessions(ctx context.Context) error {
-	if _, err := tx.exec(ctx, `UPDATE sessions SET closed_at = ? WHERE closed_at = 0 AND superseded_at = 0`, tx.Now); err != nil {
-		return fmt.Errorf("close all sessions: %w", err)
+// HostsToAskAgain reads hosts whose agents are in touch and have not spoken of a job
+// they are to have since a moment, nor told all that they have since then.
+func (q Queries) HostsToAskAgain(ctx context.Context, silentSince, now fleet.Time, limit int) ([]fleet.HostID, error) {
+	var ids []fleet.HostID
+	err := q.all(ctx, &ids, `SELECT id FROM hosts WHERE contact_deadline >= ? AND EXISTS (
+		SELECT 1 FROM jobs j JOIN sessions s ON s.host_id = j.host_id AND s.opened_at < j.lease_until
+		WHERE j.host_id = hosts.id AND j.state = 'unresponsive' AND j.lease_until <= ? AND s.superseded_at = 0 AND s.closed_at = 0)
+		ORDER BY id LIMIT ?`, now, silentSince, limit)
+	return ids, err
+}
+
+// EndSession ends the session of a host, if it has one: its agent opens another and
+// tells all that it has.
+func (tx *Tx) EndSession(ctx context.Context, host fleet.HostID) error {
+	_, err := tx.exec(ctx, `UPDATE sessions SET closed_at = ? WHERE host_id = ? AND superseded_at = 0 AND closed_at = 0`, tx.Now, host)
+	if err != nil {
+		return fmt.Errorf("end the session of host %s: %w", host, err)
 	}
+	tx.Touch(fleet.TopicHosts, string(host))
+	tx.Wake(host)
 	return nil
 }
 
