@@ -3,10 +3,12 @@ package model_test
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -21,6 +23,7 @@ type line struct {
 	plane   *plane
 	dice    *dice
 	cover   *coverage
+	log     *slog.Logger
 	trouble context.Context // while it lasts there are faults
 	ended   context.Context // with the history
 
@@ -168,7 +171,26 @@ func (x *line) forward(ctx context.Context, e *exchange, body []byte) (*answer, 
 		return nil, err
 	}
 	x.look(text)
+	if x.log.Enabled(ctx, slog.LevelDebug) {
+		x.log.DebugContext(ctx, "exchange", "path", e.request.URL.Path, "asked", readable(e), "answered", string(text))
+	}
 	return &answer{response.StatusCode, response.Header, text}, nil
+}
+
+// readable is the body of a request for people.
+func readable(e *exchange) string {
+	if e.request.Header.Get("Content-Encoding") != "gzip" {
+		return string(e.body)
+	}
+	zip, err := gzip.NewReader(bytes.NewReader(e.body))
+	if err != nil {
+		return err.Error()
+	}
+	text, err := io.ReadAll(zip)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }
 
 var errCutShort = errors.New("the request was cut short")

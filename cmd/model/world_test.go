@@ -101,7 +101,7 @@ func (w *world) machine(name string, h enrolled, dir string, log *slog.Logger) *
 		log: log.With("at", name), dice: d, cover: w.cover, trouble: w.trouble,
 		deaths: fates(d), processes: map[string]*process{}, asked: make(chan machineOrder),
 		line: &line{
-			plane: w.plane, dice: newDice(w.seed, "line of "+name), cover: w.cover, trouble: w.trouble,
+			plane: w.plane, dice: newDice(w.seed, "line of "+name), cover: w.cover, log: log.With("at", "line of "+name), trouble: w.trouble,
 			requests: map[string]int{}, share: pick(d, []float64{0, 0.05, 0.2, 0.2, 0.4}),
 		},
 	}
@@ -205,7 +205,7 @@ type record struct {
 	text []byte
 }
 
-const recordSize = 256 << 10
+const recordSize = 1 << 20
 
 func (r *record) level() slog.Level {
 	if os.Getenv(envSeed) != "" {
