@@ -92,6 +92,84 @@ func (e Marker) Valid() bool {
 	}
 }
 
+// Defines values for ScheduleHooksBeforeFailure.
+const (
+	GoOn ScheduleHooksBeforeFailure = "go_on"
+	Stop ScheduleHooksBeforeFailure = "stop"
+)
+
+// Valid indicates whether the value is a known member of the ScheduleHooksBeforeFailure enum.
+func (e ScheduleHooksBeforeFailure) Valid() bool {
+	switch e {
+	case GoOn:
+		return true
+	case Stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ScheduleOptionsCatchUp.
+const (
+	Latest ScheduleOptionsCatchUp = "latest"
+	Skip   ScheduleOptionsCatchUp = "skip"
+)
+
+// Valid indicates whether the value is a known member of the ScheduleOptionsCatchUp enum.
+func (e ScheduleOptionsCatchUp) Valid() bool {
+	switch e {
+	case Latest:
+		return true
+	case Skip:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Weekday.
+const (
+	Fri Weekday = "fri"
+	Mon Weekday = "mon"
+	Sat Weekday = "sat"
+	Sun Weekday = "sun"
+	Thu Weekday = "thu"
+	Tue Weekday = "tue"
+	Wed Weekday = "wed"
+)
+
+// Valid indicates whether the value is a known member of the Weekday enum.
+func (e Weekday) Valid() bool {
+	switch e {
+	case Fri:
+		return true
+	case Mon:
+		return true
+	case Sat:
+		return true
+	case Sun:
+		return true
+	case Thu:
+		return true
+	case Tue:
+		return true
+	case Wed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Absence A time in which the agent could not fire, as it noticed itself afterwards.
+type Absence struct {
+	From time.Time `json:"from"`
+
+	// Reason `off`: the machine was not running; `asleep`: it was suspended; `stopped`: the agent was not running; `locked`: its policy file locked it; `clock`: the clock jumped over the slots.
+	Reason string    `json:"reason"`
+	To     time.Time `json:"to"`
+}
+
 // AgentAnswer defines model for AgentAnswer.
 type AgentAnswer struct {
 	// Protocol Proof that the answer is the server's.
@@ -167,15 +245,17 @@ type AgentSchedule struct {
 	// Id A UUID in lower case.
 	//
 	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
-	Id     Id       `json:"id"`
-	Manual bool     `json:"manual"`
-	Name   string   `json:"name"`
-	Paths  []string `json:"paths"`
+	Id      Id               `json:"id"`
+	Manual  bool             `json:"manual"`
+	Name    string           `json:"name"`
+	Options *ScheduleOptions `json:"options,omitempty"`
+	Paths   []string         `json:"paths"`
 
 	// RepositoryId A UUID in lower case.
 	//
 	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
 	RepositoryId Id       `json:"repository_id"`
+	Source       string   `json:"source,omitempty,omitzero"`
 	Tags         []string `json:"tags"`
 	Version      int64    `json:"version"`
 	Zone         string   `json:"zone,omitempty,omitzero"`
@@ -206,6 +286,30 @@ type BackupStats struct {
 	FilesUnmodified  int64 `json:"files_unmodified,omitempty,omitzero"`
 	ResticDurationMs int64 `json:"restic_duration_ms,omitempty,omitzero"`
 }
+
+// BandwidthRule defines model for BandwidthRule.
+type BandwidthRule struct {
+	Days         []Weekday `json:"days,omitempty,omitzero"`
+	DownloadKibS int       `json:"download_kib_s,omitempty,omitzero"`
+
+	// From A time of day on the wall
+	//
+	// Example: 22:30
+	From Clock `json:"from"`
+
+	// To A time of day on the wall
+	//
+	// Example: 22:30
+	To Clock `json:"to"`
+
+	// UploadKibS 0 or absent is no limit
+	UploadKibS int `json:"upload_kib_s,omitempty,omitzero"`
+}
+
+// Clock A time of day on the wall
+//
+// Example: 22:30
+type Clock = string
 
 // Command An unknown `kind` is journaled, acknowledged and answered by a finished event with result `rejected`, code `unsupported`.
 type Command struct {
@@ -356,6 +460,9 @@ type Hints struct {
 	UploadBytesPerS   int64 `json:"upload_bytes_per_s,omitempty,omitzero"`
 }
 
+// HookName A file name in the host's own directory, see the host's `offers`; never a path
+type HookName = string
+
 // Id A UUID in lower case.
 //
 // Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
@@ -445,6 +552,20 @@ type Marker string
 // Name Example: web-1
 type Name = string
 
+// Offer defines model for Offer.
+type Offer struct {
+	Name string `json:"name"`
+
+	// Problem Why the agent would refuse it now; absent when it would not.
+	Problem string `json:"problem,omitempty,omitzero"`
+}
+
+// Offers What the host publishes by name from its own directories. The scripts never travel.
+type Offers struct {
+	Hooks   []Offer `json:"hooks"`
+	Sources []Offer `json:"sources"`
+}
+
 // Opened How a job began that the agent bore itself, or proof of one that it was sent.
 type Opened struct {
 	At        time.Time `json:"at"`
@@ -486,9 +607,15 @@ type Outcome struct {
 	ResticExitCode int                 `json:"restic_exit_code,omitempty,omitzero"`
 	Result         JobResult           `json:"result"`
 	SnapshotId     string              `json:"snapshot_id,omitempty,omitzero"`
-	Stats          *BackupStats        `json:"stats,omitempty"`
-	Warnings       []FileWarning       `json:"warnings,omitempty,omitzero"`
-	WarningsTotal  int64               `json:"warnings_total,omitempty,omitzero"`
+
+	// Sources What the agent saw of each source before the backup
+	Sources []SourceSeen `json:"sources,omitempty,omitzero"`
+	Stats   *BackupStats `json:"stats,omitempty"`
+
+	// Storage Of a repository that is a path on the host.
+	Storage       StorageSpace  `json:"storage,omitempty,omitzero"`
+	Warnings      []FileWarning `json:"warnings,omitempty,omitzero"`
+	WarningsTotal int64         `json:"warnings_total,omitempty,omitzero"`
 }
 
 // Params By the operation's fields, see `GET /api/v1/operations`.
@@ -666,6 +793,57 @@ type RunningJob struct {
 	Phase Phase `json:"phase"`
 }
 
+// ScheduleHooks By name only; scripts lie on the host and belong to root there.
+type ScheduleHooks struct {
+	// AfterFailure A file name in the host's own directory, see the host's `offers`; never a path
+	AfterFailure HookName `json:"after_failure,omitempty,omitzero"`
+
+	// AfterSuccess A file name in the host's own directory, see the host's `offers`; never a path
+	AfterSuccess HookName `json:"after_success,omitempty,omitzero"`
+
+	// Before A file name in the host's own directory, see the host's `offers`; never a path
+	Before HookName `json:"before,omitempty,omitzero"`
+
+	// BeforeFailure What a failure of `before` does to the backup
+	BeforeFailure ScheduleHooksBeforeFailure `json:"before_failure,omitempty,omitzero"`
+
+	// TimeoutS Of each of them; then it is ended
+	TimeoutS int `json:"timeout_s,omitempty,omitzero"`
+}
+
+// ScheduleHooksBeforeFailure What a failure of `before` does to the backup
+type ScheduleHooksBeforeFailure string
+
+// ScheduleOptions defines model for ScheduleOptions.
+type ScheduleOptions struct {
+	// Bandwidth In the schedule's zone; the first that holds when restic starts limits that whole attempt.
+	Bandwidth []BandwidthRule `json:"bandwidth,omitempty,omitzero"`
+
+	// CatchUp After the machine was off or asleep: run the latest slot that was missed once, or none.
+	CatchUp ScheduleOptionsCatchUp `json:"catch_up,omitempty,omitzero"`
+
+	// Hooks By name only; scripts lie on the host and belong to root there.
+	Hooks ScheduleHooks `json:"hooks,omitempty,omitzero"`
+
+	// JitterS The run begins up to so much after its slot, by a number that its job's id gives.
+	JitterS int `json:"jitter_s,omitempty,omitzero"`
+
+	// MaxRunS A run that takes longer is stopped and has failed with `took_too_long`; 0 is no limit.
+	MaxRunS int `json:"max_run_s,omitempty,omitzero"`
+
+	// RetryAfterS Before the second attempt; doubled before each further one, at most a day.
+	RetryAfterS int `json:"retry_after_s,omitempty,omitzero"`
+
+	// RetryAttempts Further attempts of the same job after a failure that may pass, such as storage that is away.
+	RetryAttempts int `json:"retry_attempts,omitempty,omitzero"`
+
+	// Windows In the schedule's zone. A run that is due outside waits for the next one; a run that has begun goes on.
+	Windows []Window `json:"windows,omitempty,omitzero"`
+}
+
+// ScheduleOptionsCatchUp After the machine was off or asleep: run the latest slot that was missed once, or none.
+type ScheduleOptionsCatchUp string
+
 // SecretRef defines model for SecretRef.
 type SecretRef struct {
 	// Id A UUID in lower case.
@@ -727,6 +905,8 @@ type SessionAnswer struct {
 
 // SessionRequest defines model for SessionRequest.
 type SessionRequest struct {
+	// Absences Of the last 31 days, oldest first.
+	Absences       []Absence       `json:"absences,omitempty,omitzero"`
 	AckedSeq       int64           `json:"acked_seq"`
 	AgentTime      time.Time       `json:"agent_time,omitempty,omitzero"`
 	AgentVersion   string          `json:"agent_version"`
@@ -746,8 +926,11 @@ type SessionRequest struct {
 	// JournalId A UUID in lower case.
 	//
 	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
-	JournalId Id     `json:"journal_id"`
-	Os        string `json:"os"`
+	JournalId Id `json:"journal_id"`
+
+	// Offers What the host publishes by name from its own directories. The scripts never travel.
+	Offers Offers `json:"offers,omitempty,omitzero"`
+	Os     string `json:"os"`
 
 	// Policy What the endpoint's own policy file allows, as its agent read it.
 	Policy        *PolicyReport `json:"policy,omitempty"`
@@ -756,8 +939,23 @@ type SessionRequest struct {
 
 	// SecretStore The rung of the secrets ladder in use.
 	SecretStore string        `json:"secret_store,omitempty,omitzero"`
+	Slots       []SlotClaim   `json:"slots,omitempty,omitzero"`
 	Spool       *SpoolSummary `json:"spool,omitempty"`
 	UptimeMs    int64         `json:"uptime_ms,omitempty,omitzero"`
+}
+
+// SlotClaim How far an agent has looked after a schedule: every slot after `from` and up to `until` was fired by it, and its job has been reported, or it
+// was not fired and never will be. `from` is when this agent took the schedule's times into force. The server makes the slots in between that
+// have no job `missed`, with the reason that `absences` give.
+type SlotClaim struct {
+	From time.Time `json:"from"`
+
+	// ScheduleId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	ScheduleId      Id        `json:"schedule_id"`
+	ScheduleVersion int64     `json:"schedule_version"`
+	Until           time.Time `json:"until"`
 }
 
 // SnapshotRecord A snapshot as restic lists it.
@@ -776,12 +974,26 @@ type SnapshotRecord struct {
 	Username       string    `json:"username,omitempty,omitzero"`
 }
 
+// SourceSeen defines model for SourceSeen.
+type SourceSeen struct {
+	Path string `json:"path"`
+
+	// State `ok`, `missing` or `empty`
+	State string `json:"state"`
+}
+
 // SpoolSummary defines model for SpoolSummary.
 type SpoolSummary struct {
 	Bytes        int64     `json:"bytes"`
 	DroppedLines int64     `json:"dropped_lines"`
 	Jobs         int       `json:"jobs"`
 	OldestAt     time.Time `json:"oldest_at,omitempty,omitzero"`
+}
+
+// StorageSpace Of a repository that is a path on the host.
+type StorageSpace struct {
+	FreeBytes  int64 `json:"free_bytes"`
+	TotalBytes int64 `json:"total_bytes"`
 }
 
 // SyncAnswer defines model for SyncAnswer.
@@ -804,6 +1016,8 @@ type SyncAnswer struct {
 
 // SyncRequest defines model for SyncRequest.
 type SyncRequest struct {
+	// Absences Of the last 31 days, oldest first.
+	Absences    []Absence    `json:"absences,omitempty,omitzero"`
 	AckedSeq    int64        `json:"acked_seq"`
 	AgentTime   time.Time    `json:"agent_time,omitempty,omitzero"`
 	ConfigError *ConfigError `json:"config_error,omitempty"`
@@ -823,6 +1037,9 @@ type SyncRequest struct {
 	// LastExchange How the request before this one ended, as the agent saw it.
 	LastExchange *LastExchange `json:"last_exchange,omitempty"`
 
+	// Offers What the host publishes by name from its own directories. The scripts never travel.
+	Offers Offers `json:"offers,omitempty,omitzero"`
+
 	// Policy What the endpoint's own policy file allows, as its agent read it.
 	Policy  *PolicyReport `json:"policy,omitempty"`
 	Running []RunningJob  `json:"running,omitempty,omitzero"`
@@ -831,10 +1048,40 @@ type SyncRequest struct {
 	//
 	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
 	SessionId Id            `json:"session_id"`
+	Slots     []SlotClaim   `json:"slots,omitempty,omitzero"`
 	Spool     *SpoolSummary `json:"spool,omitempty"`
 	UptimeMs  int64         `json:"uptime_ms,omitempty,omitzero"`
 	WaitS     int           `json:"wait_s"`
 }
+
+// Weekday defines model for Weekday.
+type Weekday string
+
+// Window A part of the day; `to` before or at `from` means the next day, and then the day is that of `from`.
+type Window struct {
+	// Days All days when left out
+	Days []Weekday `json:"days,omitempty,omitzero"`
+
+	// From A time of day on the wall
+	//
+	// Example: 22:30
+	From Clock `json:"from"`
+
+	// To A time of day on the wall
+	//
+	// Example: 22:30
+	To Clock `json:"to"`
+}
+
+// AlertId A UUID in lower case.
+//
+// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+type AlertId = Id
+
+// ChannelId A UUID in lower case.
+//
+// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+type ChannelId = Id
 
 // HostId A UUID in lower case.
 //

@@ -181,9 +181,20 @@ func toAgentConfig(c *job.Config) *AgentConfig {
 		out.Schedules[i] = AgentSchedule{
 			Id: string(s.ID), Version: s.Version, Name: s.Name, RepositoryId: string(s.RepositoryID), Paths: s.Paths.Items(),
 			Excludes: s.Excludes.Items(), Tags: s.Tags.Items(), Manual: s.Manual, Enabled: s.Enabled, Cron: s.Cron, Zone: s.Zone,
+			Source: s.Source, Options: toOptions(&s),
 		}
 	}
 	return out
+}
+
+// toOptions gives an agent the options as they are kept; what cannot be read is left
+// out, and the agent goes by the defaults.
+func toOptions(s *fleet.Schedule) *ScheduleOptions {
+	var o ScheduleOptions
+	if s.Options.Read(&o) != nil {
+		return nil
+	}
+	return &o
 }
 
 func toSecretRef(r job.SecretRef) SecretRef { return SecretRef{Id: string(r.ID), Version: r.Version} }

@@ -21,23 +21,135 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/go-chi/chi/v5"
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
-// Defines values for ConditionSeverity.
+// Defines values for AlertObjectObjectType.
 const (
-	ConditionSeverityCritical ConditionSeverity = "critical"
-	ConditionSeverityInfo     ConditionSeverity = "info"
-	ConditionSeverityWarning  ConditionSeverity = "warning"
+	AlertObjectObjectTypeChannel    AlertObjectObjectType = "channel"
+	AlertObjectObjectTypeFleet      AlertObjectObjectType = "fleet"
+	AlertObjectObjectTypeHost       AlertObjectObjectType = "host"
+	AlertObjectObjectTypeRepository AlertObjectObjectType = "repository"
+	AlertObjectObjectTypeSchedule   AlertObjectObjectType = "schedule"
 )
 
-// Valid indicates whether the value is a known member of the ConditionSeverity enum.
-func (e ConditionSeverity) Valid() bool {
+// Valid indicates whether the value is a known member of the AlertObjectObjectType enum.
+func (e AlertObjectObjectType) Valid() bool {
 	switch e {
-	case ConditionSeverityCritical:
+	case AlertObjectObjectTypeChannel:
 		return true
-	case ConditionSeverityInfo:
+	case AlertObjectObjectTypeFleet:
 		return true
-	case ConditionSeverityWarning:
+	case AlertObjectObjectTypeHost:
+		return true
+	case AlertObjectObjectTypeRepository:
+		return true
+	case AlertObjectObjectTypeSchedule:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AlertRuleScope.
+const (
+	AlertRuleScopeFleet AlertRuleScope = "fleet"
+	AlertRuleScopeHost  AlertRuleScope = "host"
+	AlertRuleScopeTag   AlertRuleScope = "tag"
+)
+
+// Valid indicates whether the value is a known member of the AlertRuleScope enum.
+func (e AlertRuleScope) Valid() bool {
+	switch e {
+	case AlertRuleScopeFleet:
+		return true
+	case AlertRuleScopeHost:
+		return true
+	case AlertRuleScopeTag:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AlertState.
+const (
+	AlertStateAcknowledged AlertState = "acknowledged"
+	AlertStateRaised       AlertState = "raised"
+	AlertStateResolved     AlertState = "resolved"
+	AlertStateSilenced     AlertState = "silenced"
+)
+
+// Valid indicates whether the value is a known member of the AlertState enum.
+func (e AlertState) Valid() bool {
+	switch e {
+	case AlertStateAcknowledged:
+		return true
+	case AlertStateRaised:
+		return true
+	case AlertStateResolved:
+		return true
+	case AlertStateSilenced:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Availability.
+const (
+	AlwaysOn  Availability = "always_on"
+	ComeAndGo Availability = "come_and_go"
+)
+
+// Valid indicates whether the value is a known member of the Availability enum.
+func (e Availability) Valid() bool {
+	switch e {
+	case AlwaysOn:
+		return true
+	case ComeAndGo:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ChannelRouteDigest.
+const (
+	ChannelRouteDigestDaily  ChannelRouteDigest = "daily"
+	ChannelRouteDigestHourly ChannelRouteDigest = "hourly"
+	ChannelRouteDigestNone   ChannelRouteDigest = "none"
+)
+
+// Valid indicates whether the value is a known member of the ChannelRouteDigest enum.
+func (e ChannelRouteDigest) Valid() bool {
+	switch e {
+	case ChannelRouteDigestDaily:
+		return true
+	case ChannelRouteDigestHourly:
+		return true
+	case ChannelRouteDigestNone:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ChannelRouteReport.
+const (
+	ChannelRouteReportDaily  ChannelRouteReport = "daily"
+	ChannelRouteReportNone   ChannelRouteReport = "none"
+	ChannelRouteReportWeekly ChannelRouteReport = "weekly"
+)
+
+// Valid indicates whether the value is a known member of the ChannelRouteReport enum.
+func (e ChannelRouteReport) Valid() bool {
+	switch e {
+	case ChannelRouteReportDaily:
+		return true
+	case ChannelRouteReportNone:
+		return true
+	case ChannelRouteReportWeekly:
 		return true
 	default:
 		return false
@@ -80,6 +192,60 @@ func (e CredentialInfoSlot) Valid() bool {
 	}
 }
 
+// Defines values for DeliveryKind.
+const (
+	DeliveryKindDigest   DeliveryKind = "digest"
+	DeliveryKindPing     DeliveryKind = "ping"
+	DeliveryKindRaised   DeliveryKind = "raised"
+	DeliveryKindReminder DeliveryKind = "reminder"
+	DeliveryKindReport   DeliveryKind = "report"
+	DeliveryKindResolved DeliveryKind = "resolved"
+	DeliveryKindTest     DeliveryKind = "test"
+)
+
+// Valid indicates whether the value is a known member of the DeliveryKind enum.
+func (e DeliveryKind) Valid() bool {
+	switch e {
+	case DeliveryKindDigest:
+		return true
+	case DeliveryKindPing:
+		return true
+	case DeliveryKindRaised:
+		return true
+	case DeliveryKindReminder:
+		return true
+	case DeliveryKindReport:
+		return true
+	case DeliveryKindResolved:
+		return true
+	case DeliveryKindTest:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DeliveryState.
+const (
+	DeliveryStateFailed  DeliveryState = "failed"
+	DeliveryStatePending DeliveryState = "pending"
+	DeliveryStateSent    DeliveryState = "sent"
+)
+
+// Valid indicates whether the value is a known member of the DeliveryState enum.
+func (e DeliveryState) Valid() bool {
+	switch e {
+	case DeliveryStateFailed:
+		return true
+	case DeliveryStatePending:
+		return true
+	case DeliveryStateSent:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EnrolmentTokenState.
 const (
 	EnrolmentTokenStateExpired EnrolmentTokenState = "expired"
@@ -116,6 +282,30 @@ func (e GapStream) Valid() bool {
 	case Events:
 		return true
 	case Log:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HistoryDayWorst.
+const (
+	HistoryDayWorstBad     HistoryDayWorst = "bad"
+	HistoryDayWorstGood    HistoryDayWorst = "good"
+	HistoryDayWorstNone    HistoryDayWorst = "none"
+	HistoryDayWorstWarning HistoryDayWorst = "warning"
+)
+
+// Valid indicates whether the value is a known member of the HistoryDayWorst enum.
+func (e HistoryDayWorst) Valid() bool {
+	switch e {
+	case HistoryDayWorstBad:
+		return true
+	case HistoryDayWorstGood:
+		return true
+	case HistoryDayWorstNone:
+		return true
+	case HistoryDayWorstWarning:
 		return true
 	default:
 		return false
@@ -166,31 +356,31 @@ func (e JobResult) Valid() bool {
 
 // Defines values for JobState.
 const (
-	Acked        JobState = "acked"
-	Finished     JobState = "finished"
-	Pending      JobState = "pending"
-	Running      JobState = "running"
-	Stopping     JobState = "stopping"
-	Unresponsive JobState = "unresponsive"
-	Waiting      JobState = "waiting"
+	JobStateAcked        JobState = "acked"
+	JobStateFinished     JobState = "finished"
+	JobStatePending      JobState = "pending"
+	JobStateRunning      JobState = "running"
+	JobStateStopping     JobState = "stopping"
+	JobStateUnresponsive JobState = "unresponsive"
+	JobStateWaiting      JobState = "waiting"
 )
 
 // Valid indicates whether the value is a known member of the JobState enum.
 func (e JobState) Valid() bool {
 	switch e {
-	case Acked:
+	case JobStateAcked:
 		return true
-	case Finished:
+	case JobStateFinished:
 		return true
-	case Pending:
+	case JobStatePending:
 		return true
-	case Running:
+	case JobStateRunning:
 		return true
-	case Stopping:
+	case JobStateStopping:
 		return true
-	case Unresponsive:
+	case JobStateUnresponsive:
 		return true
-	case Waiting:
+	case JobStateWaiting:
 		return true
 	default:
 		return false
@@ -235,19 +425,19 @@ func (e Marker) Valid() bool {
 
 // Defines values for OperationLock.
 const (
-	Exclusive OperationLock = "exclusive"
-	None      OperationLock = "none"
-	Shared    OperationLock = "shared"
+	OperationLockExclusive OperationLock = "exclusive"
+	OperationLockNone      OperationLock = "none"
+	OperationLockShared    OperationLock = "shared"
 )
 
 // Valid indicates whether the value is a known member of the OperationLock enum.
 func (e OperationLock) Valid() bool {
 	switch e {
-	case Exclusive:
+	case OperationLockExclusive:
 		return true
-	case None:
+	case OperationLockNone:
 		return true
-	case Shared:
+	case OperationLockShared:
 		return true
 	default:
 		return false
@@ -274,22 +464,22 @@ func (e OperationSlot) Valid() bool {
 
 // Defines values for Presence.
 const (
-	Disabled Presence = "disabled"
-	Never    Presence = "never"
-	Offline  Presence = "offline"
-	Online   Presence = "online"
+	PresenceDisabled Presence = "disabled"
+	PresenceNever    Presence = "never"
+	PresenceOffline  Presence = "offline"
+	PresenceOnline   Presence = "online"
 )
 
 // Valid indicates whether the value is a known member of the Presence enum.
 func (e Presence) Valid() bool {
 	switch e {
-	case Disabled:
+	case PresenceDisabled:
 		return true
-	case Never:
+	case PresenceNever:
 		return true
-	case Offline:
+	case PresenceOffline:
 		return true
-	case Online:
+	case PresenceOnline:
 		return true
 	default:
 		return false
@@ -308,6 +498,54 @@ func (e Profile) Valid() bool {
 	case Guarded:
 		return true
 	case Trusting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProgramName.
+const (
+	Restic             ProgramName = "restic"
+	ResticManagerAgent ProgramName = "restic-manager-agent"
+)
+
+// Valid indicates whether the value is a known member of the ProgramName enum.
+func (e ProgramName) Valid() bool {
+	switch e {
+	case Restic:
+		return true
+	case ResticManagerAgent:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProtectionState.
+const (
+	ProtectionStateAsleep       ProtectionState = "asleep"
+	ProtectionStateAtRisk       ProtectionState = "at_risk"
+	ProtectionStateNever        ProtectionState = "never"
+	ProtectionStateNotScheduled ProtectionState = "not_scheduled"
+	ProtectionStateProtected    ProtectionState = "protected"
+	ProtectionStateUnprotected  ProtectionState = "unprotected"
+)
+
+// Valid indicates whether the value is a known member of the ProtectionState enum.
+func (e ProtectionState) Valid() bool {
+	switch e {
+	case ProtectionStateAsleep:
+		return true
+	case ProtectionStateAtRisk:
+		return true
+	case ProtectionStateNever:
+		return true
+	case ProtectionStateNotScheduled:
+		return true
+	case ProtectionStateProtected:
+		return true
+	case ProtectionStateUnprotected:
 		return true
 	default:
 		return false
@@ -359,9 +597,68 @@ func (e Role) Valid() bool {
 	}
 }
 
+// Defines values for ScheduleHooksBeforeFailure.
+const (
+	GoOn ScheduleHooksBeforeFailure = "go_on"
+	Stop ScheduleHooksBeforeFailure = "stop"
+)
+
+// Valid indicates whether the value is a known member of the ScheduleHooksBeforeFailure enum.
+func (e ScheduleHooksBeforeFailure) Valid() bool {
+	switch e {
+	case GoOn:
+		return true
+	case Stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ScheduleOptionsCatchUp.
+const (
+	Latest ScheduleOptionsCatchUp = "latest"
+	Skip   ScheduleOptionsCatchUp = "skip"
+)
+
+// Valid indicates whether the value is a known member of the ScheduleOptionsCatchUp enum.
+func (e ScheduleOptionsCatchUp) Valid() bool {
+	switch e {
+	case Latest:
+		return true
+	case Skip:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Severity.
+const (
+	SeverityCritical Severity = "critical"
+	SeverityInfo     Severity = "info"
+	SeverityWarning  Severity = "warning"
+)
+
+// Valid indicates whether the value is a known member of the Severity enum.
+func (e Severity) Valid() bool {
+	switch e {
+	case SeverityCritical:
+		return true
+	case SeverityInfo:
+		return true
+	case SeverityWarning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Topic.
 const (
+	Alerts       Topic = "alerts"
 	Audit        Topic = "audit"
+	Channels     Topic = "channels"
 	Hosts        Topic = "hosts"
 	Jobs         Topic = "jobs"
 	Repositories Topic = "repositories"
@@ -373,7 +670,11 @@ const (
 // Valid indicates whether the value is a known member of the Topic enum.
 func (e Topic) Valid() bool {
 	switch e {
+	case Alerts:
+		return true
 	case Audit:
+		return true
+	case Channels:
 		return true
 	case Hosts:
 		return true
@@ -440,6 +741,60 @@ func (e UserUpdateRole) Valid() bool {
 	}
 }
 
+// Defines values for Weekday.
+const (
+	Fri Weekday = "fri"
+	Mon Weekday = "mon"
+	Sat Weekday = "sat"
+	Sun Weekday = "sun"
+	Thu Weekday = "thu"
+	Tue Weekday = "tue"
+	Wed Weekday = "wed"
+)
+
+// Valid indicates whether the value is a known member of the Weekday enum.
+func (e Weekday) Valid() bool {
+	switch e {
+	case Fri:
+		return true
+	case Mon:
+		return true
+	case Sat:
+		return true
+	case Sun:
+		return true
+	case Thu:
+		return true
+	case Tue:
+		return true
+	case Wed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListAlertsParamsState.
+const (
+	ListAlertsParamsStateAll      ListAlertsParamsState = "all"
+	ListAlertsParamsStateOpen     ListAlertsParamsState = "open"
+	ListAlertsParamsStateResolved ListAlertsParamsState = "resolved"
+)
+
+// Valid indicates whether the value is a known member of the ListAlertsParamsState enum.
+func (e ListAlertsParamsState) Valid() bool {
+	switch e {
+	case ListAlertsParamsStateAll:
+		return true
+	case ListAlertsParamsStateOpen:
+		return true
+	case ListAlertsParamsStateResolved:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DownloadJobLogParamsFormat.
 const (
 	Ndjson DownloadJobLogParamsFormat = "ndjson"
@@ -456,6 +811,15 @@ func (e DownloadJobLogParamsFormat) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Absence A time in which the agent could not fire, as it noticed itself afterwards.
+type Absence struct {
+	From time.Time `json:"from"`
+
+	// Reason `off`: the machine was not running; `asleep`: it was suspended; `stopped`: the agent was not running; `locked`: its policy file locked it; `clock`: the clock jumped over the slots.
+	Reason string    `json:"reason"`
+	To     time.Time `json:"to"`
 }
 
 // AgentAnswer defines model for AgentAnswer.
@@ -533,19 +897,139 @@ type AgentSchedule struct {
 	// Id A UUID in lower case.
 	//
 	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
-	Id     Id       `json:"id"`
-	Manual bool     `json:"manual"`
-	Name   string   `json:"name"`
-	Paths  []string `json:"paths"`
+	Id      Id               `json:"id"`
+	Manual  bool             `json:"manual"`
+	Name    string           `json:"name"`
+	Options *ScheduleOptions `json:"options,omitempty"`
+	Paths   []string         `json:"paths"`
 
 	// RepositoryId A UUID in lower case.
 	//
 	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
 	RepositoryId Id       `json:"repository_id"`
+	Source       string   `json:"source,omitempty,omitzero"`
 	Tags         []string `json:"tags"`
 	Version      int64    `json:"version"`
 	Zone         string   `json:"zone,omitempty,omitzero"`
 }
+
+// Alert One cause that needs a person, with all that it touches.
+type Alert struct {
+	AcknowledgedAt time.Time `json:"acknowledged_at,omitempty,omitzero"`
+	AcknowledgedBy string    `json:"acknowledged_by,omitempty,omitzero"`
+
+	// Code Example: repository_unreachable
+	Code string `json:"code"`
+
+	// Id A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	Id         Id        `json:"id"`
+	LastSeenAt time.Time `json:"last_seen_at"`
+	Message    string    `json:"message"`
+	NextStep   string    `json:"next_step,omitempty,omitzero"`
+	Note       string    `json:"note,omitempty,omitzero"`
+
+	// Objects What it touches, at most 50.
+	Objects      []AlertObject `json:"objects"`
+	ObjectsTotal int           `json:"objects_total"`
+	RaisedAt     time.Time     `json:"raised_at"`
+	RemindedAt   time.Time     `json:"reminded_at,omitempty,omitzero"`
+	ResolvedAt   time.Time     `json:"resolved_at,omitempty,omitzero"`
+
+	// ResolvedBy Empty when its cause went away
+	ResolvedBy    string     `json:"resolved_by,omitempty,omitzero"`
+	Severity      Severity   `json:"severity"`
+	SilencedUntil time.Time  `json:"silenced_until,omitempty,omitzero"`
+	State         AlertState `json:"state"`
+	Title         string     `json:"title"`
+	Version       int64      `json:"version"`
+}
+
+// AlertKind defines model for AlertKind.
+type AlertKind struct {
+	Code        string   `json:"code"`
+	Description string   `json:"description"`
+	Severity    Severity `json:"severity"`
+
+	// Threshold The default
+	Threshold int64  `json:"threshold,omitempty,omitzero"`
+	Title     string `json:"title"`
+
+	// Unit Of the threshold, such as `percent`, `minutes`; absent: there is none
+	Unit string `json:"unit,omitempty,omitzero"`
+}
+
+// AlertNote defines model for AlertNote.
+type AlertNote struct {
+	Note string `json:"note,omitempty,omitzero"`
+}
+
+// AlertObject defines model for AlertObject.
+type AlertObject struct {
+	// JobId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	JobId      Id                    `json:"job_id,omitempty,omitzero"`
+	Message    string                `json:"message,omitempty,omitzero"`
+	Name       string                `json:"name"`
+	ObjectId   string                `json:"object_id"`
+	ObjectType AlertObjectObjectType `json:"object_type"`
+	Since      time.Time             `json:"since"`
+}
+
+// AlertObjectObjectType defines model for AlertObject.ObjectType.
+type AlertObjectObjectType string
+
+// AlertPage defines model for AlertPage.
+type AlertPage struct {
+	Alerts        []Alert `json:"alerts"`
+	NextPageToken string  `json:"next_page_token,omitempty,omitzero"`
+}
+
+// AlertRule defines model for AlertRule.
+type AlertRule struct {
+	Code    string `json:"code"`
+	Enabled *bool  `json:"enabled,omitempty"`
+
+	// HostId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	HostId   Id             `json:"host_id,omitempty,omitzero"`
+	Scope    AlertRuleScope `json:"scope"`
+	Severity Severity       `json:"severity,omitempty,omitzero"`
+
+	// Tag Example: production
+	Tag       Tag    `json:"tag,omitempty,omitzero"`
+	Threshold *int64 `json:"threshold,omitempty"`
+}
+
+// AlertRuleScope defines model for AlertRule.Scope.
+type AlertRuleScope string
+
+// AlertRules defines model for AlertRules.
+type AlertRules struct {
+	Kinds        []AlertKind `json:"kinds"`
+	RemindAfterS int         `json:"remind_after_s"`
+	Rules        []AlertRule `json:"rules"`
+	Version      int64       `json:"version"`
+}
+
+// AlertRulesSpec defines model for AlertRulesSpec.
+type AlertRulesSpec struct {
+	// RemindAfterS 0 never reminds
+	RemindAfterS *int        `json:"remind_after_s,omitempty"`
+	Rules        []AlertRule `json:"rules"`
+}
+
+// AlertSilence defines model for AlertSilence.
+type AlertSilence struct {
+	Note  string    `json:"note,omitempty,omitzero"`
+	Until time.Time `json:"until"`
+}
+
+// AlertState defines model for AlertState.
+type AlertState string
 
 // ArtifactAnswer defines model for ArtifactAnswer.
 type ArtifactAnswer struct {
@@ -579,6 +1063,9 @@ type AuditPage struct {
 	NextPageToken string       `json:"next_page_token,omitempty,omitzero"`
 }
 
+// Availability Whether the machine is expected to be on at all times, or sleeps and travels: then being away is `asleep` and no fault until an objective is missed.
+type Availability string
+
 // BackupStats defines model for BackupStats.
 type BackupStats struct {
 	BytesProcessed   int64 `json:"bytes_processed,omitempty,omitzero"`
@@ -594,6 +1081,25 @@ type BackupStats struct {
 	ResticDurationMs int64 `json:"restic_duration_ms,omitempty,omitzero"`
 }
 
+// BandwidthRule defines model for BandwidthRule.
+type BandwidthRule struct {
+	Days         []Weekday `json:"days,omitempty,omitzero"`
+	DownloadKibS int       `json:"download_kib_s,omitempty,omitzero"`
+
+	// From A time of day on the wall
+	//
+	// Example: 22:30
+	From Clock `json:"from"`
+
+	// To A time of day on the wall
+	//
+	// Example: 22:30
+	To Clock `json:"to"`
+
+	// UploadKibS 0 or absent is no limit
+	UploadKibS int `json:"upload_kib_s,omitempty,omitzero"`
+}
+
 // Change defines model for Change.
 type Change struct {
 	Id    string `json:"id"`
@@ -606,6 +1112,125 @@ type ChangeList struct {
 	Cursor  int64    `json:"cursor"`
 	Reset   bool     `json:"reset"`
 }
+
+// Channel defines model for Channel.
+type Channel struct {
+	CreatedAt    time.Time `json:"created_at"`
+	Enabled      bool      `json:"enabled"`
+	FailingSince time.Time `json:"failing_since,omitempty,omitzero"`
+
+	// Id A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	Id           Id        `json:"id"`
+	Kind         string    `json:"kind"`
+	LastDelivery *Delivery `json:"last_delivery,omitempty"`
+
+	// Name Example: web-1
+	Name Name `json:"name"`
+
+	// Route What is told through the channel and when. For two routes to one receiver make two channels.
+	Route ChannelRoute `json:"route"`
+
+	// SecretsSet Names of the secrets that have a value
+	SecretsSet []string         `json:"secrets_set"`
+	Settings   []ChannelSetting `json:"settings"`
+	Version    int64            `json:"version"`
+}
+
+// ChannelField defines model for ChannelField.
+type ChannelField struct {
+	Default  string   `json:"default,omitempty,omitzero"`
+	Help     string   `json:"help,omitempty,omitzero"`
+	Label    string   `json:"label"`
+	Name     string   `json:"name"`
+	Options  []string `json:"options,omitempty,omitzero"`
+	Required bool     `json:"required"`
+	Secret   bool     `json:"secret"`
+
+	// Type text, number, choice, url, list or password
+	Type string `json:"type"`
+}
+
+// ChannelKind defines model for ChannelKind.
+type ChannelKind struct {
+	Description string         `json:"description"`
+	Fields      []ChannelField `json:"fields"`
+
+	// Name Example: webhook
+	Name  string `json:"name"`
+	Title string `json:"title"`
+}
+
+// ChannelKindList defines model for ChannelKindList.
+type ChannelKindList struct {
+	Kinds []ChannelKind `json:"kinds"`
+}
+
+// ChannelList defines model for ChannelList.
+type ChannelList struct {
+	Channels []Channel `json:"channels"`
+}
+
+// ChannelRoute What is told through the channel and when. For two routes to one receiver make two channels.
+type ChannelRoute struct {
+	// At A time of day on the wall
+	//
+	// Example: 22:30
+	At Clock `json:"at,omitempty,omitzero"`
+
+	// Digest Gather what is below critical into one message.
+	Digest      ChannelRouteDigest `json:"digest,omitempty,omitzero"`
+	MinSeverity Severity           `json:"min_severity,omitempty,omitzero"`
+
+	// Quiet Hold back what is below critical until these hours end.
+	Quiet  []Window           `json:"quiet,omitempty,omitzero"`
+	Report ChannelRouteReport `json:"report,omitempty,omitzero"`
+
+	// Resolved Also tell when it is over
+	Resolved bool `json:"resolved,omitempty,omitzero"`
+
+	// Tags Only alerts that touch a host with one of these; all when empty.
+	Tags []Tag `json:"tags,omitempty,omitzero"`
+
+	// Zone Of `quiet`, `digest` and `report`; UTC when left out
+	Zone string `json:"zone,omitempty,omitzero"`
+}
+
+// ChannelRouteDigest Gather what is below critical into one message.
+type ChannelRouteDigest string
+
+// ChannelRouteReport defines model for ChannelRoute.Report.
+type ChannelRouteReport string
+
+// ChannelSetting defines model for ChannelSetting.
+type ChannelSetting struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// ChannelSpec defines model for ChannelSpec.
+type ChannelSpec struct {
+	Enabled *bool  `json:"enabled,omitempty"`
+	Kind    string `json:"kind"`
+
+	// Name Example: web-1
+	Name Name `json:"name"`
+
+	// Route What is told through the channel and when. For two routes to one receiver make two channels.
+	Route *ChannelRoute `json:"route,omitempty"`
+
+	// Secrets Write-only. Left out: kept. Empty value: removed.
+	Secrets []ChannelSetting `json:"secrets,omitempty,omitzero"`
+
+	// Settings By the kind's fields.
+	Settings []ChannelSetting `json:"settings,omitempty,omitzero"`
+}
+
+// Clock A time of day on the wall
+//
+// Example: 22:30
+type Clock = string
 
 // Command An unknown `kind` is journaled, acknowledged and answered by a finished event with result `rejected`, code `unsupported`.
 type Command struct {
@@ -646,15 +1271,12 @@ type Condition struct {
 	// JobId A UUID in lower case.
 	//
 	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
-	JobId    Id                `json:"job_id,omitempty,omitzero"`
-	Message  string            `json:"message"`
-	NextStep string            `json:"next_step,omitempty,omitzero"`
-	Severity ConditionSeverity `json:"severity"`
-	Since    time.Time         `json:"since"`
+	JobId    Id        `json:"job_id,omitempty,omitzero"`
+	Message  string    `json:"message"`
+	NextStep string    `json:"next_step,omitempty,omitzero"`
+	Severity Severity  `json:"severity"`
+	Since    time.Time `json:"since"`
 }
-
-// ConditionSeverity defines model for Condition.Severity.
-type ConditionSeverity string
 
 // ConfigError defines model for ConfigError.
 type ConfigError struct {
@@ -717,6 +1339,75 @@ type CredentialSet struct {
 	Location string `json:"location,omitempty,omitzero"`
 	Secret   string `json:"secret"`
 	Username string `json:"username"`
+}
+
+// CronPreview defines model for CronPreview.
+type CronPreview struct {
+	// NextRuns The next five slots
+	NextRuns []time.Time `json:"next_runs"`
+
+	// ObjectiveS What the objective would be if none is given
+	ObjectiveS int64 `json:"objective_s"`
+
+	// Words Example: every day at 02:00
+	Words string `json:"words"`
+}
+
+// Delivery defines model for Delivery.
+type Delivery struct {
+	// AlertId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	AlertId  Id  `json:"alert_id,omitempty,omitzero"`
+	Attempts int `json:"attempts"`
+
+	// ChannelId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	ChannelId Id        `json:"channel_id"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Error Why the last attempt failed, without secrets
+	Error string `json:"error,omitempty,omitzero"`
+
+	// Id A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	Id            Id            `json:"id"`
+	Kind          DeliveryKind  `json:"kind"`
+	NextAttemptAt time.Time     `json:"next_attempt_at,omitempty,omitzero"`
+	SentAt        time.Time     `json:"sent_at,omitempty,omitzero"`
+	State         DeliveryState `json:"state"`
+	Subject       string        `json:"subject"`
+}
+
+// DeliveryKind defines model for Delivery.Kind.
+type DeliveryKind string
+
+// DeliveryState defines model for Delivery.State.
+type DeliveryState string
+
+// DeliveryPage defines model for DeliveryPage.
+type DeliveryPage struct {
+	Deliveries    []Delivery `json:"deliveries"`
+	NextPageToken string     `json:"next_page_token,omitempty,omitzero"`
+}
+
+// Due defines model for Due.
+type Due struct {
+	At time.Time `json:"at"`
+
+	// HostId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	HostId   Id     `json:"host_id"`
+	HostName string `json:"host_name"`
+
+	// ScheduleId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	ScheduleId   Id     `json:"schedule_id"`
+	ScheduleName string `json:"schedule_name"`
 }
 
 // EnrolAnswer defines model for EnrolAnswer.
@@ -867,18 +1558,70 @@ type Hints struct {
 	UploadBytesPerS   int64 `json:"upload_bytes_per_s,omitempty,omitzero"`
 }
 
+// HistoryDay defines model for HistoryDay.
+type HistoryDay struct {
+	BytesAdded int64              `json:"bytes_added,omitempty,omitzero"`
+	Day        openapi_types.Date `json:"day"`
+
+	// Failed Also interrupted, rejected and lost ones.
+	Failed int `json:"failed"`
+
+	// Missed Also expired ones.
+	Missed int `json:"missed"`
+
+	// Other Cancelled
+	Other     int `json:"other"`
+	Skipped   int `json:"skipped"`
+	Succeeded int `json:"succeeded"`
+	Warning   int `json:"warning"`
+
+	// Worst How the day looks at a glance
+	Worst HistoryDayWorst `json:"worst,omitempty,omitzero"`
+}
+
+// HistoryDayWorst How the day looks at a glance
+type HistoryDayWorst string
+
+// HistoryHost defines model for HistoryHost.
+type HistoryHost struct {
+	Days []HistoryDay `json:"days"`
+
+	// HostId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	HostId     Id         `json:"host_id"`
+	HostName   string     `json:"host_name"`
+	Protection Protection `json:"protection"`
+}
+
+// HistoryPage defines model for HistoryPage.
+type HistoryPage struct {
+	From          openapi_types.Date `json:"from"`
+	Hosts         []HistoryHost      `json:"hosts"`
+	NextPageToken string             `json:"next_page_token,omitempty,omitzero"`
+	To            openapi_types.Date `json:"to"`
+}
+
+// HookName A file name in the host's own directory, see the host's `offers`; never a path
+type HookName = string
+
 // Host defines model for Host.
 type Host struct {
-	AgentVersion string `json:"agent_version,omitempty,omitzero"`
+	// Absences The last ones, newest first.
+	Absences     []Absence `json:"absences"`
+	AgentVersion string    `json:"agent_version,omitempty,omitzero"`
 
 	// Arch Example: amd64
-	Arch          string      `json:"arch,omitempty,omitzero"`
-	ClockOffsetMs int64       `json:"clock_offset_ms,omitempty,omitzero"`
-	Conditions    []Condition `json:"conditions"`
-	Config        ConfigState `json:"config"`
-	Counts        HostCounts  `json:"counts"`
-	CreatedAt     time.Time   `json:"created_at"`
-	EnrolledAt    time.Time   `json:"enrolled_at,omitempty,omitzero"`
+	Arch string `json:"arch,omitempty,omitzero"`
+
+	// Availability Whether the machine is expected to be on at all times, or sleeps and travels: then being away is `asleep` and no fault until an objective is missed.
+	Availability  Availability `json:"availability"`
+	ClockOffsetMs int64        `json:"clock_offset_ms,omitempty,omitzero"`
+	Conditions    []Condition  `json:"conditions"`
+	Config        ConfigState  `json:"config"`
+	Counts        HostCounts   `json:"counts"`
+	CreatedAt     time.Time    `json:"created_at"`
+	EnrolledAt    time.Time    `json:"enrolled_at,omitempty,omitzero"`
 
 	// Hostname The machine's name at enrolment; restic's `--host`. Never changed.
 	Hostname string `json:"hostname,omitempty,omitzero"`
@@ -897,6 +1640,12 @@ type Host struct {
 	// Name Example: web-1
 	Name Name `json:"name"`
 
+	// NextSlotAt When the next of its schedules fires
+	NextSlotAt time.Time `json:"next_slot_at,omitempty,omitzero"`
+
+	// Offers What the host publishes by name from its own directories. The scripts never travel.
+	Offers Offers `json:"offers,omitempty,omitzero"`
+
 	// Os Example: linux
 	Os string `json:"os,omitempty,omitzero"`
 
@@ -908,6 +1657,7 @@ type Host struct {
 
 	// Profile What the policy file written at enrolment allows. Chosen by who pastes the line.
 	Profile       Profile       `json:"profile"`
+	Protection    Protection    `json:"protection"`
 	ResticVersion string        `json:"restic_version,omitempty,omitzero"`
 	Spool         *SpoolSummary `json:"spool,omitempty"`
 	Tags          []Tag         `json:"tags"`
@@ -929,6 +1679,9 @@ type HostCounts struct {
 
 // HostCreate defines model for HostCreate.
 type HostCreate struct {
+	// Availability Whether the machine is expected to be on at all times, or sleeps and travels: then being away is `asleep` and no fault until an objective is missed.
+	Availability Availability `json:"availability,omitempty,omitzero"`
+
 	// Name Example: web-1
 	Name Name `json:"name"`
 
@@ -963,9 +1716,10 @@ type HostPage struct {
 
 // HostUpdate defines model for HostUpdate.
 type HostUpdate struct {
-	Disabled *bool   `json:"disabled,omitempty"`
-	Name     *string `json:"name,omitempty"`
-	Tags     *[]Tag  `json:"tags,omitempty"`
+	Availability *Availability `json:"availability,omitempty"`
+	Disabled     *bool         `json:"disabled,omitempty"`
+	Name         *string       `json:"name,omitempty"`
+	Tags         *[]Tag        `json:"tags,omitempty"`
 }
 
 // Id A UUID in lower case.
@@ -1194,6 +1948,20 @@ type Name = string
 // NewPassword defines model for NewPassword.
 type NewPassword = string
 
+// Offer defines model for Offer.
+type Offer struct {
+	Name string `json:"name"`
+
+	// Problem Why the agent would refuse it now; absent when it would not.
+	Problem string `json:"problem,omitempty,omitzero"`
+}
+
+// Offers What the host publishes by name from its own directories. The scripts never travel.
+type Offers struct {
+	Hooks   []Offer `json:"hooks"`
+	Sources []Offer `json:"sources"`
+}
+
 // Opened How a job began that the agent bore itself, or proof of one that it was sent.
 type Opened struct {
 	At        time.Time `json:"at"`
@@ -1270,25 +2038,42 @@ type Outcome struct {
 	ResticExitCode int                 `json:"restic_exit_code,omitempty,omitzero"`
 	Result         JobResult           `json:"result"`
 	SnapshotId     string              `json:"snapshot_id,omitempty,omitzero"`
-	Stats          *BackupStats        `json:"stats,omitempty"`
-	Warnings       []FileWarning       `json:"warnings,omitempty,omitzero"`
-	WarningsTotal  int64               `json:"warnings_total,omitempty,omitzero"`
+
+	// Sources What the agent saw of each source before the backup
+	Sources []SourceSeen `json:"sources,omitempty,omitzero"`
+	Stats   *BackupStats `json:"stats,omitempty"`
+
+	// Storage Of a repository that is a path on the host.
+	Storage       StorageSpace  `json:"storage,omitempty,omitzero"`
+	Warnings      []FileWarning `json:"warnings,omitempty,omitzero"`
+	WarningsTotal int64         `json:"warnings_total,omitempty,omitzero"`
 }
 
 // Overview defines model for Overview.
 type Overview struct {
 	ActiveJobs int `json:"active_jobs"`
+
+	// Alerts Open and neither acknowledged nor silenced
+	Alerts     int `json:"alerts"`
 	Conditions int `json:"conditions"`
-	Hosts      int `json:"hosts"`
-	Never      int `json:"never"`
+
+	// DueNext The next five slots of the fleet
+	DueNext    []Due `json:"due_next"`
+	Hosts      int   `json:"hosts"`
+	Never      int   `json:"never"`
+	NextBreach Due   `json:"next_breach,omitempty,omitzero"`
 
 	// NotScheduled Hosts without an enabled schedule that has a time
-	NotScheduled      int `json:"not_scheduled"`
-	Offline           int `json:"offline"`
-	Online            int `json:"online"`
-	Repositories      int `json:"repositories"`
-	RepositoriesReady int `json:"repositories_ready"`
-	Snapshots         int `json:"snapshots"`
+	NotScheduled      int              `json:"not_scheduled"`
+	Offline           int              `json:"offline"`
+	Online            int              `json:"online"`
+	Protection        ProtectionCounts `json:"protection"`
+	Repositories      int              `json:"repositories"`
+	RepositoriesReady int              `json:"repositories_ready"`
+
+	// Score Protected hosts in a hundred of those that are in service and have a schedule; an absent host counts against it.
+	Score     int `json:"score"`
+	Snapshots int `json:"snapshots"`
 }
 
 // Params By the operation's fields, see `GET /api/v1/operations`.
@@ -1359,6 +2144,27 @@ type Problem struct {
 // Profile What the policy file written at enrolment allows. Chosen by who pastes the line.
 type Profile string
 
+// Program defines model for Program.
+type Program struct {
+	Arch  string `json:"arch"`
+	Bytes int64  `json:"bytes"`
+
+	// File What to ask `downloadProgram` for
+	File    string      `json:"file"`
+	Name    ProgramName `json:"name"`
+	Os      string      `json:"os"`
+	Sha256  string      `json:"sha256"`
+	Version string      `json:"version"`
+}
+
+// ProgramName defines model for Program.Name.
+type ProgramName string
+
+// ProgramList defines model for ProgramList.
+type ProgramList struct {
+	Programs []Program `json:"programs"`
+}
+
 // Progress The last sample; never history.
 type Progress struct {
 	At           time.Time `json:"at"`
@@ -1375,6 +2181,43 @@ type Progress struct {
 	// Phase Example: scanning
 	Phase string `json:"phase,omitempty,omitzero"`
 }
+
+// Protection defines model for Protection.
+type Protection struct {
+	// BreachAt When the first objective is or was missed if nothing happens.
+	BreachAt time.Time `json:"breach_at,omitempty,omitzero"`
+
+	// Reason In plain words, example: 'schedule "nightly": the last good backup is 3 h older than its objective'
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// ScheduleId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	ScheduleId Id `json:"schedule_id,omitempty,omitzero"`
+
+	// Since In this state since
+	Since time.Time `json:"since,omitempty,omitzero"`
+
+	// State `protected`: every objective is met and nothing speaks against the next. `at_risk`: objectives are met, but the last run went wrong, a slot was
+	// missed, or the host is silent. `unprotected`: an objective is missed. `asleep`: a host that comes and goes is away, objectives met.
+	// `not_scheduled`: no enabled schedule with a time. `never`: has one, no good backup yet, and is not yet overdue.
+	State ProtectionState `json:"state"`
+}
+
+// ProtectionCounts defines model for ProtectionCounts.
+type ProtectionCounts struct {
+	Asleep       int `json:"asleep"`
+	AtRisk       int `json:"at_risk"`
+	Never        int `json:"never"`
+	NotScheduled int `json:"not_scheduled"`
+	Protected    int `json:"protected"`
+	Unprotected  int `json:"unprotected"`
+}
+
+// ProtectionState `protected`: every objective is met and nothing speaks against the next. `at_risk`: objectives are met, but the last run went wrong, a slot was
+// missed, or the host is silent. `unprotected`: an objective is missed. `asleep`: a host that comes and goes is away, objectives met.
+// `not_scheduled`: no enabled schedule with a time. `never`: has one, no good backup yet, and is not yet overdue.
+type ProtectionState string
 
 // ProtocolRange defines model for ProtocolRange.
 type ProtocolRange struct {
@@ -1588,13 +2431,18 @@ type RunningJob struct {
 
 // Schedule defines model for Schedule.
 type Schedule struct {
+	// BreachAt When the objective is or was missed if nothing happens
+	BreachAt  time.Time `json:"breach_at,omitempty,omitzero"`
 	CreatedAt time.Time `json:"created_at"`
 	Cron      string    `json:"cron,omitempty,omitzero"`
 
 	// Drift The agent has not this version in force yet.
-	Drift    bool     `json:"drift"`
-	Enabled  bool     `json:"enabled"`
-	Excludes []string `json:"excludes"`
+	Drift bool `json:"drift"`
+
+	// EffectiveObjectiveS The objective in force; 0 for a manual schedule
+	EffectiveObjectiveS int64    `json:"effective_objective_s"`
+	Enabled             bool     `json:"enabled"`
+	Excludes            []string `json:"excludes"`
 
 	// HostId A UUID in lower case.
 	//
@@ -1613,8 +2461,10 @@ type Schedule struct {
 	Name Name `json:"name"`
 
 	// NextRuns The next five slots; none for a manual or disabled schedule.
-	NextRuns []time.Time  `json:"next_runs,omitempty,omitzero"`
-	Paths    []SourcePath `json:"paths"`
+	NextRuns   []time.Time     `json:"next_runs,omitempty,omitzero"`
+	ObjectiveS int64           `json:"objective_s"`
+	Options    ScheduleOptions `json:"options"`
+	Paths      []SourcePath    `json:"paths"`
 
 	// RepositoryId A UUID in lower case.
 	//
@@ -1626,11 +2476,66 @@ type Schedule struct {
 
 	// Retention How many snapshots to keep; 0 or absent keeps none by that rule, all zero keeps everything.
 	Retention Retention `json:"retention"`
+	Source    string    `json:"source,omitempty,omitzero"`
 	Tags      []Tag     `json:"tags"`
 	UpdatedAt time.Time `json:"updated_at"`
 	Version   int64     `json:"version"`
-	Zone      string    `json:"zone,omitempty,omitzero"`
+
+	// Words The cron in plain words
+	Words string `json:"words,omitempty,omitzero"`
+	Zone  string `json:"zone,omitempty,omitzero"`
 }
+
+// ScheduleHooks By name only; scripts lie on the host and belong to root there.
+type ScheduleHooks struct {
+	// AfterFailure A file name in the host's own directory, see the host's `offers`; never a path
+	AfterFailure HookName `json:"after_failure,omitempty,omitzero"`
+
+	// AfterSuccess A file name in the host's own directory, see the host's `offers`; never a path
+	AfterSuccess HookName `json:"after_success,omitempty,omitzero"`
+
+	// Before A file name in the host's own directory, see the host's `offers`; never a path
+	Before HookName `json:"before,omitempty,omitzero"`
+
+	// BeforeFailure What a failure of `before` does to the backup
+	BeforeFailure ScheduleHooksBeforeFailure `json:"before_failure,omitempty,omitzero"`
+
+	// TimeoutS Of each of them; then it is ended
+	TimeoutS int `json:"timeout_s,omitempty,omitzero"`
+}
+
+// ScheduleHooksBeforeFailure What a failure of `before` does to the backup
+type ScheduleHooksBeforeFailure string
+
+// ScheduleOptions defines model for ScheduleOptions.
+type ScheduleOptions struct {
+	// Bandwidth In the schedule's zone; the first that holds when restic starts limits that whole attempt.
+	Bandwidth []BandwidthRule `json:"bandwidth,omitempty,omitzero"`
+
+	// CatchUp After the machine was off or asleep: run the latest slot that was missed once, or none.
+	CatchUp ScheduleOptionsCatchUp `json:"catch_up,omitempty,omitzero"`
+
+	// Hooks By name only; scripts lie on the host and belong to root there.
+	Hooks ScheduleHooks `json:"hooks,omitempty,omitzero"`
+
+	// JitterS The run begins up to so much after its slot, by a number that its job's id gives.
+	JitterS int `json:"jitter_s,omitempty,omitzero"`
+
+	// MaxRunS A run that takes longer is stopped and has failed with `took_too_long`; 0 is no limit.
+	MaxRunS int `json:"max_run_s,omitempty,omitzero"`
+
+	// RetryAfterS Before the second attempt; doubled before each further one, at most a day.
+	RetryAfterS int `json:"retry_after_s,omitempty,omitzero"`
+
+	// RetryAttempts Further attempts of the same job after a failure that may pass, such as storage that is away.
+	RetryAttempts int `json:"retry_attempts,omitempty,omitzero"`
+
+	// Windows In the schedule's zone. A run that is due outside waits for the next one; a run that has begun goes on.
+	Windows []Window `json:"windows,omitempty,omitzero"`
+}
+
+// ScheduleOptionsCatchUp After the machine was off or asleep: run the latest slot that was missed once, or none.
+type ScheduleOptionsCatchUp string
 
 // SchedulePage defines model for SchedulePage.
 type SchedulePage struct {
@@ -1651,8 +2556,14 @@ type ScheduleSpec struct {
 	Manual bool `json:"manual,omitempty,omitzero"`
 
 	// Name Example: web-1
-	Name  Name         `json:"name"`
-	Paths []SourcePath `json:"paths"`
+	Name Name `json:"name"`
+
+	// ObjectiveS How old the last good backup may be; 0: from the cron, its longest gap and a grace.
+	ObjectiveS int64            `json:"objective_s,omitempty,omitzero"`
+	Options    *ScheduleOptions `json:"options,omitempty"`
+
+	// Paths At least one, or a `source`.
+	Paths []SourcePath `json:"paths,omitempty,omitzero"`
 
 	// RepositoryId A UUID in lower case.
 	//
@@ -1661,6 +2572,9 @@ type ScheduleSpec struct {
 
 	// Retention How many snapshots to keep; 0 or absent keeps none by that rule, all zero keeps everything.
 	Retention *Retention `json:"retention,omitempty"`
+
+	// Source A named source of the host instead of paths: a script there whose output is backed up.
+	Source string `json:"source,omitempty,omitzero"`
 
 	// Tags Put on each snapshot; `rm:` is ours.
 	Tags []Tag `json:"tags,omitempty,omitzero"`
@@ -1732,6 +2646,8 @@ type SessionAnswer struct {
 
 // SessionRequest defines model for SessionRequest.
 type SessionRequest struct {
+	// Absences Of the last 31 days, oldest first.
+	Absences       []Absence       `json:"absences,omitempty,omitzero"`
 	AckedSeq       int64           `json:"acked_seq"`
 	AgentTime      time.Time       `json:"agent_time,omitempty,omitzero"`
 	AgentVersion   string          `json:"agent_version"`
@@ -1751,8 +2667,11 @@ type SessionRequest struct {
 	// JournalId A UUID in lower case.
 	//
 	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
-	JournalId Id     `json:"journal_id"`
-	Os        string `json:"os"`
+	JournalId Id `json:"journal_id"`
+
+	// Offers What the host publishes by name from its own directories. The scripts never travel.
+	Offers Offers `json:"offers,omitempty,omitzero"`
+	Os     string `json:"os"`
 
 	// Policy What the endpoint's own policy file allows, as its agent read it.
 	Policy        *PolicyReport `json:"policy,omitempty"`
@@ -1761,6 +2680,7 @@ type SessionRequest struct {
 
 	// SecretStore The rung of the secrets ladder in use.
 	SecretStore string        `json:"secret_store,omitempty,omitzero"`
+	Slots       []SlotClaim   `json:"slots,omitempty,omitzero"`
 	Spool       *SpoolSummary `json:"spool,omitempty"`
 	UptimeMs    int64         `json:"uptime_ms,omitempty,omitzero"`
 }
@@ -1779,10 +2699,27 @@ type SetupRequest struct {
 	Password NewPassword `json:"password"`
 }
 
+// Severity defines model for Severity.
+type Severity string
+
 // SignInRequest defines model for SignInRequest.
 type SignInRequest struct {
 	Name     string `json:"name"`
 	Password string `json:"password"`
+}
+
+// SlotClaim How far an agent has looked after a schedule: every slot after `from` and up to `until` was fired by it, and its job has been reported, or it
+// was not fired and never will be. `from` is when this agent took the schedule's times into force. The server makes the slots in between that
+// have no job `missed`, with the reason that `absences` give.
+type SlotClaim struct {
+	From time.Time `json:"from"`
+
+	// ScheduleId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	ScheduleId      Id        `json:"schedule_id"`
+	ScheduleVersion int64     `json:"schedule_version"`
+	Until           time.Time `json:"until"`
 }
 
 // Snapshot defines model for Snapshot.
@@ -1852,6 +2789,14 @@ type SnapshotRecord struct {
 // Example: /etc
 type SourcePath = string
 
+// SourceSeen defines model for SourceSeen.
+type SourceSeen struct {
+	Path string `json:"path"`
+
+	// State `ok`, `missing` or `empty`
+	State string `json:"state"`
+}
+
 // SpoolSummary defines model for SpoolSummary.
 type SpoolSummary struct {
 	Bytes        int64     `json:"bytes"`
@@ -1862,6 +2807,12 @@ type SpoolSummary struct {
 
 // StartWithin The job expires if its agent has not picked it up by then.
 type StartWithin = int
+
+// StorageSpace Of a repository that is a path on the host.
+type StorageSpace struct {
+	FreeBytes  int64 `json:"free_bytes"`
+	TotalBytes int64 `json:"total_bytes"`
+}
 
 // SyncAnswer defines model for SyncAnswer.
 type SyncAnswer struct {
@@ -1883,6 +2834,8 @@ type SyncAnswer struct {
 
 // SyncRequest defines model for SyncRequest.
 type SyncRequest struct {
+	// Absences Of the last 31 days, oldest first.
+	Absences    []Absence    `json:"absences,omitempty,omitzero"`
 	AckedSeq    int64        `json:"acked_seq"`
 	AgentTime   time.Time    `json:"agent_time,omitempty,omitzero"`
 	ConfigError *ConfigError `json:"config_error,omitempty"`
@@ -1902,6 +2855,9 @@ type SyncRequest struct {
 	// LastExchange How the request before this one ended, as the agent saw it.
 	LastExchange *LastExchange `json:"last_exchange,omitempty"`
 
+	// Offers What the host publishes by name from its own directories. The scripts never travel.
+	Offers Offers `json:"offers,omitempty,omitzero"`
+
 	// Policy What the endpoint's own policy file allows, as its agent read it.
 	Policy  *PolicyReport `json:"policy,omitempty"`
 	Running []RunningJob  `json:"running,omitempty,omitzero"`
@@ -1910,6 +2866,7 @@ type SyncRequest struct {
 	//
 	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
 	SessionId Id            `json:"session_id"`
+	Slots     []SlotClaim   `json:"slots,omitempty,omitzero"`
 	Spool     *SpoolSummary `json:"spool,omitempty"`
 	UptimeMs  int64         `json:"uptime_ms,omitempty,omitzero"`
 	WaitS     int           `json:"wait_s"`
@@ -1971,8 +2928,37 @@ type UserUpdate struct {
 // UserUpdateRole defines model for UserUpdate.Role.
 type UserUpdateRole string
 
+// Weekday defines model for Weekday.
+type Weekday string
+
+// Window A part of the day; `to` before or at `from` means the next day, and then the day is that of `from`.
+type Window struct {
+	// Days All days when left out
+	Days []Weekday `json:"days,omitempty,omitzero"`
+
+	// From A time of day on the wall
+	//
+	// Example: 22:30
+	From Clock `json:"from"`
+
+	// To A time of day on the wall
+	//
+	// Example: 22:30
+	To Clock `json:"to"`
+}
+
 // AfterSeq defines model for AfterSeq.
 type AfterSeq = int64
+
+// AlertId A UUID in lower case.
+//
+// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+type AlertId = Id
+
+// ChannelId A UUID in lower case.
+//
+// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+type ChannelId = Id
 
 // HostId A UUID in lower case.
 //
@@ -2066,6 +3052,32 @@ type PutArtifactParams struct {
 	Last   bool  `form:"last,omitempty" json:"last,omitempty,omitzero"`
 }
 
+// ReplaceAlertRulesParams defines parameters for ReplaceAlertRules.
+type ReplaceAlertRulesParams struct {
+	// IfVersion The version last seen
+	IfVersion IfVersion `form:"if_version,omitempty" json:"if_version,omitempty,omitzero"`
+}
+
+// ListAlertsParams defines parameters for ListAlerts.
+type ListAlertsParams struct {
+	// PageSize Rows wanted at most
+	PageSize PageSize `form:"page_size,omitempty" json:"page_size,omitempty,omitzero"`
+
+	// PageToken next_page_token of the page before
+	PageToken PageToken `form:"page_token,omitempty" json:"page_token,omitempty,omitzero"`
+
+	// State `open` holds raised, acknowledged and silenced ones.
+	State        ListAlertsParamsState `form:"state,omitempty" json:"state,omitempty,omitzero"`
+	Severity     Severity              `form:"severity,omitempty" json:"severity,omitempty,omitzero"`
+	Code         string                `form:"code,omitempty" json:"code,omitempty,omitzero"`
+	HostId       Id                    `form:"host_id,omitempty" json:"host_id,omitempty,omitzero"`
+	RepositoryId Id                    `form:"repository_id,omitempty" json:"repository_id,omitempty,omitzero"`
+	Tag          Tag                   `form:"tag,omitempty" json:"tag,omitempty,omitzero"`
+}
+
+// ListAlertsParamsState defines parameters for ListAlerts.
+type ListAlertsParamsState string
+
 // ListAuditParams defines parameters for ListAudit.
 type ListAuditParams struct {
 	// PageSize Rows wanted at most
@@ -2087,6 +3099,44 @@ type ListChangesParams struct {
 
 	// Wait Seconds to wait for something new
 	Wait Wait `form:"wait,omitempty" json:"wait,omitempty,omitzero"`
+}
+
+// CreateChannelParams defines parameters for CreateChannel.
+type CreateChannelParams struct {
+	// IdempotencyKey Any text, unique per intended effect
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// ReplaceChannelParams defines parameters for ReplaceChannel.
+type ReplaceChannelParams struct {
+	// IfVersion The version last seen
+	IfVersion IfVersion `form:"if_version,omitempty" json:"if_version,omitempty,omitzero"`
+}
+
+// ListDeliveriesParams defines parameters for ListDeliveries.
+type ListDeliveriesParams struct {
+	// PageSize Rows wanted at most
+	PageSize PageSize `form:"page_size,omitempty" json:"page_size,omitempty,omitzero"`
+
+	// PageToken next_page_token of the page before
+	PageToken PageToken `form:"page_token,omitempty" json:"page_token,omitempty,omitzero"`
+}
+
+// PreviewCronParams defines parameters for PreviewCron.
+type PreviewCronParams struct {
+	Cron string `form:"cron" json:"cron"`
+	Zone string `form:"zone" json:"zone"`
+}
+
+// ListHistoryParams defines parameters for ListHistory.
+type ListHistoryParams struct {
+	// PageSize Rows wanted at most
+	PageSize PageSize `form:"page_size,omitempty" json:"page_size,omitempty,omitzero"`
+
+	// PageToken next_page_token of the page before
+	PageToken PageToken `form:"page_token,omitempty" json:"page_token,omitempty,omitzero"`
+	Days      int       `form:"days,omitempty" json:"days,omitempty,omitzero"`
+	HostId    Id        `form:"host_id,omitempty" json:"host_id,omitempty,omitzero"`
 }
 
 // ListHostsParams defines parameters for ListHosts.
@@ -2293,6 +3343,24 @@ type OpenSessionJSONRequestBody = SessionRequest
 // SyncJSONRequestBody defines body for Sync for application/json ContentType.
 type SyncJSONRequestBody = SyncRequest
 
+// ReplaceAlertRulesJSONRequestBody defines body for ReplaceAlertRules for application/json ContentType.
+type ReplaceAlertRulesJSONRequestBody = AlertRulesSpec
+
+// AcknowledgeAlertJSONRequestBody defines body for AcknowledgeAlert for application/json ContentType.
+type AcknowledgeAlertJSONRequestBody = AlertNote
+
+// ResolveAlertJSONRequestBody defines body for ResolveAlert for application/json ContentType.
+type ResolveAlertJSONRequestBody = AlertNote
+
+// SilenceAlertJSONRequestBody defines body for SilenceAlert for application/json ContentType.
+type SilenceAlertJSONRequestBody = AlertSilence
+
+// CreateChannelJSONRequestBody defines body for CreateChannel for application/json ContentType.
+type CreateChannelJSONRequestBody = ChannelSpec
+
+// ReplaceChannelJSONRequestBody defines body for ReplaceChannel for application/json ContentType.
+type ReplaceChannelJSONRequestBody = ChannelSpec
+
 // CreateHostJSONRequestBody defines body for CreateHost for application/json ContentType.
 type CreateHostJSONRequestBody = HostCreate
 
@@ -2367,12 +3435,63 @@ type ServerInterface interface {
 	// Sync Acknowledge, renew, and wait for commands
 	// (POST /agent/v1/sync)
 	Sync(w http.ResponseWriter, r *http.Request)
+	// ReadAlertRules Read what raises alerts and from which threshold on
+	// (GET /api/v1/alert-rules)
+	ReadAlertRules(w http.ResponseWriter, r *http.Request)
+	// ReplaceAlertRules Replace the rules
+	// (PUT /api/v1/alert-rules)
+	ReplaceAlertRules(w http.ResponseWriter, r *http.Request, params ReplaceAlertRulesParams)
+	// ListAlerts List alerts, open ones by severity first, then newest first
+	// (GET /api/v1/alerts)
+	ListAlerts(w http.ResponseWriter, r *http.Request, params ListAlertsParams)
+	// ReadAlert Read an alert
+	// (GET /api/v1/alerts/{alert_id})
+	ReadAlert(w http.ResponseWriter, r *http.Request, alertId AlertId)
+	// AcknowledgeAlert Say that somebody looks after it
+	// (POST /api/v1/alerts/{alert_id}/acknowledge)
+	AcknowledgeAlert(w http.ResponseWriter, r *http.Request, alertId AlertId)
+	// ResolveAlert Close it by hand
+	// (POST /api/v1/alerts/{alert_id}/resolve)
+	ResolveAlert(w http.ResponseWriter, r *http.Request, alertId AlertId)
+	// SilenceAlert Be quiet about it until a time
+	// (POST /api/v1/alerts/{alert_id}/silence)
+	SilenceAlert(w http.ResponseWriter, r *http.Request, alertId AlertId)
 	// ListAudit List audit entries, newest first
 	// (GET /api/v1/audit)
 	ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams)
 	// ListChanges Wait for changes
 	// (GET /api/v1/changes)
 	ListChanges(w http.ResponseWriter, r *http.Request, params ListChangesParams)
+	// ListChannelKinds List kinds of channels and their fields
+	// (GET /api/v1/channel-kinds)
+	ListChannelKinds(w http.ResponseWriter, r *http.Request)
+	// ListChannels List channels by name
+	// (GET /api/v1/channels)
+	ListChannels(w http.ResponseWriter, r *http.Request)
+	// CreateChannel Make a channel
+	// (POST /api/v1/channels)
+	CreateChannel(w http.ResponseWriter, r *http.Request, params CreateChannelParams)
+	// DeleteChannel Delete a channel
+	// (DELETE /api/v1/channels/{channel_id})
+	DeleteChannel(w http.ResponseWriter, r *http.Request, channelId ChannelId)
+	// ReadChannel Read a channel
+	// (GET /api/v1/channels/{channel_id})
+	ReadChannel(w http.ResponseWriter, r *http.Request, channelId ChannelId)
+	// ReplaceChannel Replace a channel's settings
+	// (PUT /api/v1/channels/{channel_id})
+	ReplaceChannel(w http.ResponseWriter, r *http.Request, channelId ChannelId, params ReplaceChannelParams)
+	// ListDeliveries List what was sent, newest first
+	// (GET /api/v1/channels/{channel_id}/deliveries)
+	ListDeliveries(w http.ResponseWriter, r *http.Request, channelId ChannelId, params ListDeliveriesParams)
+	// TestChannel Send a test through the channel
+	// (POST /api/v1/channels/{channel_id}/test)
+	TestChannel(w http.ResponseWriter, r *http.Request, channelId ChannelId)
+	// PreviewCron Read a cron text before it is saved
+	// (GET /api/v1/cron-preview)
+	PreviewCron(w http.ResponseWriter, r *http.Request, params PreviewCronParams)
+	// ListHistory List what each host did on each day, hosts by name
+	// (GET /api/v1/history)
+	ListHistory(w http.ResponseWriter, r *http.Request, params ListHistoryParams)
 	// ListHosts List hosts
 	// (GET /api/v1/hosts)
 	ListHosts(w http.ResponseWriter, r *http.Request, params ListHostsParams)
@@ -2448,6 +3567,9 @@ type ServerInterface interface {
 	// ReadOverview Counts for the dashboard
 	// (GET /api/v1/overview)
 	ReadOverview(w http.ResponseWriter, r *http.Request)
+	// ListPrograms List the programs that this server hands to machines
+	// (GET /api/v1/programs)
+	ListPrograms(w http.ResponseWriter, r *http.Request)
 	// ListRepositories List repositories
 	// (GET /api/v1/repositories)
 	ListRepositories(w http.ResponseWriter, r *http.Request, params ListRepositoriesParams)
@@ -2499,6 +3621,9 @@ type ServerInterface interface {
 	// UpdateUser Change an account's role, password or state
 	// (PATCH /api/v1/users/{user_id})
 	UpdateUser(w http.ResponseWriter, r *http.Request, userId UserId)
+	// DownloadProgram Download the installer or a program
+	// (GET /install/{file})
+	DownloadProgram(w http.ResponseWriter, r *http.Request, file string)
 }
 
 // Unimplemented server implementation that returns http.StatusNotImplemented for each endpoint.
@@ -2553,6 +3678,48 @@ func (_ Unimplemented) Sync(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ReadAlertRules Read what raises alerts and from which threshold on
+// (GET /api/v1/alert-rules)
+func (_ Unimplemented) ReadAlertRules(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReplaceAlertRules Replace the rules
+// (PUT /api/v1/alert-rules)
+func (_ Unimplemented) ReplaceAlertRules(w http.ResponseWriter, r *http.Request, params ReplaceAlertRulesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListAlerts List alerts, open ones by severity first, then newest first
+// (GET /api/v1/alerts)
+func (_ Unimplemented) ListAlerts(w http.ResponseWriter, r *http.Request, params ListAlertsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReadAlert Read an alert
+// (GET /api/v1/alerts/{alert_id})
+func (_ Unimplemented) ReadAlert(w http.ResponseWriter, r *http.Request, alertId AlertId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// AcknowledgeAlert Say that somebody looks after it
+// (POST /api/v1/alerts/{alert_id}/acknowledge)
+func (_ Unimplemented) AcknowledgeAlert(w http.ResponseWriter, r *http.Request, alertId AlertId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResolveAlert Close it by hand
+// (POST /api/v1/alerts/{alert_id}/resolve)
+func (_ Unimplemented) ResolveAlert(w http.ResponseWriter, r *http.Request, alertId AlertId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SilenceAlert Be quiet about it until a time
+// (POST /api/v1/alerts/{alert_id}/silence)
+func (_ Unimplemented) SilenceAlert(w http.ResponseWriter, r *http.Request, alertId AlertId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListAudit List audit entries, newest first
 // (GET /api/v1/audit)
 func (_ Unimplemented) ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams) {
@@ -2562,6 +3729,66 @@ func (_ Unimplemented) ListAudit(w http.ResponseWriter, r *http.Request, params 
 // ListChanges Wait for changes
 // (GET /api/v1/changes)
 func (_ Unimplemented) ListChanges(w http.ResponseWriter, r *http.Request, params ListChangesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListChannelKinds List kinds of channels and their fields
+// (GET /api/v1/channel-kinds)
+func (_ Unimplemented) ListChannelKinds(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListChannels List channels by name
+// (GET /api/v1/channels)
+func (_ Unimplemented) ListChannels(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateChannel Make a channel
+// (POST /api/v1/channels)
+func (_ Unimplemented) CreateChannel(w http.ResponseWriter, r *http.Request, params CreateChannelParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteChannel Delete a channel
+// (DELETE /api/v1/channels/{channel_id})
+func (_ Unimplemented) DeleteChannel(w http.ResponseWriter, r *http.Request, channelId ChannelId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReadChannel Read a channel
+// (GET /api/v1/channels/{channel_id})
+func (_ Unimplemented) ReadChannel(w http.ResponseWriter, r *http.Request, channelId ChannelId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReplaceChannel Replace a channel's settings
+// (PUT /api/v1/channels/{channel_id})
+func (_ Unimplemented) ReplaceChannel(w http.ResponseWriter, r *http.Request, channelId ChannelId, params ReplaceChannelParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListDeliveries List what was sent, newest first
+// (GET /api/v1/channels/{channel_id}/deliveries)
+func (_ Unimplemented) ListDeliveries(w http.ResponseWriter, r *http.Request, channelId ChannelId, params ListDeliveriesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TestChannel Send a test through the channel
+// (POST /api/v1/channels/{channel_id}/test)
+func (_ Unimplemented) TestChannel(w http.ResponseWriter, r *http.Request, channelId ChannelId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewCron Read a cron text before it is saved
+// (GET /api/v1/cron-preview)
+func (_ Unimplemented) PreviewCron(w http.ResponseWriter, r *http.Request, params PreviewCronParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListHistory List what each host did on each day, hosts by name
+// (GET /api/v1/history)
+func (_ Unimplemented) ListHistory(w http.ResponseWriter, r *http.Request, params ListHistoryParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2715,6 +3942,12 @@ func (_ Unimplemented) ReadOverview(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListPrograms List the programs that this server hands to machines
+// (GET /api/v1/programs)
+func (_ Unimplemented) ListPrograms(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListRepositories List repositories
 // (GET /api/v1/repositories)
 func (_ Unimplemented) ListRepositories(w http.ResponseWriter, r *http.Request, params ListRepositoriesParams) {
@@ -2814,6 +4047,12 @@ func (_ Unimplemented) DeleteUser(w http.ResponseWriter, r *http.Request, userId
 // UpdateUser Change an account's role, password or state
 // (PATCH /api/v1/users/{user_id})
 func (_ Unimplemented) UpdateUser(w http.ResponseWriter, r *http.Request, userId UserId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DownloadProgram Download the installer or a program
+// (GET /install/{file})
+func (_ Unimplemented) DownloadProgram(w http.ResponseWriter, r *http.Request, file string) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3000,6 +4239,281 @@ func (siw *ServerInterfaceWrapper) Sync(w http.ResponseWriter, r *http.Request) 
 	handler.ServeHTTP(w, r)
 }
 
+// ReadAlertRules operation middleware
+func (siw *ServerInterfaceWrapper) ReadAlertRules(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReadAlertRules(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReplaceAlertRules operation middleware
+func (siw *ServerInterfaceWrapper) ReplaceAlertRules(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReplaceAlertRulesParams
+
+	// ------------- Optional query parameter "if_version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "if_version", r.URL.Query(), &params.IfVersion, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "if_version"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "if_version", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReplaceAlertRules(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListAlerts operation middleware
+func (siw *ServerInterfaceWrapper) ListAlerts(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAlertsParams
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_token" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_token", r.URL.Query(), &params.PageToken, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_token"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_token", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "severity" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "severity", r.URL.Query(), &params.Severity, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "severity"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "severity", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "code" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "code", r.URL.Query(), &params.Code, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "code"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "code", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "host_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "host_id", r.URL.Query(), &params.HostId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "host_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "host_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "repository_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "repository_id", r.URL.Query(), &params.RepositoryId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "repository_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "tag" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tag", r.URL.Query(), &params.Tag, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "tag"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tag", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAlerts(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReadAlert operation middleware
+func (siw *ServerInterfaceWrapper) ReadAlert(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "alert_id" -------------
+	var alertId AlertId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "alert_id", chi.URLParam(r, "alert_id"), &alertId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "alert_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReadAlert(w, r, alertId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AcknowledgeAlert operation middleware
+func (siw *ServerInterfaceWrapper) AcknowledgeAlert(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "alert_id" -------------
+	var alertId AlertId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "alert_id", chi.URLParam(r, "alert_id"), &alertId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "alert_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AcknowledgeAlert(w, r, alertId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResolveAlert operation middleware
+func (siw *ServerInterfaceWrapper) ResolveAlert(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "alert_id" -------------
+	var alertId AlertId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "alert_id", chi.URLParam(r, "alert_id"), &alertId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "alert_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResolveAlert(w, r, alertId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SilenceAlert operation middleware
+func (siw *ServerInterfaceWrapper) SilenceAlert(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "alert_id" -------------
+	var alertId AlertId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "alert_id", chi.URLParam(r, "alert_id"), &alertId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "alert_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SilenceAlert(w, r, alertId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListAudit operation middleware
 func (siw *ServerInterfaceWrapper) ListAudit(w http.ResponseWriter, r *http.Request) {
 
@@ -3135,6 +4649,368 @@ func (siw *ServerInterfaceWrapper) ListChanges(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListChanges(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListChannelKinds operation middleware
+func (siw *ServerInterfaceWrapper) ListChannelKinds(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListChannelKinds(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListChannels operation middleware
+func (siw *ServerInterfaceWrapper) ListChannels(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListChannels(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateChannel operation middleware
+func (siw *ServerInterfaceWrapper) CreateChannel(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateChannelParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateChannel(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteChannel operation middleware
+func (siw *ServerInterfaceWrapper) DeleteChannel(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "channel_id" -------------
+	var channelId ChannelId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "channel_id", chi.URLParam(r, "channel_id"), &channelId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "channel_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteChannel(w, r, channelId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReadChannel operation middleware
+func (siw *ServerInterfaceWrapper) ReadChannel(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "channel_id" -------------
+	var channelId ChannelId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "channel_id", chi.URLParam(r, "channel_id"), &channelId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "channel_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReadChannel(w, r, channelId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReplaceChannel operation middleware
+func (siw *ServerInterfaceWrapper) ReplaceChannel(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "channel_id" -------------
+	var channelId ChannelId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "channel_id", chi.URLParam(r, "channel_id"), &channelId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "channel_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReplaceChannelParams
+
+	// ------------- Optional query parameter "if_version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "if_version", r.URL.Query(), &params.IfVersion, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "if_version"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "if_version", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReplaceChannel(w, r, channelId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDeliveries operation middleware
+func (siw *ServerInterfaceWrapper) ListDeliveries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "channel_id" -------------
+	var channelId ChannelId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "channel_id", chi.URLParam(r, "channel_id"), &channelId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "channel_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDeliveriesParams
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_token" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_token", r.URL.Query(), &params.PageToken, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_token"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_token", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDeliveries(w, r, channelId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TestChannel operation middleware
+func (siw *ServerInterfaceWrapper) TestChannel(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "channel_id" -------------
+	var channelId ChannelId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "channel_id", chi.URLParam(r, "channel_id"), &channelId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "channel_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TestChannel(w, r, channelId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewCron operation middleware
+func (siw *ServerInterfaceWrapper) PreviewCron(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PreviewCronParams
+
+	// ------------- Required query parameter "cron" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "cron", r.URL.Query(), &params.Cron, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cron"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cron", Err: err})
+		}
+		return
+	}
+
+	// ------------- Required query parameter "zone" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "zone", r.URL.Query(), &params.Zone, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "zone"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "zone", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewCron(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListHistory operation middleware
+func (siw *ServerInterfaceWrapper) ListHistory(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHistoryParams
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_token" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_token", r.URL.Query(), &params.PageToken, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_token"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_token", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "days" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "days", r.URL.Query(), &params.Days, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "days"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "days", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "host_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "host_id", r.URL.Query(), &params.HostId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "host_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "host_id", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListHistory(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4314,6 +6190,20 @@ func (siw *ServerInterfaceWrapper) ReadOverview(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListPrograms operation middleware
+func (siw *ServerInterfaceWrapper) ListPrograms(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPrograms(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRepositories operation middleware
 func (siw *ServerInterfaceWrapper) ListRepositories(w http.ResponseWriter, r *http.Request) {
 
@@ -4879,6 +6769,32 @@ func (siw *ServerInterfaceWrapper) UpdateUser(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// DownloadProgram operation middleware
+func (siw *ServerInterfaceWrapper) DownloadProgram(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "file" -------------
+	var file string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "file", chi.URLParam(r, "file"), &file, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "file", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DownloadProgram(w, r, file)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -5123,6 +7039,63 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/api/v1/audit", wrapper.ListAudit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/cron-preview", wrapper.PreviewCron)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/history", wrapper.ListHistory)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/alerts", wrapper.ListAlerts)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/alerts/{alert_id}", wrapper.ReadAlert)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/api/v1/alerts/{alert_id}/acknowledge", wrapper.AcknowledgeAlert)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/api/v1/alerts/{alert_id}/silence", wrapper.SilenceAlert)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/api/v1/alerts/{alert_id}/resolve", wrapper.ResolveAlert)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/alert-rules", wrapper.ReadAlertRules)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/api/v1/alert-rules", wrapper.ReplaceAlertRules)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/channel-kinds", wrapper.ListChannelKinds)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/channels", wrapper.ListChannels)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/api/v1/channels", wrapper.CreateChannel)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/api/v1/channels/{channel_id}", wrapper.DeleteChannel)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/channels/{channel_id}", wrapper.ReadChannel)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/api/v1/channels/{channel_id}", wrapper.ReplaceChannel)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/api/v1/channels/{channel_id}/test", wrapper.TestChannel)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/channels/{channel_id}/deliveries", wrapper.ListDeliveries)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/programs", wrapper.ListPrograms)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/install/{file}", wrapper.DownloadProgram)
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/agent/v1/enrolments", wrapper.Enrol)
@@ -6365,6 +8338,730 @@ func (response SyncdefaultApplicationProblemPlusJSONResponse) VisitSyncResponse(
 	return err
 }
 
+type ReadAlertRulesRequestObject struct {
+}
+
+type ReadAlertRulesResponseObject interface {
+	VisitReadAlertRulesResponse(w http.ResponseWriter) error
+}
+
+type ReadAlertRules200JSONResponse AlertRules
+
+func (response ReadAlertRules200JSONResponse) VisitReadAlertRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadAlertRules401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ReadAlertRules401ApplicationProblemPlusJSONResponse) VisitReadAlertRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadAlertRulesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReadAlertRulesdefaultApplicationProblemPlusJSONResponse) VisitReadAlertRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceAlertRulesRequestObject struct {
+	Params ReplaceAlertRulesParams
+	Body   *ReplaceAlertRulesJSONRequestBody
+}
+
+type ReplaceAlertRulesResponseObject interface {
+	VisitReplaceAlertRulesResponse(w http.ResponseWriter) error
+}
+
+type ReplaceAlertRules200JSONResponse AlertRules
+
+func (response ReplaceAlertRules200JSONResponse) VisitReplaceAlertRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceAlertRules400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceAlertRules400ApplicationProblemPlusJSONResponse) VisitReplaceAlertRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceAlertRules401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceAlertRules401ApplicationProblemPlusJSONResponse) VisitReplaceAlertRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceAlertRules403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceAlertRules403ApplicationProblemPlusJSONResponse) VisitReplaceAlertRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceAlertRules409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceAlertRules409ApplicationProblemPlusJSONResponse) VisitReplaceAlertRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceAlertRules422ApplicationProblemPlusJSONResponse struct {
+	UnprocessableApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceAlertRules422ApplicationProblemPlusJSONResponse) VisitReplaceAlertRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceAlertRulesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReplaceAlertRulesdefaultApplicationProblemPlusJSONResponse) VisitReplaceAlertRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAlertsRequestObject struct {
+	Params ListAlertsParams
+}
+
+type ListAlertsResponseObject interface {
+	VisitListAlertsResponse(w http.ResponseWriter) error
+}
+
+type ListAlerts200JSONResponse AlertPage
+
+func (response ListAlerts200JSONResponse) VisitListAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAlerts400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ListAlerts400ApplicationProblemPlusJSONResponse) VisitListAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAlerts401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ListAlerts401ApplicationProblemPlusJSONResponse) VisitListAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAlertsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAlertsdefaultApplicationProblemPlusJSONResponse) VisitListAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadAlertRequestObject struct {
+	AlertId AlertId `json:"alert_id"`
+}
+
+type ReadAlertResponseObject interface {
+	VisitReadAlertResponse(w http.ResponseWriter) error
+}
+
+type ReadAlert200JSONResponse Alert
+
+func (response ReadAlert200JSONResponse) VisitReadAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadAlert401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ReadAlert401ApplicationProblemPlusJSONResponse) VisitReadAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadAlert404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ReadAlert404ApplicationProblemPlusJSONResponse) VisitReadAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadAlertdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReadAlertdefaultApplicationProblemPlusJSONResponse) VisitReadAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcknowledgeAlertRequestObject struct {
+	AlertId AlertId `json:"alert_id"`
+	Body    *AcknowledgeAlertJSONRequestBody
+}
+
+type AcknowledgeAlertResponseObject interface {
+	VisitAcknowledgeAlertResponse(w http.ResponseWriter) error
+}
+
+type AcknowledgeAlert200JSONResponse Alert
+
+func (response AcknowledgeAlert200JSONResponse) VisitAcknowledgeAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcknowledgeAlert400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response AcknowledgeAlert400ApplicationProblemPlusJSONResponse) VisitAcknowledgeAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcknowledgeAlert401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response AcknowledgeAlert401ApplicationProblemPlusJSONResponse) VisitAcknowledgeAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcknowledgeAlert403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response AcknowledgeAlert403ApplicationProblemPlusJSONResponse) VisitAcknowledgeAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcknowledgeAlert404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response AcknowledgeAlert404ApplicationProblemPlusJSONResponse) VisitAcknowledgeAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcknowledgeAlert409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response AcknowledgeAlert409ApplicationProblemPlusJSONResponse) VisitAcknowledgeAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcknowledgeAlert422ApplicationProblemPlusJSONResponse struct {
+	UnprocessableApplicationProblemPlusJSONResponse
+}
+
+func (response AcknowledgeAlert422ApplicationProblemPlusJSONResponse) VisitAcknowledgeAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcknowledgeAlertdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AcknowledgeAlertdefaultApplicationProblemPlusJSONResponse) VisitAcknowledgeAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveAlertRequestObject struct {
+	AlertId AlertId `json:"alert_id"`
+	Body    *ResolveAlertJSONRequestBody
+}
+
+type ResolveAlertResponseObject interface {
+	VisitResolveAlertResponse(w http.ResponseWriter) error
+}
+
+type ResolveAlert200JSONResponse Alert
+
+func (response ResolveAlert200JSONResponse) VisitResolveAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveAlert400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ResolveAlert400ApplicationProblemPlusJSONResponse) VisitResolveAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveAlert401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ResolveAlert401ApplicationProblemPlusJSONResponse) VisitResolveAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveAlert403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ResolveAlert403ApplicationProblemPlusJSONResponse) VisitResolveAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveAlert404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ResolveAlert404ApplicationProblemPlusJSONResponse) VisitResolveAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveAlert409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response ResolveAlert409ApplicationProblemPlusJSONResponse) VisitResolveAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveAlert422ApplicationProblemPlusJSONResponse struct {
+	UnprocessableApplicationProblemPlusJSONResponse
+}
+
+func (response ResolveAlert422ApplicationProblemPlusJSONResponse) VisitResolveAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveAlertdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResolveAlertdefaultApplicationProblemPlusJSONResponse) VisitResolveAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SilenceAlertRequestObject struct {
+	AlertId AlertId `json:"alert_id"`
+	Body    *SilenceAlertJSONRequestBody
+}
+
+type SilenceAlertResponseObject interface {
+	VisitSilenceAlertResponse(w http.ResponseWriter) error
+}
+
+type SilenceAlert200JSONResponse Alert
+
+func (response SilenceAlert200JSONResponse) VisitSilenceAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SilenceAlert400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response SilenceAlert400ApplicationProblemPlusJSONResponse) VisitSilenceAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SilenceAlert401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response SilenceAlert401ApplicationProblemPlusJSONResponse) VisitSilenceAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SilenceAlert403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response SilenceAlert403ApplicationProblemPlusJSONResponse) VisitSilenceAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SilenceAlert404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response SilenceAlert404ApplicationProblemPlusJSONResponse) VisitSilenceAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SilenceAlert409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response SilenceAlert409ApplicationProblemPlusJSONResponse) VisitSilenceAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SilenceAlert422ApplicationProblemPlusJSONResponse struct {
+	UnprocessableApplicationProblemPlusJSONResponse
+}
+
+func (response SilenceAlert422ApplicationProblemPlusJSONResponse) VisitSilenceAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SilenceAlertdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SilenceAlertdefaultApplicationProblemPlusJSONResponse) VisitSilenceAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListAuditRequestObject struct {
 	Params ListAuditParams
 }
@@ -6512,6 +9209,856 @@ type ListChangesdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListChangesdefaultApplicationProblemPlusJSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChannelKindsRequestObject struct {
+}
+
+type ListChannelKindsResponseObject interface {
+	VisitListChannelKindsResponse(w http.ResponseWriter) error
+}
+
+type ListChannelKinds200JSONResponse ChannelKindList
+
+func (response ListChannelKinds200JSONResponse) VisitListChannelKindsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChannelKinds401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ListChannelKinds401ApplicationProblemPlusJSONResponse) VisitListChannelKindsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChannelKindsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListChannelKindsdefaultApplicationProblemPlusJSONResponse) VisitListChannelKindsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChannelsRequestObject struct {
+}
+
+type ListChannelsResponseObject interface {
+	VisitListChannelsResponse(w http.ResponseWriter) error
+}
+
+type ListChannels200JSONResponse ChannelList
+
+func (response ListChannels200JSONResponse) VisitListChannelsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChannels401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ListChannels401ApplicationProblemPlusJSONResponse) VisitListChannelsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChannelsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListChannelsdefaultApplicationProblemPlusJSONResponse) VisitListChannelsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateChannelRequestObject struct {
+	Params CreateChannelParams
+	Body   *CreateChannelJSONRequestBody
+}
+
+type CreateChannelResponseObject interface {
+	VisitCreateChannelResponse(w http.ResponseWriter) error
+}
+
+type CreateChannel201JSONResponse Channel
+
+func (response CreateChannel201JSONResponse) VisitCreateChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateChannel400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response CreateChannel400ApplicationProblemPlusJSONResponse) VisitCreateChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateChannel401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response CreateChannel401ApplicationProblemPlusJSONResponse) VisitCreateChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateChannel403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response CreateChannel403ApplicationProblemPlusJSONResponse) VisitCreateChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateChannel409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response CreateChannel409ApplicationProblemPlusJSONResponse) VisitCreateChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateChannel422ApplicationProblemPlusJSONResponse struct {
+	UnprocessableApplicationProblemPlusJSONResponse
+}
+
+func (response CreateChannel422ApplicationProblemPlusJSONResponse) VisitCreateChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateChanneldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateChanneldefaultApplicationProblemPlusJSONResponse) VisitCreateChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteChannelRequestObject struct {
+	ChannelId ChannelId `json:"channel_id"`
+}
+
+type DeleteChannelResponseObject interface {
+	VisitDeleteChannelResponse(w http.ResponseWriter) error
+}
+
+type DeleteChannel204Response struct {
+}
+
+func (response DeleteChannel204Response) VisitDeleteChannelResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteChannel401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteChannel401ApplicationProblemPlusJSONResponse) VisitDeleteChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteChannel403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteChannel403ApplicationProblemPlusJSONResponse) VisitDeleteChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteChannel404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteChannel404ApplicationProblemPlusJSONResponse) VisitDeleteChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteChanneldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteChanneldefaultApplicationProblemPlusJSONResponse) VisitDeleteChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadChannelRequestObject struct {
+	ChannelId ChannelId `json:"channel_id"`
+}
+
+type ReadChannelResponseObject interface {
+	VisitReadChannelResponse(w http.ResponseWriter) error
+}
+
+type ReadChannel200JSONResponse Channel
+
+func (response ReadChannel200JSONResponse) VisitReadChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadChannel401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ReadChannel401ApplicationProblemPlusJSONResponse) VisitReadChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadChannel404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ReadChannel404ApplicationProblemPlusJSONResponse) VisitReadChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadChanneldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReadChanneldefaultApplicationProblemPlusJSONResponse) VisitReadChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceChannelRequestObject struct {
+	ChannelId ChannelId `json:"channel_id"`
+	Params    ReplaceChannelParams
+	Body      *ReplaceChannelJSONRequestBody
+}
+
+type ReplaceChannelResponseObject interface {
+	VisitReplaceChannelResponse(w http.ResponseWriter) error
+}
+
+type ReplaceChannel200JSONResponse Channel
+
+func (response ReplaceChannel200JSONResponse) VisitReplaceChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceChannel400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceChannel400ApplicationProblemPlusJSONResponse) VisitReplaceChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceChannel401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceChannel401ApplicationProblemPlusJSONResponse) VisitReplaceChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceChannel403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceChannel403ApplicationProblemPlusJSONResponse) VisitReplaceChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceChannel404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceChannel404ApplicationProblemPlusJSONResponse) VisitReplaceChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceChannel409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceChannel409ApplicationProblemPlusJSONResponse) VisitReplaceChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceChannel422ApplicationProblemPlusJSONResponse struct {
+	UnprocessableApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceChannel422ApplicationProblemPlusJSONResponse) VisitReplaceChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceChanneldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReplaceChanneldefaultApplicationProblemPlusJSONResponse) VisitReplaceChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeliveriesRequestObject struct {
+	ChannelId ChannelId `json:"channel_id"`
+	Params    ListDeliveriesParams
+}
+
+type ListDeliveriesResponseObject interface {
+	VisitListDeliveriesResponse(w http.ResponseWriter) error
+}
+
+type ListDeliveries200JSONResponse DeliveryPage
+
+func (response ListDeliveries200JSONResponse) VisitListDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeliveries400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ListDeliveries400ApplicationProblemPlusJSONResponse) VisitListDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeliveries401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ListDeliveries401ApplicationProblemPlusJSONResponse) VisitListDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeliveries404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ListDeliveries404ApplicationProblemPlusJSONResponse) VisitListDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeliveriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListDeliveriesdefaultApplicationProblemPlusJSONResponse) VisitListDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestChannelRequestObject struct {
+	ChannelId ChannelId `json:"channel_id"`
+}
+
+type TestChannelResponseObject interface {
+	VisitTestChannelResponse(w http.ResponseWriter) error
+}
+
+type TestChannel200JSONResponse Delivery
+
+func (response TestChannel200JSONResponse) VisitTestChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestChannel401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response TestChannel401ApplicationProblemPlusJSONResponse) VisitTestChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestChannel403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response TestChannel403ApplicationProblemPlusJSONResponse) VisitTestChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestChannel404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response TestChannel404ApplicationProblemPlusJSONResponse) VisitTestChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestChanneldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TestChanneldefaultApplicationProblemPlusJSONResponse) VisitTestChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewCronRequestObject struct {
+	Params PreviewCronParams
+}
+
+type PreviewCronResponseObject interface {
+	VisitPreviewCronResponse(w http.ResponseWriter) error
+}
+
+type PreviewCron200JSONResponse CronPreview
+
+func (response PreviewCron200JSONResponse) VisitPreviewCronResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewCron400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response PreviewCron400ApplicationProblemPlusJSONResponse) VisitPreviewCronResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewCron401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response PreviewCron401ApplicationProblemPlusJSONResponse) VisitPreviewCronResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewCron422ApplicationProblemPlusJSONResponse struct {
+	UnprocessableApplicationProblemPlusJSONResponse
+}
+
+func (response PreviewCron422ApplicationProblemPlusJSONResponse) VisitPreviewCronResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewCrondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PreviewCrondefaultApplicationProblemPlusJSONResponse) VisitPreviewCronResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHistoryRequestObject struct {
+	Params ListHistoryParams
+}
+
+type ListHistoryResponseObject interface {
+	VisitListHistoryResponse(w http.ResponseWriter) error
+}
+
+type ListHistory200JSONResponse HistoryPage
+
+func (response ListHistory200JSONResponse) VisitListHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHistory400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ListHistory400ApplicationProblemPlusJSONResponse) VisitListHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHistory401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ListHistory401ApplicationProblemPlusJSONResponse) VisitListHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHistorydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListHistorydefaultApplicationProblemPlusJSONResponse) VisitListHistoryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -9029,6 +12576,60 @@ func (response ReadOverviewdefaultApplicationProblemPlusJSONResponse) VisitReadO
 	return err
 }
 
+type ListProgramsRequestObject struct {
+}
+
+type ListProgramsResponseObject interface {
+	VisitListProgramsResponse(w http.ResponseWriter) error
+}
+
+type ListPrograms200JSONResponse ProgramList
+
+func (response ListPrograms200JSONResponse) VisitListProgramsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPrograms401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ListPrograms401ApplicationProblemPlusJSONResponse) VisitListProgramsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProgramsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListProgramsdefaultApplicationProblemPlusJSONResponse) VisitListProgramsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRepositoriesRequestObject struct {
 	Params ListRepositoriesParams
 }
@@ -10788,6 +14389,67 @@ func (response UpdateUserdefaultApplicationProblemPlusJSONResponse) VisitUpdateU
 	return err
 }
 
+type DownloadProgramRequestObject struct {
+	File string `json:"file"`
+}
+
+type DownloadProgramResponseObject interface {
+	VisitDownloadProgramResponse(w http.ResponseWriter) error
+}
+
+type DownloadProgram200ApplicationoctetStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response DownloadProgram200ApplicationoctetStreamResponse) VisitDownloadProgramResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type DownloadProgram404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response DownloadProgram404ApplicationProblemPlusJSONResponse) VisitDownloadProgramResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DownloadProgramdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DownloadProgramdefaultApplicationProblemPlusJSONResponse) VisitDownloadProgramResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// RotateCredential Replace the agent's secret
@@ -10814,12 +14476,63 @@ type StrictServerInterface interface {
 	// Sync Acknowledge, renew, and wait for commands
 	// (POST /agent/v1/sync)
 	Sync(ctx context.Context, request SyncRequestObject) (SyncResponseObject, error)
+	// ReadAlertRules Read what raises alerts and from which threshold on
+	// (GET /api/v1/alert-rules)
+	ReadAlertRules(ctx context.Context, request ReadAlertRulesRequestObject) (ReadAlertRulesResponseObject, error)
+	// ReplaceAlertRules Replace the rules
+	// (PUT /api/v1/alert-rules)
+	ReplaceAlertRules(ctx context.Context, request ReplaceAlertRulesRequestObject) (ReplaceAlertRulesResponseObject, error)
+	// ListAlerts List alerts, open ones by severity first, then newest first
+	// (GET /api/v1/alerts)
+	ListAlerts(ctx context.Context, request ListAlertsRequestObject) (ListAlertsResponseObject, error)
+	// ReadAlert Read an alert
+	// (GET /api/v1/alerts/{alert_id})
+	ReadAlert(ctx context.Context, request ReadAlertRequestObject) (ReadAlertResponseObject, error)
+	// AcknowledgeAlert Say that somebody looks after it
+	// (POST /api/v1/alerts/{alert_id}/acknowledge)
+	AcknowledgeAlert(ctx context.Context, request AcknowledgeAlertRequestObject) (AcknowledgeAlertResponseObject, error)
+	// ResolveAlert Close it by hand
+	// (POST /api/v1/alerts/{alert_id}/resolve)
+	ResolveAlert(ctx context.Context, request ResolveAlertRequestObject) (ResolveAlertResponseObject, error)
+	// SilenceAlert Be quiet about it until a time
+	// (POST /api/v1/alerts/{alert_id}/silence)
+	SilenceAlert(ctx context.Context, request SilenceAlertRequestObject) (SilenceAlertResponseObject, error)
 	// ListAudit List audit entries, newest first
 	// (GET /api/v1/audit)
 	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
 	// ListChanges Wait for changes
 	// (GET /api/v1/changes)
 	ListChanges(ctx context.Context, request ListChangesRequestObject) (ListChangesResponseObject, error)
+	// ListChannelKinds List kinds of channels and their fields
+	// (GET /api/v1/channel-kinds)
+	ListChannelKinds(ctx context.Context, request ListChannelKindsRequestObject) (ListChannelKindsResponseObject, error)
+	// ListChannels List channels by name
+	// (GET /api/v1/channels)
+	ListChannels(ctx context.Context, request ListChannelsRequestObject) (ListChannelsResponseObject, error)
+	// CreateChannel Make a channel
+	// (POST /api/v1/channels)
+	CreateChannel(ctx context.Context, request CreateChannelRequestObject) (CreateChannelResponseObject, error)
+	// DeleteChannel Delete a channel
+	// (DELETE /api/v1/channels/{channel_id})
+	DeleteChannel(ctx context.Context, request DeleteChannelRequestObject) (DeleteChannelResponseObject, error)
+	// ReadChannel Read a channel
+	// (GET /api/v1/channels/{channel_id})
+	ReadChannel(ctx context.Context, request ReadChannelRequestObject) (ReadChannelResponseObject, error)
+	// ReplaceChannel Replace a channel's settings
+	// (PUT /api/v1/channels/{channel_id})
+	ReplaceChannel(ctx context.Context, request ReplaceChannelRequestObject) (ReplaceChannelResponseObject, error)
+	// ListDeliveries List what was sent, newest first
+	// (GET /api/v1/channels/{channel_id}/deliveries)
+	ListDeliveries(ctx context.Context, request ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error)
+	// TestChannel Send a test through the channel
+	// (POST /api/v1/channels/{channel_id}/test)
+	TestChannel(ctx context.Context, request TestChannelRequestObject) (TestChannelResponseObject, error)
+	// PreviewCron Read a cron text before it is saved
+	// (GET /api/v1/cron-preview)
+	PreviewCron(ctx context.Context, request PreviewCronRequestObject) (PreviewCronResponseObject, error)
+	// ListHistory List what each host did on each day, hosts by name
+	// (GET /api/v1/history)
+	ListHistory(ctx context.Context, request ListHistoryRequestObject) (ListHistoryResponseObject, error)
 	// ListHosts List hosts
 	// (GET /api/v1/hosts)
 	ListHosts(ctx context.Context, request ListHostsRequestObject) (ListHostsResponseObject, error)
@@ -10895,6 +14608,9 @@ type StrictServerInterface interface {
 	// ReadOverview Counts for the dashboard
 	// (GET /api/v1/overview)
 	ReadOverview(ctx context.Context, request ReadOverviewRequestObject) (ReadOverviewResponseObject, error)
+	// ListPrograms List the programs that this server hands to machines
+	// (GET /api/v1/programs)
+	ListPrograms(ctx context.Context, request ListProgramsRequestObject) (ListProgramsResponseObject, error)
 	// ListRepositories List repositories
 	// (GET /api/v1/repositories)
 	ListRepositories(ctx context.Context, request ListRepositoriesRequestObject) (ListRepositoriesResponseObject, error)
@@ -10946,6 +14662,9 @@ type StrictServerInterface interface {
 	// UpdateUser Change an account's role, password or state
 	// (PATCH /api/v1/users/{user_id})
 	UpdateUser(ctx context.Context, request UpdateUserRequestObject) (UpdateUserResponseObject, error)
+	// DownloadProgram Download the installer or a program
+	// (GET /install/{file})
+	DownloadProgram(ctx context.Context, request DownloadProgramRequestObject) (DownloadProgramResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -11229,6 +14948,220 @@ func (sh *strictHandler) Sync(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ReadAlertRules operation middleware
+func (sh *strictHandler) ReadAlertRules(w http.ResponseWriter, r *http.Request) {
+	var request ReadAlertRulesRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReadAlertRules(ctx, request.(ReadAlertRulesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReadAlertRules")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReadAlertRulesResponseObject); ok {
+		if err := validResponse.VisitReadAlertRulesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReplaceAlertRules operation middleware
+func (sh *strictHandler) ReplaceAlertRules(w http.ResponseWriter, r *http.Request, params ReplaceAlertRulesParams) {
+	var request ReplaceAlertRulesRequestObject
+
+	request.Params = params
+
+	var body ReplaceAlertRulesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplaceAlertRules(ctx, request.(ReplaceAlertRulesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplaceAlertRules")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReplaceAlertRulesResponseObject); ok {
+		if err := validResponse.VisitReplaceAlertRulesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAlerts operation middleware
+func (sh *strictHandler) ListAlerts(w http.ResponseWriter, r *http.Request, params ListAlertsParams) {
+	var request ListAlertsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAlerts(ctx, request.(ListAlertsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAlerts")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAlertsResponseObject); ok {
+		if err := validResponse.VisitListAlertsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReadAlert operation middleware
+func (sh *strictHandler) ReadAlert(w http.ResponseWriter, r *http.Request, alertId AlertId) {
+	var request ReadAlertRequestObject
+
+	request.AlertId = alertId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReadAlert(ctx, request.(ReadAlertRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReadAlert")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReadAlertResponseObject); ok {
+		if err := validResponse.VisitReadAlertResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AcknowledgeAlert operation middleware
+func (sh *strictHandler) AcknowledgeAlert(w http.ResponseWriter, r *http.Request, alertId AlertId) {
+	var request AcknowledgeAlertRequestObject
+
+	request.AlertId = alertId
+
+	var body AcknowledgeAlertJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AcknowledgeAlert(ctx, request.(AcknowledgeAlertRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AcknowledgeAlert")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AcknowledgeAlertResponseObject); ok {
+		if err := validResponse.VisitAcknowledgeAlertResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResolveAlert operation middleware
+func (sh *strictHandler) ResolveAlert(w http.ResponseWriter, r *http.Request, alertId AlertId) {
+	var request ResolveAlertRequestObject
+
+	request.AlertId = alertId
+
+	var body ResolveAlertJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResolveAlert(ctx, request.(ResolveAlertRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResolveAlert")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResolveAlertResponseObject); ok {
+		if err := validResponse.VisitResolveAlertResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SilenceAlert operation middleware
+func (sh *strictHandler) SilenceAlert(w http.ResponseWriter, r *http.Request, alertId AlertId) {
+	var request SilenceAlertRequestObject
+
+	request.AlertId = alertId
+
+	var body SilenceAlertJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SilenceAlert(ctx, request.(SilenceAlertRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SilenceAlert")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SilenceAlertResponseObject); ok {
+		if err := validResponse.VisitSilenceAlertResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListAudit operation middleware
 func (sh *strictHandler) ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams) {
 	var request ListAuditRequestObject
@@ -11274,6 +15207,278 @@ func (sh *strictHandler) ListChanges(w http.ResponseWriter, r *http.Request, par
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListChangesResponseObject); ok {
 		if err := validResponse.VisitListChangesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListChannelKinds operation middleware
+func (sh *strictHandler) ListChannelKinds(w http.ResponseWriter, r *http.Request) {
+	var request ListChannelKindsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListChannelKinds(ctx, request.(ListChannelKindsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListChannelKinds")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListChannelKindsResponseObject); ok {
+		if err := validResponse.VisitListChannelKindsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListChannels operation middleware
+func (sh *strictHandler) ListChannels(w http.ResponseWriter, r *http.Request) {
+	var request ListChannelsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListChannels(ctx, request.(ListChannelsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListChannels")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListChannelsResponseObject); ok {
+		if err := validResponse.VisitListChannelsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateChannel operation middleware
+func (sh *strictHandler) CreateChannel(w http.ResponseWriter, r *http.Request, params CreateChannelParams) {
+	var request CreateChannelRequestObject
+
+	request.Params = params
+
+	var body CreateChannelJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateChannel(ctx, request.(CreateChannelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateChannel")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateChannelResponseObject); ok {
+		if err := validResponse.VisitCreateChannelResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteChannel operation middleware
+func (sh *strictHandler) DeleteChannel(w http.ResponseWriter, r *http.Request, channelId ChannelId) {
+	var request DeleteChannelRequestObject
+
+	request.ChannelId = channelId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteChannel(ctx, request.(DeleteChannelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteChannel")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteChannelResponseObject); ok {
+		if err := validResponse.VisitDeleteChannelResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReadChannel operation middleware
+func (sh *strictHandler) ReadChannel(w http.ResponseWriter, r *http.Request, channelId ChannelId) {
+	var request ReadChannelRequestObject
+
+	request.ChannelId = channelId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReadChannel(ctx, request.(ReadChannelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReadChannel")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReadChannelResponseObject); ok {
+		if err := validResponse.VisitReadChannelResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReplaceChannel operation middleware
+func (sh *strictHandler) ReplaceChannel(w http.ResponseWriter, r *http.Request, channelId ChannelId, params ReplaceChannelParams) {
+	var request ReplaceChannelRequestObject
+
+	request.ChannelId = channelId
+	request.Params = params
+
+	var body ReplaceChannelJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplaceChannel(ctx, request.(ReplaceChannelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplaceChannel")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReplaceChannelResponseObject); ok {
+		if err := validResponse.VisitReplaceChannelResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDeliveries operation middleware
+func (sh *strictHandler) ListDeliveries(w http.ResponseWriter, r *http.Request, channelId ChannelId, params ListDeliveriesParams) {
+	var request ListDeliveriesRequestObject
+
+	request.ChannelId = channelId
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDeliveries(ctx, request.(ListDeliveriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDeliveries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDeliveriesResponseObject); ok {
+		if err := validResponse.VisitListDeliveriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TestChannel operation middleware
+func (sh *strictHandler) TestChannel(w http.ResponseWriter, r *http.Request, channelId ChannelId) {
+	var request TestChannelRequestObject
+
+	request.ChannelId = channelId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TestChannel(ctx, request.(TestChannelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestChannel")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TestChannelResponseObject); ok {
+		if err := validResponse.VisitTestChannelResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewCron operation middleware
+func (sh *strictHandler) PreviewCron(w http.ResponseWriter, r *http.Request, params PreviewCronParams) {
+	var request PreviewCronRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewCron(ctx, request.(PreviewCronRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewCron")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewCronResponseObject); ok {
+		if err := validResponse.VisitPreviewCronResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListHistory operation middleware
+func (sh *strictHandler) ListHistory(w http.ResponseWriter, r *http.Request, params ListHistoryParams) {
+	var request ListHistoryRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHistory(ctx, request.(ListHistoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHistory")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListHistoryResponseObject); ok {
+		if err := validResponse.VisitListHistoryResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -11998,6 +16203,30 @@ func (sh *strictHandler) ReadOverview(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListPrograms operation middleware
+func (sh *strictHandler) ListPrograms(w http.ResponseWriter, r *http.Request) {
+	var request ListProgramsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPrograms(ctx, request.(ListProgramsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPrograms")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListProgramsResponseObject); ok {
+		if err := validResponse.VisitListProgramsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRepositories operation middleware
 func (sh *strictHandler) ListRepositories(w http.ResponseWriter, r *http.Request, params ListRepositoriesParams) {
 	var request ListRepositoriesRequestObject
@@ -12492,276 +16721,400 @@ func (sh *strictHandler) UpdateUser(w http.ResponseWriter, r *http.Request, user
 	}
 }
 
+// DownloadProgram operation middleware
+func (sh *strictHandler) DownloadProgram(w http.ResponseWriter, r *http.Request, file string) {
+	var request DownloadProgramRequestObject
+
+	request.File = file
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DownloadProgram(ctx, request.(DownloadProgramRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DownloadProgram")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DownloadProgramResponseObject); ok {
+		if err := validResponse.VisitDownloadProgramResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // Base64 encoded, compressed with deflate, json marshaled OpenAPI spec.
 // Stored as a slice of fixed-width chunks rather than one concatenated
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37kts21i/6KiidXZWZbLZabbeduP3PcTzOxJlcXG5nUnWm/YkQCUlwUwADgK1WUq46T3Me7DzJLqwF",
-	"8CZQItUXdzypveubuEUSt7UW1vW3/hglcpVLwYTRo7M/RjlVdMUMU/CvF3PD1Dn7zf53ynSieG64FKOz",
-	"0bslIxnVhohiNWOKmCU1ZE01UYymo2jE7UO/FUxtRtFI0BUbnY2o/dpUs99G0UgnS7ai+N05LTIzOptE",
-	"o7lUK2pGZyMuzNPTUTRaccFXxQp+NJuc4U9swdTo48do9J3U5nVqvwLj5dQsq+GWUpspt5NR7LeCK5aO",
-	"zowqWH3w/6XYfHQ2+r+Oq104xl/18esUxnidslUuDRPJ5l9ss70TL8SGGHZtIlII/lvBSM4UsZMUKUsJ",
-	"m89ZYvyGLBlNmaqmWPv2kf14fWorev0DEwuzHJ2dTCawFf7fX5eboY3iYoHznP+bKQ1zCh3WFf6Ih6YZ",
-	"Ex2HxOdT92hjNkNP5ns56zyYD3J2C+fyhi7YOf+dbS/3rVxrsqbCsJRQQ1ZSm47F5nTBptp+JEiRT+y2",
-	"02tc5yN3CPivk+Cq7ZzeyUsWOAPBrs0UxjP2ASLnxCwZsX8hMzaXiu2aI7zTRR6nk0mIIN6yXGpupNp0",
-	"noQqH7mFAzlPliwtMtY5mnYP3MZYTFsS7R4Kf7+FkeA4O8eBc7mFUX7RTHUOUmimbmGMXyk323R5zhIp",
-	"Uk2MJGvKDZlLRbRcMbPkYkEEW3eQpX24U46XTPN4skdSfLSL0rkUmsGN8w1N37LfCqZhqom0chT+k+Z5",
-	"xhNqZ32cKznL2Op/f9Ao7fptwxt8CwfdFpAKhyVckxXNrLxj6RmJubiiGU+n7uc4InEhLoVci+mcsyy1",
-	"f/DPVKwaj0cfo9FLKeYZT+51KbE9n6mhdhIRiZ0snyZuKvZvOU8up3Tq2dH+qWTNlGs6yxgsy8rpORdc",
-	"L/HfcKHOCr2x/6iLDjEtNHzGXi5Tmq44jM2r280+M8/4Ymni50BidGEXRGLPqLrImdIsxZH8X91O2z8x",
-	"oWS2YsLgBtsR4VGqDJ/TxEzlfK6ZwY3/Finx/nb9V6v+ULEhMmcKxiAruiFU6DVTZ+T05DGJZzLdTI2U",
-	"04yqhd2u00fPSGz/sKJi4wlMxxF5MplYojJMCZrBvx9bqqNXlGf2dGJCRUriVFEuuFi4NUs142mKd8+9",
-	"UZuSGZuuuNZ2HhGJEyW1nkrFF1zUeUYxWpjl1AuwFhXA/1a0B+v5pxTsXpfiJsEyZvwcfpLmW1mI9H4Z",
-	"WJrp3I6KnGCKfJpKwbYYJ1HMTO3DG1kojRN+o6SRicx+EbrIc6kMu9+55278aVFNII7ImpsliVdcTP0D",
-	"joRX9Lr6E6zgnZQ/WP6412m3WNNP5EcqNu420vc6n22hMB5FznqAmbxlRm2OwDxrjrh9wVrtQljmY8LY",
-	"Gd8zRWi+EFMnC4DzLVG7v4GJVL9AE8VSO02a6Yr4E5myqXuixQTV87uuCv8uHOsvlRi9132oi++oIbtv",
-	"dLC5kgnT+r6X84KA8kOWVBNKrmhWMHQBJFQIaciM1VQn1JOA4VdSMaJzlvA5T4g9We2lAz71vKk2rLhe",
-	"UZMs7dl99NomuiYsCbyA+xX8FsrevIajFulFyr4V/kjVpd1M1KwZ+guqzfbGVDTSTF0xNTV8xRrWcEoN",
-	"O4K/hiywSl3/TzWl5sfel+/J2QeWGDsYLM3qjnyxra+DpmEtR+ABspbqUpPZhhTC8IxQIc2SKaLYFQdz",
-	"P5ErpsfkJ7pimuCdoSMi2BVTZCkzq/gv2coSYXMHvfOkh2kRVWake5kbttL7XoVVVjaq/Y7bCaoU3eB3",
-	"cRVBB0SbIaLSvhw4B2+3hmagBc31Upqp3Y/tw1BMG558oUl8dGSfiEdR3TB/9OTJPrIolxjV/FXNUVv7",
-	"W1/nFvVEo+ujhTyyfzzSlzw/kjBVmh3lEhTK0dmcZpp5KvtezgIeLfJBzpCdK0KznG45e15k2YbYGdm7",
-	"fZtwWC6TZc8Dm3OlzZRdWVGtu7yMMkutWQZPEW14lhEuYGI6l8BPvUfK5MKP0+Md56bqxQHg3dmzkNJT",
-	"yoh93K0oVzItEpaStV3Zgpl+C4IBh60nX1LN9sp8eOhjNForbtDt0M+7UCfq0sGHxOCH3tqm1jLqg3bK",
-	"xZrE2BL7NMvkGjV4LhY1baIm02dSZowK+73m77vWeA6C8y2b29f60sQl27jtq4mEp6fR9u2SSbynt92+",
-	"k8DT6IDZdhBvPZhTrddSpYNWhyLNTbx99TDFCKhZZzXJoNi80EzX7h5/QgQkCDXEL3DclI+BzWhRElAR",
-	"LLi2S7WVdZJJKdS3iCRRWxv9KLh9TIA1GqYddp1kRdq6aho+2WdPA99s3y99aWlFRdFFxgPowSxvOuGm",
-	"x7jX3A1ddI4aZIf2mFdVXKOHmPvd+Q2G01kV93AU13aP4wbWDt8trjyfimiChOlcVV1aq93BjBnWccxW",
-	"VKKTq6/A/9Nowc3VRdVOBLexSLl5JUzwBki8HGXX1H7DxQHHiWLUBOYX2VekCi6XpqliWod/M313wJpO",
-	"hvIs+BlcVdd+u189g3f9jn8P/L73OPupDq0zxKua2nPCvYv8tjdnVF9duQmdB/qGLgLCmgkzzKioaCMg",
-	"SFoxuMCmtJbqhw/N+huaXBb5uaFGb897tjFMT51xjndID4ZNqaFTmqYHvDDNaXLZ/z2u9DRZUrEY9opg",
-	"6yGPF2IlUz7nvQeZ84wNnRi+039m+PzQo8G3Bi/IaVNpgUGBKVJwH4472K57Cbu3TZIdQsDInCf72Ood",
-	"PNTmDnwVlJgQg+BEfuBoOLeuOvitP1+7RQV4OimURvnd7zjw9mxfr62VuY9G5Tz9q8F1ytWKijSUGUKc",
-	"V5LEl1ykMeGafJCFEjRjaURoYn/MWLpgKXjHMFzEUjLbEEp86M0ZiuAlU0wXmSGxYnZ0cJ4mMmUkrvvb",
-	"b2aU91XruNYFS6dDLsIhFrXdsO0tjVUhYiIViRMqEpa1HC6nIbW3DMltabxBHVnR/eT4Bp/acYfuShSJ",
-	"Rjrk2fsXy134nS8ES0mCdKVbRlOHVagNVWZqiYSLqe6O88+VXIHxpljCeG4wEYVrR3wEv0DWS54s4bkP",
-	"ckZWhTZkxiri7eekMIovFqjp7t73oIYBagOQQbTtUaioL8ySIuUmmAt1XuY20JksDKHE6oeWpGp2Kxit",
-	"grFUE0pypjSarm11PWVNTTOXGU82U3tXTLnQLCnUjflgxbR2qtG2J8DqM9qwvEO9u2KKmw3qUZYW/zPi",
-	"Yi5H0WhNlbBPRaNEccMTWlfMal/gIjlU04fdqU2iWon/bsfBzfnilVIyaB+lW5ZdiBVqW9Y08kMPD/Ix",
-	"dztv/Zg38cji4q1GGbi+U8XnJuxYbEUCtmIAZkmFy4cbV4uqOzP8frf9PZstN08Kf3HJdX6EcYjIuZjO",
-	"pUrYdKAXH789vcm5tD8RmkzkdjRIhaVj8LXll21CpMLlCeyIz0CiZa7kjOGhuG3UdD0GPwEy5AaUC2GZ",
-	"0ukKQU4cFI6puxO3eTqTpi4RaJ4zkQYHLXLL7sOu+EIz1WmvDnHktK8EO+26i6Y2ud1H+FaacjeaxyjY",
-	"eurSKJZULzH92Rim7Dn+z38mR8/o0fz9H09PP/6v0FJrOYbDXeSNBMX2RHYv6BxVWJriFUezN7VVgSy5",
-	"UTCvTj0h/y/cjXBnKkaTJdNOm/CX5/PWv7/QxGrA6yUTJGNzQ2Rheqo0sCUNaikdv33er9PiHm9v63TK",
-	"N8tJhI7klVAy63LmDdpzeNhPddfjP9ln/mSuvSquWS2zcztryZ8tzx5kZ9UkyD4tgCo0efZp/HZSISp5",
-	"8qSRc38SvOK0oVnW+5il7jOhlkhqqa/fvTh69OSpTx93dwq8QbggmVwzdZRQzciSXaPLurdAK51iw5jF",
-	"56bXdqO5iNoewx64s4laZ9pJEyuX0dIkiIwLNs24KK4DWpG01kpOtdVSuDCSUKKkNEQvWZaNyXc+84FI",
-	"geTt9jCoycBIay5Suda9xhIEcmC5Nooaqb7Q5I09l3MYfOfO76Khci+wwqDrGGr70pr6zg0uyxba0TI2",
-	"WAdg1zlXTA96py8Laa8de/1F5rBqq5qO/NCYKn8lL1mHYqMHrSgUK8J5RPX9aSx8/16/xIjEsJs8V9Ja",
-	"lz0yt+CxZsAuV2zOr7tjlh3X6Ipev8anH00CwTlM8ZLKOx1cFcDjp5N6IcDXT08b9TNPJz28nlt7FnYm",
-	"AuX39yW2+ai9phBfdTDPVVAy0YCd9k3NlPpCkySTyWXdibKTOawMX+Xw1V3FFNFoQfN9q/8nzXe41yCI",
-	"EEckXlNuXEq3KoRw/6mNzHP33/XKACENZDUuaB5HRCorVlFRpESwNXMZm5A70PZnnfY34U/DBCoLk8j9",
-	"utPP7jE434Txq1IIBI8KlZjBZ3WgQ9BlfO1N1XDPvWWJ1YJ3hOac48yTTif5dsXd0rCv4YOcEa4r3zQV",
-	"KRESHWqQ3AlpTHafO1wNV77StB+vAod1hfKqgtIDLEo3k61PRaOmPVzt17ecZalPiu30Tg0J/0LO6/4w",
-	"JD4WeZ/ajlDqtzxjvzrn3rYLqVDu74exX4cHDYrVmk9+ffLs0V57AWvcOh1nH6PRP1Gctao7gfS1qzi2",
-	"1IbZrJ7mAoHYQemI/RPqoNppwONc9J6KYlT3TFPSRjG6qqtEJWVnchHQf9oyA9+vL7+2tHIqN3Fsfsdo",
-	"ZpZ7OedW/boN3/g+JSfsu95Fmt9xEYr7r+j11F6dUx3K2YdbYJpLayTZHbqiWd+IMNxZUgiWeFk14MVc",
-	"KnPIiNIquXvTKIs8kzSdupQH5hTBO41xfyd7uQg6fQJVyIau0vrsqkfh1ncZSf23LPGBpwGh7TJWFYpu",
-	"l1UAez5RBg7gpcIR566X7B6+xCc/RofZeVaRzga+VHe3bKsXK5osuWBfaGKfIdSQspjnOdnKth+Tn1D0",
-	"Y8LI+CaGJUi8GeT07Hvhezn7RnFMl4XXEikMtYw5YB/gRXadlNkau0b8gWrzyj/rX15ImboZDxp5iJ8R",
-	"PVYVu3i/wrYSAKHPvXYpPPUWBBK6MZlmLsa42551z6Hrc7AJDEk4uwQDlhLsU77tQ+fFakVdelk7sXVn",
-	"Cg3dl9vaUnMo15gJwmiydCSO1W9xhdEBuR5DNd96UrXLXy0PotrferCl4eVwMqmUMw2pF7wrK0kTTNi8",
-	"YtMPctZxY7qE2mmjuGdP7U+3fdXxs2WV1hDN03iFs/DmDsF833GPuFX5zdBStkeuTzVq7E7nzh7iRxoU",
-	"a/Bp480t+Se/YoIYuWAQbXbpSbWEabs7vVjjXBYqYW+sPdByNwX8TTfygA0uaGs6zZob8IMLlBH/CIZ9",
-	"uWAEClE0kVinZO+qvlGxW/PLHSKcdnwxGiG6kfvdqIK1Sb0zsFNRaRryNNQ8/L3cdl6L6KPg1EXDXjIs",
-	"6wBbC3NVeNVMuxYZ9qXY1/sfhZ/1jXOXcdiuqf4C4fOBUsMDNATsgAHKe1e9SjPYVg9c/c/FxfVkcnRx",
-	"cX0yv7i4/mr+/n9vB7AGzODueaP3ZEI+79ehXFLyyy+v/1GG+EhCNXg7KtVscvLs8dP5hB09SU7o0VfJ",
-	"Y3b0jD45PZqkX6WPZ1/PT5JHjzoCgl9/PCr/+7THf588CgcQXTVp2xteOq8D9hJkcXqYg65iq0OME//O",
-	"bBNU+Co/ZHOff8IiTRdehRweeLRfwuMhkS/vSh1sRd1ddkF/m6mrWCmTi+kQf1etknXveWRyQZJlIS77",
-	"nUkj/bdiF2fq3Uo4YWjScK7kwlcW7VFi8LkbazFDTr8O09YvJutfGDSKy0NrHbdccUEzMueKEYjLyzmh",
-	"xI+Qkg9y1j8UY6gaKjbK+PIeB0DpbKnlOO+8RdxjH+1lARaUWnWJu2H1ji5SN5U9dIIqC6eVj1Nnk2pN",
-	"VZjbUXgVT3LM31xNQJ53WpF1J7UTFZUYCGktpdelI956u3kGu9KuGxIlkFCsHfjYHhJ6iw8OJ7rQodaP",
-	"zx9aKA1hgJb0vZwdZFvuE7it4NOeHKuhsvUAOTlc4G3VWuy0K+zTv8LDW2dX7VUHyf+DKwZOgEA4j2n8",
-	"THeRjDYyb2OSTHZWqG5hkQkWn1VXriba0E0DgANcUkKun5N4XmRZDNAAG2IUvWLZuMfgQ6ohDoxlhPEp",
-	"OrY8bMV5D1Uvm8Eqwrdhw3U6firxUYv76SJJGEtB6lYVHnPKs5psxv+GDVRFblyuFFaTWdlxyfMc/mvF",
-	"dTunKrO26fuw4n/eTszKmUhxBliZWt5UdkBMKQFZhRklcJM4JFBL7ZVe3DXgv5lKHbbm1kndALflbrBX",
-	"rqrJtjgskcJwUbD4uWPXM4IHRbixLCXVgpn4jKRK5oQbjUxnH2Yijc/AG4k1hkumWETsn0kscyZYGhO6",
-	"oFzsT7jpwm/x0w6RYCMmsbWu7+TaebwQVRUhjrHSTApGAPotIlTX01jpmnATqF7MaK5Z2j8Kt5RZ2hWB",
-	"DSc+ycuIJIWJQOeU9j9cuUtkN3gqC6Ujkit5vZnSwiwjYjJtn0lBPMNPENs+NLPpSVdNnymC62gdGCzq",
-	"Jnf9D3zFg+55j646JI9iXxDcCfHyk82j+Nkq/PhIRCzjKuYE0YBYtxfSnU8ozCLpsbe11bSmvvWx1vhB",
-	"rpHJZUdR0UGZtklWaKcdbBsSu1LbOzTjfdgseaN+oLavXcUW+yHQOm7iH+TiJVj52453ay1YdoVwTEUi",
-	"RIoEiq1KkeKR7lyA2IlDEqfUUKjGtqLod21SMlcUjc2f/vH9+c8/RYSiJ5/RZHlG4j8uRuZidEZWPFFS",
-	"YynthYA6RnLy7KtJRC5G2j5wMZIXI6JNCkLkYsTwX0wpq5BdjOjFyE/tYrSybxh2bT7G4wuxJfd2es46",
-	"uOcfbDfL1ODsn3118uTRvsREu1MNerTjht1YgLDGBTsg/XGu5GpA6Nw7lsrFPJnsA+c/NDHTyAOzxDF5",
-	"qrYrft7+6NyqYQi3zx1s8IPb1MOtXrHXsWZpHUrDT/oJ2u2sM6R5UOksufvyjqD6Zml+v/YrfC5rmaIG",
-	"73Xs0j0nspZE2Msg8Kd4J5msnq56J7K6qrCtfXmjJNCDB35ERACuG/nQ9epVzKw4WlFBF0wdnwQP+yd3",
-	"K1SugDWbHZ1slfDdOAJkx2LrNzXUuz11g4/ag4aUsJ9BlQ5ruBTIaMYWVLTxMmeWhrjRLJtDRnwOe2v/",
-	"v0+N59gwRzMR0HmHcPcggIt78Y/4F4Z5Mr1LuN+qDwWXCDs6b+gr+7l+BG03TcZMIy+lJkUaJNWVIN5f",
-	"zJTTgFT1kLSBWoaa1BYSria9pMoZ+16jfL8jdayzqnxbzlbZo5bgAVOjLkFc+bllS+iZRJvIELXj5iZj",
-	"Pe4Ml9YETzf31y0+8rXk/mDKXQ6JytaObgf3WRZG38jojIWT/rvh3PLtzNG94IillOzAf/Muwm3a64CN",
-	"C28oLse9VHti556Fy7VKBjyArvdWa9U+HpxaFdsLwDYkYAMUBoNOH+QsstaEtX91AP5lBwhEvGEa66LQ",
-	"D+vB6c/IeonpUnBRAO3XOaS8Q+y1AmgbiSyylOA44C6hDlOicpbs86/69PpWIbGhs4whehQsd055ViiG",
-	"SDjzQtMsIrpIlnbQeK2kWEz9LdpyKT8Nj1qLcW2LBZ/lBldgxqF4drYBB9e8yDLCUwKazJoqFBgB2dkE",
-	"VdtZb7eSQhopeILVXON+Sq59dIiO50z7/UlsNSdQSwPLKBdkDQUuHvALc57lWrS9S4PqHjrhb+pwyruW",
-	"V28nZsnVbGq5teyam2mrAqqJuzY4JuYx0Pv5JbTHYdw1QB2y8WPpI+9/wvXqqv2H7D8/NdJg7cRwfCHY",
-	"jRspJldMXXEERxyYedusZQh5WXVXPi14XTp+kqZMdw1q1dog6QM4lyAuabZMAXD4IyAJm6phPedjPvee",
-	"iMCPovu3dieD3U9MFaPp5oCM42CqXjmzav5+J9vbttUSIDCrZvZwM694T8L2mzLmGhSq5R37hcY2IDoi",
-	"mjES//PVO3JMc358dXJcXcRxTXxvE/DobPRBSzF+S9c/OqkIM8CbpgKzHBCATgqlmDDT/AaWYFCyrqd9",
-	"IdXrdmgAXLI5vdangyfisfubBwKRtYi4wFpEXFwtIj6sZm9z7+LoU3fdKNDoxrZiIgVJ47KYsfiDzHnm",
-	"U59BVbGXuccOo2kwtNO39C/lC4cKU68yvd8iwUbu+V4ze1AfErftrglJda+chO6VMlukpXPKS1Q2rdbC",
-	"0nho0A8/e5O7praKbaytviD10Euoz+mF7RR8PchCtVqjdpaDFbIQS601O/HVbWTDzJjETiTHZ0DWOVWX",
-	"AIBX9oyUV0ylBavbtl52B8R6mUkdMnX3FsrWECebrRxHA3I7fvUdm0G3B//nGvhbklRCh5KIcEHySiNt",
-	"pBu/W3KNMGBLcGJdMUWzrdtaP7cyCXxe6GlejTsQYyABYRi+fVk931zY9+c//0QccSIgjxVZM5luLHtA",
-	"+xXqEwvLdteNtR1DycvxJBznGOSRaWAGBMz3egO8HSXDO5/YA+2lmFEb3yBs24yqgszlBpxOngVjId4F",
-	"U+3UG55c1vIzR53dHOovFUqcNT3HZy5+fraXntvgLOiO8O4et5YSKaFaelgilOK8456rX2xrxY1holGT",
-	"6m67MXm5lJoJa8GulxLBoKpyoLpMWBRUYYaOUYWGdJgOEVBmCHc0Xtewnc99Ly+urWl2M0cylnCnsiOG",
-	"1xGEHFDz7d/obxFFpboECOwDu5fsLpEC2NO+E2eGTvUgsPgB+4gvDNmVnKnEFU1VZyuLGbBBGRc9mYT7",
-	"L2MrqkZTqIo9dUJ9dtZu5oPYnJ/IjRQHJ97ehpHrV/S6UzT2SeDgznMSFAJvWWKv7s35krEQpgD46KYV",
-	"FOXO5k07WzCFMoWrVkudMdJt9l8vZcaIthO2ajbe0PbxusuoAR8+BKa1HVwMdF3aEYhtbGcNzHFI/vBa",
-	"DDbdttcQmJk1ajrhOnkfyATu0BJKEdRLB8CRfb7ix2BN658GzbM7tQmXaeVtIAw/oAFBV2nWP5jQDPsk",
-	"6ASTS3uXGHfiSA1JFs3k4nZnVaY4BSYmy7DznsCIfWpwd79DKpButSNg9TE/9W6S6sSEPYQNgT73qga3",
-	"h+28j18605hr6f390/f3PTkcBGgQgzCqWSf00YDE1/tKy5Zd4cBYXsZnxNBLJpzRqJjLYR4jzCF2QIT8",
-	"Lt/Z0xrTdCavGPrInE1rjd+IKLbmIh2TeM5EwlL3OnADeA8y+1vKr5hawK8OxP9CIKOAkW2WTPs2ojoi",
-	"C0mkIN4jVxtNY5xQsDXBt8ckTjKpy2E/yBlMNi/saFErt3xcay8Dz18ITHC1Y5U/2V2GFErX5dkuMc9o",
-	"wgg32L9mQXOCL47LCOj0g5zFZ5ikDsmYrvmzy1fHLMj9KSzVFHpjYPlXyry13azSJb88xezrZdrF8LfV",
-	"uvS2caYOq7D2zdr7T6LZWSEwE3bN0SwOZzRTPQ3o1K2cZ70rrlRzVyBf36wLkuBmOqivUdkVNgwJVcY9",
-	"B4FJ1WyQypCzhsDZ0phcnx0fC6rPvp5MJseQfHd8U2AofwjTFU3ZFLYxeBw72snWQ9uEpz4VtRaRDsV5",
-	"9+D8WLNjqulVV9LLHiCgXpWYFR+XVcA36GzR0eK25IOqnrNB/MEjaG5Ak0WjHTImKkOQXUhENYHTUdK7",
-	"W+IdVEm6ZXwf1geiLlJKfGo3YAi6oKv/RYOf/v//9/+LSPkX/INVFaggdKZlVhhGcmqWTRAgH9iuHQzh",
-	"YjuR52TSJyB5AL/23sU9Yx/eW6NN6rvppsw12boxcRUBVLd6sRfbTAGlrPvnfuklDTE2qLNw9eZNPGTV",
-	"hoTT3PdXlm7nNvQ2mpw03pd61/j+7lM97whhCraOIZqtoarY9WYzmJsniL1sOc24hiw1DqQx37hCSShz",
-	"jVtd21xiQiW94maAbj3CKxy+6mpTXfaEq5sNeeerhRwEozRE1/sT4SqFnW7GLg35c+cWbSfXr6jYlHmC",
-	"mhhJLhnLn5MJiNmZBkB5xnJNhBSu7osaooqMRYRmGfmdKemeYFdMbaC4YztCYp+YppRnm0ZNkRWDYe95",
-	"Q4KwfLqUhTr4Zav0HfjqSgqzPHjgNWOXh7+M2Acp3TQLsR4/fdLzCxtGD9i0m4AGv5WhWN8Vh/4Elut1",
-	"5FKbLH1lWhJVCA2uPZaCdex1owj7u5BUsjZpedGCny2BObBLtn0pLFAKcZiv/GZIFNvsivlDQRyvIS7c",
-	"QU4jAMId6OsZ4u3c54rsdj+e15ADb16sm6iOINHe1o5LqqHOH6rnncJj1UZoaQj5KeFeC6ILrc+XDqds",
-	"YLXBINyxQRQAaMaDAZQ/IKX2RWtG2NbwhgzRpkHdstIhfGr2ZzLnV4zoTBr9HC8o1GhwCvYK8zlApVxp",
-	"xA16FkFtV4Ms+yt3TeDV9rfuD3FM1bWE3dqof/CW4JcPaXE5rKjtdynYYGAuZyM1T2B7e/1517i5RHR2",
-	"pF5Jgfo21014lD4tdK5d3TUHXLlegB5utDT8Pf2IuoRx3WOvVJ/eJfvPc5YMzT9WbU/chDwiX9r/tz90",
-	"3RDbpbcCMUUPtw3q0j7khSPuAeLMA92FRYyJNnucA1Vs7Umw+qWUwm1vTHNq33LFNJEi21jlXhXCwUzZ",
-	"/Y1BL4std8WEKgb3YyblJUsJ7bgPDwK9vjmC9YoLn857S0L2JtKyVW9UGCIFQsx7U+s5idXqDOExCqV7",
-	"R7MPA5GuJGRzZq9f/PSiTNQ0S0Z+LwunHQFw7fLKRRMI91VhufH4DVVctwrVTns6p9qCF6khKCbAN/k2",
-	"BEvY9zxv6jvu7J85RFDDMv7tc68PW8gAn2A4z7vDf3tbG7QrOxw3QHelB91Bhg6M11/C1A7oYyhf4c4S",
-	"fvxMd+xaZ4KGYvOhS3zrNfX+MvT2kjVgvuGFwlNd5JHQnM54xrcSU/Yq7ENhBXdkkWUlhtfOnCN86qCs",
-	"M//Gbqd7v9y00p2wr6DnANIeShLV80IeImV28E6NuGpjBLaytTGOMspT3UGU3S2zk8sdSRK7fXTYS2vY",
-	"pt9Zi+6ZDNUBB6mlkxP3NpfbXXSFTW+mil3xAcbfEhrf9e/90OiT11Kkw86Y/vBuA3uVDxJML+zJO9DT",
-	"xkZOQhKvUILedtP0Q/tP9ROBzQT1YEupffTlGqJrI1VH7zNViIVXdt2lSzKaplDFRArs97B3mEMaWRW5",
-	"ZekDwXQbbd9rhxvV5E9bNjTbwNe6w9ckqWf6bd6LunFxz5nB/m1bkCMi5PXbBg8R3Z89zEMfqHA9uaXY",
-	"/i+aqVB8/+DCZCyaKl1LO+qRz/lCvD4wZhEQWdYw24sDfovF3GGrb/eKax2aD28xi+VPlqnTIaVBAxvY",
-	"MvGAmonUb6kO0NEbQYJve2r2Kt0PuJfGllN772KG6Wj9C3/aHucOD7QbqC7DnU/aOaKbRLmLtW7gJa5n",
-	"9fUzNj077/USl5/eNXXXjz3QtqkEOqLaV2ZlXBsdhEN4OKLkAOjgUGepp6fhTlE5Va56cS/g8HD2huIW",
-	"uurQzsKwA3fNd0Yx1me5N4JR7ubGG/kGK+f2Nn3vyHZsemWPmUnauf09QgkNVfVGV2+qZJ6zdFBbqm5w",
-	"JJmlTA9J0m6dlscAdlZ+c3I3Oq1ajkc9wvLMkn0YBtd1LSN8XoNs8TkHObdaPOGGFLnD1vYNBdB98HRy",
-	"+nUTfTnoUDjfiKTTfeZKVQfUMsALh3fMBoMV22aDtBtU/TnUZ1f1cHmgtZ/RaE1FqDnFvMiyKaSfx2fE",
-	"WkeurMi5shqhoT0Cs6/LrKSF4HW7EcmDcXc5sxRQBPp1aH8Fj4a9SQF/gPu1zPTpB1qYemrrSE6pfi8/",
-	"/LwO95zIFdOEGkTThwa1UIqmIcxqCYX1b+3bpv59zqG7dZgNdT3dqEf7YR4p3xmnd352lbHXY3sHu8Xv",
-	"3puEbYGmrTTSHnmgnUGcTh/Uth/JDR0SNe/oogW1pGRaJC59Zqfvoq4Ivzj6f+jR75OjZ+Pp2dH7P06i",
-	"Lo34ncx5Ukdm9hU5LaS/eoFOANnP6o/gWitSHsbef1fhZpfQ/RXcTkJNsjyCPm2qEEdCrlvYzJAwlGXB",
-	"T/+ig7f7AbmSOzoND00s1HwhpnyYR2So903J/e2lIf14V/EXfKS29L3VVXYGd9b9/cbOxRvsStsf5z7V",
-	"tQfbDQaooAcx6fs6v/7fR++/DLKqHfNwXwVyaF/5Diy1T5nCT3Ztzyds9Z3fZi+GAeN6yjsgG/8G5S4Y",
-	"5SkUN5tze3xOLV2woG59UUwmjxMocOIp/ION8W+uGxqEgPCH2An+FZwDowoW44ZfGpOjUikveUdsyQrB",
-	"Iy6+0ASfeu5Qg2K1iq2Op1itx4fLrLKXgrX48Mnv3r17Y637TMp8RhFC25qYflgvNEfT6XdSmyO1qmZI",
-	"c/4vZskW4pDY/KrV9EswkkhhFE0MJErnTOZQx1MYuYJCQcRYsVujxxfiQsQOaTbGWSPc2kzJtWYKnsXv",
-	"6zE55wtQohFqQEPoAvMHLxnL4T1cxJjExzBC/bM4ZETWS54sYSP9ty5E/KIwS6n47zDDM/INHA0ZdLSw",
-	"mC+/dEqsHn/5JXl1xdSGgGFhz4IK8vbbl+TZ6ZOvfKM5ksqkAAQ6X9KOcO5xIlMWPyczRUUC3hj8i2+E",
-	"JREoakxiezQx4fpCxDvw+HDW9hN+tuRFOQf8pGI5o0bbORSzFTeGpQTyrCLCDeIwao9SAeCJbsE/cG30",
-	"l1+CVWFFJtDaJducESsgSAxiVPPfGRxVhN2JXGxUihTeIVJE8Le4ErpxhaIPj7jOgwt6xQi1y20J6XhM",
-	"fpJk669kxajQHu0Wlm2/tqIbspRZSuZYNiTX9hkqCNWXzC/tV8TjtUf5K/BWbBVNzKicz5liKfmbayIW",
-	"2a1ZWUp5PPl7q+vOkmUpsbxGCmF45lBIuCZarhh2KrLGuAO1hG7ZDoj0OaHiQrBVbja172nDs4w8mkzG",
-	"5C2jqSZLuydCEs1TRth8zhJsqWYXOWOEzqQy5aLewjm7Zb35+fyddoWZoIEAVgqJX6dslUvDRLI5+hfb",
-	"OLwRTVfMHi0Sa/kXgOTE2iXy6JQsyYJ7PkZcFTd1AAqJLgSSOgKj4Munjx6RmFdjTldcr6wGGwO/IsKD",
-	"+xiuHkq6TifPmq9xMZ1nfLE0nhvf8RX78ku7aZbzHj9+/Mwy/S/vXkbEkiTawuDDi4jvQ6CJpuAf44oU",
-	"ghvfJdfKRQQ2yXjCBNYtOWH5Rmabb6VakZ+kSORqxVTCaUZOxpPxxGrzKnMCXp8dH+cy29hbNFfSXjhj",
-	"qRbH7pP6WNQ/cIwfqDA7W52aakmRZ6PyWZkzQXM+Ohs9Hk/Gj0c153spFo9bqB+51IHLzUpclpYyF0DD",
-	"s9TJPexRiue8pHrpcx6AlgUbk2+kWZK1VDW69z8CbE3he/1BYyV7W1jqsUTtKBRaK7mBLwTQGgyExrn2",
-	"fb7wUEqg8tep3SdpqGEv69AIzt/2jUSod3tNuRud5nnGsYz9+INGPw4qbv1xUN7aASFHu6nVueRo1xIX",
-	"VYlHk8mtzQA8oM4hC0O3G/GDm+djNDrFQUPfKid3/A1NvV8OXjnZ/8ovghZmaTchsUYOvvds/3svpZhn",
-	"LgXyyeRxr4GuKM8ABhbW6Tzi+977Fh6ra3Wjs/+U+tx/3n98H420j0yM3jr0o3rXEQdc4aNL/6k64l0f",
-	"oYrq/mIHqVishJfdwWFVceCKXjLEWpdr4YZE/Qe4zP5giT8iWgLANcpUBI2VGdTK40t1BiplNFyGEXFJ",
-	"PpUiZj95ISqBjUwGGBdeQjfecWoKsC58kyyYcZK4XC9evVP7UBxZtcehRkUuRJFic5orecnSC4GfOZ2c",
-	"bH/BYVLFIQ6HZ++IrV/Zb5eMcL8MDWN3M/QrB2f+4Hn69KQHT7+T8geq0NF6+uhZrxd+pGLjFqQ/jfBo",
-	"CIx3hRKE2ksN3FCOKwCv3KqTToRwj3+yS4igs6EpRD7ImT7+AxNpPh77Ps76+A+reXzEeL3DPtcg10Lr",
-	"qR45/l7OwKn2B1p9VjOobL6ybKZO7FGNcEtPYyCbooyQvo9GeREylcu3Yt+MEiFwM8T1QSj3KjUFu4p7",
-	"eHrNQDyekcXvPPcNGJt5G67Z75i8ocqgbofQQ6jDSJWiSXkh4CensD85eUT+xb95jjDyxv7diz6EsUfD",
-	"oETmqwRe2VUbn4udZdpCwY/HBMC+3SLtyhGP8ApwAZdMkDij2sQQq4VOpTUJ7iZld4GqVca0DgnDvDAv",
-	"3GRA3WtQBBz0bwUDJC530g6gf9dZd/ccPpl89fir05OvH53u8+6HBwesjPpQ+9CcLEn1k/MyMcwcVeiA",
-	"geXMuKAhULJ71tvccXVL+neWSu5fzPcQpt9KNeNpygS+cbr/jZ+k+VYW4t5ukkd9Fp8rmTCt/Z3wgJTQ",
-	"76xqZuWDZ3+QjJldH3HNxIYqo9jRfocm+sKJw0cTAh7tiDyZTBzwp/0HSsl6m3Y7yVPyI/8GXYtjcg5s",
-	"1yF4z+x1aNeU0Ry8GJc8z1kaATpUxsCFhUotS50gXdAc/XtgOSI4qxeuY/KzYMQoKjRNnDoLEw9agxiX",
-	"vRtlsQlufM9ipIGGHhAiZXcY82eRJoOFQ4/V/FNiz+7PWCftIUs+yJnn58Hio1bnGhYfP4ts4xoPubxB",
-	"CFKIOV84v5o1+lwDIUhPS6xNmLF0wVI7NQ0ONm3tToRhIizT4Ak9nZyS2NXdCGmmG1koHY8JUj2KG/Bh",
-	"X4gEox3SLhayB8DtuSUP5swkS1f0ekdSoVVSe89ioVkGHVIulgy9+/ovDeMAufCA+PtbS8vAdHieZMaW",
-	"XHgnLVFszhQTCTuE5yEbZ5d/uMiZ0iz1ziN8wYdquImsgaeZ768GT4HHCO0nn+6j/WfS2Jo+iRQJz5gG",
-	"qXAGjmEAtkDgiBaY1oWYF1m2IXjFs7Qee9F0o2vN0EKSQOZMuPrbOxMEjereexcE9YL3DkFQpoH+pR0M",
-	"1A6e7n/B15z+InSRI41+JprFN2zBBTYyt3YUyfi8RHnBVw6VOMd/VJmAH4+h58FwT5cj/dfpCDxSne53",
-	"1wNSb0SCUXpng0C4cUzKUCgUQjSlB8ysLj4+TZDnJTSFGP+3hmxeiRSCH9pnWYO9OZz4NiLZHahpdgsd",
-	"k7jMSo39XcOTZdmxCxTTtFB0lm0qffQ5Io36p1ynEW6wB0ft+opcZw3qe2xcCIyj4rN1/XlMYpdwHBPF",
-	"BFu7poWMaqaRJe01bO9TrzYDvlYtN7xMSqB+ZlHpBm2o8RcC8A8xBptWaegR6utVZ2EvCpbQFOVFyxiA",
-	"hdWSGoA5WFrpDrrqfBa4t+Gw7ujCrhUn3PdtXRXXdFzVuGF/3dT/fXb8i4rfI2TyCJv9Uo6pdmXFTV/B",
-	"hw3eMcP87I/RAnszNPks49q8gCeigdfvG7pg5/x3BrGmHs++w+BXR8iAJpjtWfHRnlLQHR9yMD2hLz3t",
-	"/yHMFnWQQKFvBXBtMI5xV0qCPSbIZw7IDpf2JueECaP4n8HsP4SPSm75gWtDgLT9giMi2Jppg3pdjUn0",
-	"Rhu2anIJ5BTXucSlHNX4pAV0D+mRco7mpr8c6dwwzOpLCqWlOkOkQ9cxyz65kQXRS7kek19dS5FYc5Gw",
-	"uG7HVukZ+Bk7jpBrf4GPL0SsGAQgfbKju4Xd41wTIyWRWWonkEma1tHOA7er5fqXbsW9wokw59Hu6GF3",
-	"oHBArnbQ7YgN1YzMeaKfQ8sAUGkyNjdEFq6AOc8AwcVFGEOLwA80VtEPMBNKfvb3IjQbIC67M32E4q+U",
-	"m9GdSgw8YssqXeqGI/v7FhY3Yv1fywuxpOAdrO5KCuq8XrYe67wRv3M1Xfd1I7bAXsuIoMvXCBHzb0Mv",
-	"y84+a5CCYeiiYyD8JXybnva+TXMrwNoyZDeUl3vhbi9Vuw/771SgGDLbYI7wn4lZ4J70JYqeTfDfIS7p",
-	"8qP8CMmLPvIT1fOhqib7mBkFliWWqsSQl4y4z/aOE5AseDF6jZ18SkD9ixFeaVw72P0zawPP67DSF8Lh",
-	"SrtcYy1XDFLL8e7khlDIrMdcHJej5Qzu0ulDaCYFC12ImBxviWEw19dS6aF45v3dWK12bq6IsJfRenIH",
-	"I6dd1wgShbXpK2qwtov9C28d9l/xqEMTWG4kCF6kqe/TZU9mwVCDzLhH64aTs5y0U1Bsa87wzPEfDpzs",
-	"I8qOjIX6hp2XTaK4IPV6aaIN3VT1bRsrMcbkLZtDHjJWiNRCyxBNhgqRv0GcCcaeFXoT/33bh4uTcazd",
-	"YpLTUJ9w+/hNna0Pj+RuRDy4KXX6gXR1rn37z330EoWtql8hDQiLrnweUOwqXmKSUUwLBWdizOceKApy",
-	"zjE1wLs2cWKQX+lMM1dtBd4TV201DuQN0fQgoY+6+3417/X8365+5861mF2y+f5l7kByvhF1vgWbGxba",
-	"V8kZdNh2d32UiZokBK9VNQlymTEYw4ZUYiFL193zqv7Dw0Nge/Bt0sTOLqXYuhuFwpWc37MX/OFR618a",
-	"ArCRtW4iawpGnp6tGMU+N30YbK9yUJVMHYGKvtsKf+UffofP3nVRTjnULo8JzrvpbHxe1hqcTCYPXXO4",
-	"BberF3It009HZd9krK7VZQZeDwXhcJkctFjfQvmZrmcrFqIqa9NjgpVWWIOBeg24bbERKVguaVST01BN",
-	"hxoP4nA16ubKsCbkOetlAZ7JSj/xdbGuxpkvhFWCu03RJkE+VKO0OctPY56Wc9jJsaV6CciNxEiSU23+",
-	"MkY/zVXzI71kDqKw7T6q+knf8lVz/IerOd1to9bSgcgLNyfjk+xBflhbtUzlyEAg4i8h+8IKoS1e3m+F",
-	"ovRKP+u7BNdIqGjTwF3eF/tNNjgkuFp2EJeHFr3lS+sFwIgUeXmPxjVg8hhqPBo3GjhHXR9C37HUv+Hy",
-	"dcDgqD8mhf/pdPLsQsQ5Ty6ndOpfi8ck/uerd8SvvCRoHTtA7OovXqhyRWJYpo6f+1pwsmKrmTXR5bz8",
-	"ERzBCr063Vff93L2UO+77+VsyCU3uc2Bu663D3KGAopm0BIf+/JHTpD6Y8VQjxR44z2aPLqnqf11wX6S",
-	"CxbQpaEgzzMYkWL7XvX9WUrpWuKu7bpZG71eO6238xoA5r3EUe/SwdZokLszVFgZDJ8oXPgpDcI66GkZ",
-	"k6+3771VX5y7QkN3yHmFlPogL5JG1+J7Npiqxssd1SJ/BeoegG1Uw/rdzUnDRPbxHzWNcrch5ANtgFFU",
-	"Ru6s9WMto1LtgDjcQkKoviv6VmPHzyYCdzsBtQOOOQrfuVb5697nyacSH3+iAFLvs7jp5bVfrfGb7K+6",
-	"ENzOW8q1QxRzgVFMMm2ESjFNFGKiCBeLIXWMm7uHpomTePHfCZ9XqTVrqsmcahOOnAKM2uH3bCsw+hCu",
-	"2MlfV+x/S6QLMQArlgcQQGO4WOg7vXCPVSEO9xsNlxs7kWCkgGammGpaOQqolShGkhnzTYWK/AzRB6UA",
-	"/xHGteH2t2oAuBYArharvv16fUw8xjCIS8SYz4MILoV46Dr726Je5P2gvD1/OXX+K8RWIeqMij0/DpBV",
-	"3nnd6br5HvuVfMp6MN/rtG+6+Ou0O/e83Rzz5l+stwu9le8Zavqnxn8vZ+cGndCdK3YYYr0/+Bbf6K6G",
-	"80TSVQtw2r+yzrjONn2n5zvhdJUHgZWKQlExaIY354LrJfRm6aoRvGru93bH6fZQLgUairIUVn51fH6u",
-	"5CpcK7Wz72DXgJha0FWdIYeP9P5ur679PlKoU//TVVHYWXcWGW550gN1Rw2o185Kw3ZO7J7EV6sQ1PNe",
-	"/wZdVZnWJJGFMPrvwUxYaCyAqS8OWKDU5C6EG3xF1SVWVmiypgaAt+ZSkacTos9qHSgB88fBDyKQD2qK",
-	"YaA+mh4S33tg+bYPTT36BM6SUvG3hOBprg9DRIcBGr/vYqTjhIqEZQcjJXeaSc1MkFLx3m69CinqAOLu",
-	"CnafYyfGNdd1QCsH8x6V+fNrqVKy5gI6unpeRlBNxKa5EGBQ2YX6G61pS1lWDsXRYUeQz1o8cOcmwgt9",
-	"iXLirwqKRvmNvnQReSAksK7xmLCF3LCIbJMB2JXvQRC8UF7Bz6gbAcYqS0nKhGbZBpv1nIyDBeLfyxm+",
-	"Olhav7DK0Tn77WFUQcMiupQSXGHV3edJmcD72YvvLzRhjjQAxoA68vgkQjyTi04CjmF+CMPkcOUdWLBD",
-	"IIJCoWRZiMsqVc9qGs/xj7tpn8T2P6Cjd0y0QWR5B69QfvJCYA8O+Lx9NCKxoTyLtx8l/kk3Ly3JiooN",
-	"Jp4iqrGbtlkqxipVbF1T/FD38ndCpYDt0Kl+kIubMWqXKQNb0xP74aQ/SLzdvrYx6eHnJ81G5eGPfnLB",
-	"8oNcdImVH+xhR679ARJhROhMFoY8IpPJxKUhO6nzXyRxMrkoxQ3sC/aGsqyIzR0+lfQ5TuVaZJKmnZ4x",
-	"/0AXrwX5Bzkl2AthZNi1/cn33HD/FClQ4fub2u3XR+5LA7skRDCRY4B8b74b6Kewbf/AAWvXjNJ+KfK4",
-	"0N+f//wTQVQld9ZO5Fm7NqbG/l9s7GD/y74aW8VkyWjqOrG+xJUe/YNr8OhxuW+GnzNf/cPRY8lbrtkK",
-	"0OZ98BB28+1MRvjxTtMQsOFuB4heAr6P8SfzF9UmUSJbaN9rr+60x3av+xxHK3Zc79AbzAZ4Za1LRJ5E",
-	"UEf37RKw1e/JlrEIjqM3tR7OdxA7859/6dru9wnHB1KD8PX0TxB/Oig6dCiK4Y1oFffUSugvsDS51vd5",
-	"IJ1WlQE7w0s/V4/doYAoR+mq5sTuvVWCNEYQQOFOsFHsjd0YN3c6B4stoD3vcNwrecWU/fNOqf2zf+gu",
-	"j8aP0YVKBp7rT7fzL2F88NdY0ZlSvZxJ2uSIXjtexzjZyRJv6w9+Rrhj7++4NQ6GdfdHnBpgM39aHC/V",
-	"pBJPi40/D0H1KiEp2TU2r8N0wVqHPl7iN/Gqme9sU2vXLAVo8lBAje4PqutZCoA77RMTq3FcoTS2TZxz",
-	"lpK/Ycm16/e+gf+EcjGa/h3+iG3Ma9PBZt94WZVgkAgiljJix31ONL1iblGJBIGvl4yZ7uqziqoebB5S",
-	"OcNPU3Bd26EO+V0R0OcIZP2psLtUnTL38v52gXT90eM/GkkxewsBUmqoK3xGlC7g3zZEV43tC0xNdonG",
-	"9cGgb3A3UFeD//ZbBN9KtZDGlK3P/go3YdMgqRbMNLut2nMbQDkdkF3ekkN9tNZlvmrT1cD+f07iJdVT",
-	"L6ddTkPtPWitgGDJHLJwwzBdN5DLDyx54GHLz0/gGR4m2A51YFXb3sbyCgFvtcTQXd7inwaE63O7xT9b",
-	"QK6mEJeK0CyTa0JrshcV74QK4u7wW9cPjmsC+xhbvw5PuNnmwJAj81fFDTuSItsgli90vWvgK5GFFOw5",
-	"ZtVoMi/743mMJYdqzbgigl2bZmOa7dtFM/MCVvSyXOMd8Xw1wDkzBztBz9lniZD3CUASHAYu0nONnxx4",
-	"RpY54G+p4A9S3AVnecP0CAzT2+Cqzv5WgAPjoLBrqQp1AfOFLk3qMYGOI9iKOUErGuYI+RUr7JVFNZjY",
-	"aYQ7aZfeciNj42efFeZA1v52OnlszQJLaVPPA/Hfg52glnL91u3ROWzRXV3ItTHuqdCnua6uYkFwWHyO",
-	"HP8Joh3nS7kO+IPunK+PgUvujLt3NTG0nNogtHOYysPSLT/PMv9zuqma9TQpDoSodidxAO1pZoq8M2XO",
-	"t84+nZxif11rlksvxdFz6wPU4JTVYav7HEa50/61doDOvrXKzhsrUu0y4H/rkx8/eMlTdX5rdHt7x7CL",
-	"EYTqt8/E6vLa8CwjMwbu7D3B2LyYZdijqPv2T2TKiDbQudKhF+IG+7QskYLnhkyeTiZkzjNm/8m99w8b",
-	"QVqOJa8NWUt1qV2y+/b0oeMGagP4WX0hyvwHHz9wrQ7JT0CcismcCatICGkgMRUz3a0W5j6LLqZFVwsP",
-	"ucoBa6Qk2bvo9WyKfFDvyJP7THiJqiSTVubUOTNHL6W85OyBJUw9ULviAUgIwAHaZi1v3FYNeDQzR0UO",
-	"7N1TStSvEffYzr64mq4YOZ2ckJiLK5rxdNrw32Jdw1pJsSDosYCGvfiHypp4t1TSmIylPgALz802hKap",
-	"YjpwA9nJvb6zvu3w8U/UCLaLmc89/6JUTYBltzoHf7bM/afp4trgVHto9oCANUvC7plG1cWTEn1jw9V9",
-	"+/bPRb9mN47cXA/Fg0nqT9Ex9BWkT7lEzKND0jBLELTduJflU38hKNwBgsKdony6o+uB8ukP+c+XRFRO",
-	"vbthbknBexii0E5cdDLDL/DEZwAAaxeynyxKQ+WTYb9+gibMbs01AkK6CKO27wBtBaXogSZd2bl9mnSr",
-	"/oUOf2VZ3QLwqvCb2oee27Lw+A/7P/sSqt750lAPyY+OkoQKIQ2ZMRfF9SiN9tEpPNKdNeVY56/2hjdC",
-	"Yx109kMFlT2i3V3koIQH3HKoj+p27Q7pphxLNoJxcCembCUt+Qipqr50fWgJU19KWrobKfpp0l0+Eyn6",
-	"GWa5uPqjivm+0MRyWlRFkKUiHiFtv0huGuqWfNCM/c97y3ro8UaGLVQ2OhsdA0u6726ll4LvTRXoxrZ8",
-	"ycWCOK+2M5u9ReOMyEBdBZN5xmr1O3bGuvYqLmb7xR9pssQ68fLVslXOuGnphV7/FTJ1saOMJgs5Dhh0",
-	"nIXfpB7VH97XpMh9U28jI+eZFylZyjXJpN0ScPpfsryxJSUm4fYQr65ZUmBhk5zXypzO8Kgjghh2UYlR",
-	"IVKSyUXt61Dauv1hxbThSQ2xnOqqk2x9cqWVE4CVK6cTOWAtHRFapNxEZMloZpb1D2Ep0PZX3nnony80",
-	"0TxlY/KzShG1IqFZps9IDMcZuzhKLHMmzplG4GZqHJiWcWU59iZwjPccQbekYCTWG5HEJHfpGAYCJoav",
-	"kGouRIzIXIgbBJEWgwncGoCezdIStJFE081zEieZ1Kw+BUoWiiZsXmSEiXRMsGjOTh+8kqUf6oxQ/Ot6",
-	"KbX3U5I11Rcis1QE2NO5Q9CDzPA1BTSMbEMoloYj5jTUieRKGpnI7IzgaR6tqKALpo5PYignp3YjZhlb",
-	"ueFis8lZDKUnslAkV2zOryM7KCALmCW7EMj5z7FGFpeNDZIcoggza6kuMasZj5wIic/NClPhOH2hgSWO",
-	"SiBbDyq4gB507z/+nwAAAP//",
+	"7L37ktw20i/4KojaL8IzPuzu0tWj7j92Zdke2+ORFGr5c8Rx6yuiSFQV1CyABsAulbWK2KfZB9sn2UAm",
+	"wFuBRbL6Ilmjc06csbpAEpfMRF5/+X6SyHUuBRNGT07fT3Kq6JoZpuBfTxeGqXP2h/3vlOlE8dxwKSan",
+	"k9crRjKqDRHFes4UMStqyIZqohhNJ9GE20F/FExtJ9FE0DWbnE6ofdtMsz8m0UQnK7am+N4FLTIzOZ1G",
+	"k4VUa2ompxMuzOOHk2iy5oKvizX8aLY5w5/YkqnJhw/R5GnGlPkpta+BD+bUrGrfs7/OuJ2OYn8UXLF0",
+	"cmpUweqf/y/FFpPTyf9xUu3DCf6qT35K4SvPVlQIlnV+J8Hfb+BLP0rdvZyV1Dexmp9Sts6lYSLZ/ott",
+	"d0/2qdgSw96ZiBSC/1EwkjNF7KaLlKWELRYsMf6AV4ymTFVTrL37yL68PrU1ffcLE0uzmpzem07haP2/",
+	"/1EerjaKiyXOc/HfTGmYU4j4rvBHJELNmOggOr6YuaGN2YyltJ/lvPNg3sr5DZzLS7pk5/xPtrvcV3Kj",
+	"yYYKw1JCDVlLbToWm9Mlm2n7kiCHPbLbTt/hOu+7Q8B/3Quu2s7ptbxkgTMQ7J2ZwfeMHUDkgpgVI/Yv",
+	"ZM4WUrF9c4Rnusjj4XQaIohXLJeaG6m2nSehyiE3cCDnyYqlRcY6v6bdgJv4FtOWRLs/hb/fwJfgODu/",
+	"A+dyA1/5VTPV+ZFCM3UD3/iNcrNLl+cskSLVxEiyodyQhVREyzUzKy6WRLBNB1nawZ33Usk0D6Y9kuKD",
+	"XZTOpdAMbtBvafqK/VEwDVNNpJWj8J80zzOeUDvrk1zJecbW/+utRmk3bBte4lP40V0BqfCzhGuyppmV",
+	"dyw9JTEXVzTj6cz9HEckLsSlkBsxW3CWpfYPfkzFqvHxxF6EUiwyntzpUmJ7PjND7SQiEjtZPkvcVOzf",
+	"cp5czujMs6P9U8maKdd0njFYlpXTCy64XuG/4UKdF3pr/1EXHWJWaHiNvVxmNF1z+DbqE4ppmV3hG3h1",
+	"39mnFhlfrkx8BkRHl3aJJPasq4ucKc1SfNL/1e29/RMTSmZrJgxuuZ0DDKXK8AVNzEwuFpoZPIofkDbv",
+	"7hx+swoeFVsic6bgG2RNt4QKvWHqlDy894DEc5luZ0bKWUbV0m7gw/tPSGz/sKZi60lOxxF5NJ1aMjNM",
+	"CZrBvx9YOqRXlGf2vGJCRUriVFEuuFi6NUs152mKt9Gd0Z+SGZutudZ2HhGJEyW1nknFl1zUuUgxWpjV",
+	"zIu0FhXA/1bUCOv5pxTsTpfiJsEyZvwcnkvzgyxEercsLc1sYb+KnGCKfJZKwXYYJ1HMzOzgrSyUxgm/",
+	"VNLIRGa/Cl3kuVSG3e3cc/f9WVFNII7IhpsViddczPwAR8Jr+q76E6zgtZS/WP6402m3WNNP5N9UbN39",
+	"pO90PrtC4XgSOXsCZvKKGbU9AgO0+cXdK9fqG8IyHxPGzviOKULzpZg5WQCcb4na/Q2MpvqVmiiW2mnS",
+	"TFfEn8iUzdyIFhNU4/ddFf5ZONZfKzF6p/tQF99RQ3Zf62BzJROm9V0v5ykBdYisqCaUXNGsYOjkSKgQ",
+	"0pA5qylTqDkBw6+lYkTnLOELnhB7stpLBxx11lQb1lyvqUlW9uw+eP0TnS9zzUQSsAefEsPXjHBBNiue",
+	"rMDuAnohiSyylNjpLbhiEaGacGP/zROWEm40yxYE3DAbqlJtTyZX9kI3HNXVhZLrhnmcUsOO7OcmOyaZ",
+	"1XSpDtnnsVws4lOY15omKy4YuIbsvFQhLFGckZjqjLE8PrUztL/qQufALmck1kbmOUvdO3Btu2/IZHIJ",
+	"g7jRJJcZT7ZkwTNG8AfCzRmJE/sP9yL4b/K2WOcsJfIK3FaM6Ewa2IqGCRpYrpFDt+ZD3bT5HXcVni/3",
+	"7E35jJy/ZYmx739q1/kUFCpwxTVOxt8hfST9b6ouLffgDBi6jCruqlajmbpiagYLOGxZ5ZSaL+tcmjUf",
+	"+HKXXEC1rB20VJeazLekEIZnhAppVkwRxa44eHwSuWb6mDyna6YJKgk6IoLZ81zJzNp+K7bepW3vPxtg",
+	"XUaVJ8E9zA1b675HYZWVmwJoBneCKkW3+F5cRdAH1ZaAUeliGDkH77oIzUALmuuVNDO7H7uHoZg2PPlK",
+	"k/joyI6Im4xx/9GjPrIolxjVXJbNr7b2t77OHeqJJu+OlvLI/vFIX/L8SMJUaXaUS7AgJqcLmmnmqexn",
+	"OQ+JzLdyjvK7IrSVkyiLIsu2xM7IKnO7hMNymawGHtiCK21m7MrezbrLcS6z1FrmMIpow7PMCnOQRbkE",
+	"fhr8pUwu/XcGPOM8lYM4ABx8PQspnf+M2OFuRbmSaWEvnI1d2ZKZYQuCD45bT76imvVe8jDoQzTZKG7Q",
+	"8zTMwVQn6tLHi8TgP72zTa1l1D/aKRdrEmNH7NMskxs02bhY1tTHmkyfS5kxKuz7mr/vW+M5CM5XbGEf",
+	"G0oTl2zrtq8mEh4/DNyVmUTFbNfzH7pZ0Qe3GyPYGZhTrTdSpaNWhyLNTbx99TDFCOjVdV1DsUWhma7d",
+	"Pf6ECEgQaohfYEtxCGxGi5KAimDBtV2qrayTTEqhvkMkidrZ6PvB7WMC3A9h2mHvkqxIW1dNQyd68jik",
+	"FbXul6G0tKai6CLjwfSAd0Hvpei37oUbDpRkVtddajPcMGjVWhYqYUM4yNBl5/zCD7Rmd1WFzwaI0j+d",
+	"M2o8LVfhNUfV7SgMbnWNwNziShqoCDNI/BlTAUXlhWAkoYV2ZplgLLWWWs6UlsKZXDTL8FduiJFFsmIB",
+	"m4cmlv8zli5ZOqNmuPnTeHC+DWrZ1gAEHeIdXedZK0ZVCMVosgLTNvD+oTQFXmrNmBg1+7U1qtELtSuP",
+	"7R2mDcvDv0oTfgzPTHdo+NUZRD6MSR5N7XkMU2wtGbwoqaJN7e7bMyNNQ6rUSFxRrkcesWJrbm3SkQ9h",
+	"hOCwh+aBmPz369xsyWbFBNi6SPYbe1PRDd2GXqetOcTNtv+idOPsMzxjImHpDAyv4VPXhho26PjOYaQ9",
+	"PW6yMA2NkVohaQQMV1u/n57/ZkX4dYJoMVFFym3CqiZ4LUPFbsa/OLrdW3e5Exg7G9OgiPc3c+JmpZi2",
+	"NnNYvfch0EHqe/eRFiIUqH2BCQPlFCKii2RFqCZxzlTCBERV1lwUhun4jNC5ZsKAlqYY4dZ0E/0+CkcO",
+	"/uzrU6htWee189yJOpqmHA/zZe204Djb14mXjn1a74eubzoZt0MZY4y3vcLdKVcd4rvLX+R+xb+/nzBR",
+	"rO0Gt+35bc2at+yIuVGWhDLGTG2na5TLnZvzAB9UfVb1FZTKCL6884Bful1qW11MmRE+F9BQApdSK0km",
+	"sK+t5bgPd073ldP/R9CjFyh1xa6ZfnVvv6VQJkJgjkZLWx8h9UY54HQim4SG9AOqo/MshYmpJgb9o1ws",
+	"pDXFqRJ2lDWTueEJzXbfUFsOJJPUZCVd9s38NV3uSNXdRDOfS2KlAv6fvTklgze4RUq4ge5C3EtQepcB",
+	"LrlIR9I/XGdBI8mqUDOX/NmhmY1zcZaccE2rp7VjuGg/m52Z77n6G7t5nrNkJI/u7lHJdP94DOlwzbtz",
+	"6tzd+JyuU9X9R0/u3xhJXetk1vTdT/jQo9r15w6q7TMO+379vp6jZnpLN7HVUEYovK2p47PdU/fKsRdG",
+	"qHROmubjpNK+J5UtEBRwT106UFegyB5LxhoWWt2zYm8kTCQa6mP9ywSemquLqp0IHk6RcvO9MEGna+K1",
+	"7MpstxfOcaKYsyV2fQFGquByaZoqpnX4txEGYsoM5dnhiluf2ucVu4Bl2nOcfxwibNE7DrYW7l3ktz3a",
+	"o9S5Teg80LA6x4QZF8eraOMmlDr/+eCsMWWCZ05l2XFPg/+5HknnmrB3OUsMS4mRZM6IFIQa9HXxNdMR",
+	"kYpAcF1DRoJR9IplGiwnQeaMiyW4DeybfBQeBgpJ4NIpA68E58mv4KtrrjWGx7woo9mGbvUMziyRazaj",
+	"Ip0tZVBsfUuTyyK30jCgbsy3humZy/Rg6UDJlFJDZzRND3hgltPkcvhzXOmZtWSW4x4RbDNmeCHWMuUL",
+	"PvgjC56xsRPDZ4bPDMePPRp8avSCXKQmLTDDdIasOkS0HOyK+ZaKdMNTszrAtErpdrhQ+Y2xyxQlSKUZ",
+	"fdMSL+As+aNg7mdrcVnqkBuRSZrOLvl85mMB3oh4+I9H3zzuSUuPysSefTN8lsnkskp0GTS0yJsTa+up",
+	"UjnHDXpsSMbXkGc/cgGdCTUhmfoMGGJXynRcYEbmPOk17WBQex74KHjquyfyC9cBbw5y7XDycYsK3EdJ",
+	"oTTqHsM4DDW/tmrY9pvhS6Nynv7RrnUKloUCk1ZfGucI3xujXFCecbGcjXIZjYhvO5fsbjibakic5ldM",
+	"9XpYv/Pjas62feOf2zF2/2XR70d3e/0KxoL6BQlQM3esTf7DHClXmuVGYkBsRa+Yz2usR2B6o4qaGcPF",
+	"chzhCpad43M3bLLXPX1weBX91Kba3CW/0fXIZY1Qr+PXd2v9gbMs4NovbfrANq9YlndQ3pxlI/24VVB8",
+	"+LlWuxriO9y/8G/ecGiSHpaQYoJQRJKV5AmLSKGyiGRcG3sxlCkPffaez5aArXCDayPK6e2RTeFgS19M",
+	"BTJ2R5M6Hn/IcnAnVlmVGzZfSXkZklld8ZTw3oQDHG7+PfsSvqDGuQDr2/yhx9mDb94zqe4bU7Bs9Jx6",
+	"51O+eM+UXnnZvFc9DEW9NTEyS4lZKVksMVnbfRCMrs2KiWPyg1TEbCQByQTFi1IwoljC7E1C1vSSwe9+",
+	"qoEsBjNYZ0v5kvnUTyeRJi6Y1lzAPylYnxu3jjnL5IZ43znhwk3TBZvqlqF73UoWKrNabUp5tg3ahWsu",
+	"ZnWffTWlyl1/o378Pwoeuip/tIc0p8ll13LRKDYrphmx69KEiXRw9sJvXKRy01T+70/DKUUqfDatvcUt",
+	"jSYbxi479rb0I+5GcVrpsZmWxLAs8zkGdv3yClzFAYHvMpPa+TjZlmD8yiXaSojnkpXUBtNxLLGgMqLZ",
+	"GTgs4HNsnZvt4J10QZY92xg2onyC004UOgaKgJIVYAxXuIUnEZ+RX18/w3lmbGGILMyQjL/rqhBeXRrp",
+	"8d7NmxsQ60MlcKcGfzrwWsbH98jOAwIitxF+9Mp9q8yjZ3PuSoEPOP8UN+xIimx7TH5xpHdKLllujgkm",
+	"BMHOnxLF1vKKDZdFuxp5PVSzX+VvTvHbLdxndme/0lgwpW9pGmHagzMNkh5cdl2lU3JBUrolEpPuNzSD",
+	"HMRSK7t///TBFBMXDVP2uf/52+/Te29+nx49efN/3/99evTgzd9Pf58ePcI//VdIf3sm12sq0hDACnGl",
+	"fCS284+tsH0rCyVoxtKI1ONCIIqwxpqlZL4llPgKdpdsD4JVMV1kxsqst+AYjiOoPCNxvUj1eoUNQ01o",
+	"rnUx0uIfk9jimbhdpF2I2JoUcUJFwrJ4QDVXWccekAmBvHNF+yn6JY7aExTZh7cSTXSoOupfLHcoFnwp",
+	"WEoSpKt2xVpHZFMbqszMEonVs7rhMhZKroEZQOfMDd7TXDviI/iGWsHhWzkn60IbMmcV8Q7MFFN8ucTQ",
+	"5f59D4aMwOR3tv5OVUZFfUGhIAXeQIF9KCFC6FwWxqstspH7H0g03mWq3YxfLE2cLXjGZlxolhTq2nxw",
+	"ePbuYZmhh2do7SZkVgmY3clZWCv4vVJSdedIttScfSnOzdKIaVBZHlGZ113y5r95LTcSLL7MHGj5LBRf",
+	"mHC+Zqt+cqdy0qyocEBSx0HNnvn9bhuy253imNRdnYBK5b9wHHS+itlCqoTNRtY+4rtn1zmX9itCk4nc",
+	"jgapsCyn+smanruESIWD09hT1QoIZbmSc4aH4rZR003dYt6Cj11IsF5AOwiadKNy6OpFWLtyIJOmnpdC",
+	"85yJcMpJkaej3fiFZqrTQ3kNjy9Mu+66rU1u/xG+kqbcjZbZxDYzhzayonqFOIil6mdVPHq0ePP+8cMP",
+	"/xXOtS/BucYXFjaQvdoT2b+gc/RjjDCrDqaeUNUcxhHsLQlVLEw7/cFfl2etf3+lidV5G6b0QCWm9D6X",
+	"1FLzHQ9I76rRYk+NXDu5yz+538espHhpBQpG1dvE9c7MVCF0Rwkte2fIgl85HIK68TSM0cKFMPyKzfQe",
+	"oVRldmwAM2LOCF9ASr21Rpb8CuD5hkhpqdBNXOk79qbfgoFFDZneP51Oe5UEfEtU26zmQkK7/l0tHBdI",
+	"3x5M55bT17npSE2tgXsOettBIc/91y5cIG6WZEE5WIlWIbeKqncf3EDUcydD0VU/qXpKYuk+Ln2V0SRH",
+	"j6thHTnZcKpuAaM2RjMx8oF2tqW903B29l0TjCB3ZFbqoqy8GFD22EB9dfaILzUqSapBD9UXrqMcerIP",
+	"p7q5GPWYbLd6uPrauW617wd5tghVW4w44FE3GAzuVELq8J0DSxLcAx2vbG1FBX5RzSNqgYY2Xwn5kKFt",
+	"+14omXUl/B6+JUN8mn+l9N/QjnduZw2Ws0WOgJJXU1H7zEyq0IvW50SykwqpIY8e9XqhudCGZsNvIamH",
+	"TKil87Y8Ij8+Pbr/6LHPHnFGCzxBuCCZ3DB1lFDNyIq9azpLezXmUpiM08Y8anBtN5qLqO0x7IE7m6h1",
+	"pp00sXbIYk2CyLhgs4yL4l1AhYMM3JxqawZDRJQSJaUhesWy7Jj86AGJiBRI3m4Pg6YyfGkDoUI96FuC",
+	"ADop10ZRI9VXmry053IOH9+78/toqNwLxH7uOobavrSmvneDS0DpG8gVe5dzxfSoZwZL+7YqIXNYdYG6",
+	"EX4ataQredmhUhTjCs5DeobXKRqKRG3h/Xv9DKsWxpmKuZILnrEBCHowrImGkSu24O+6oUQ67LT9oXEH",
+	"tSfbFVIPHk/rEM2uYKr0tD+eDkgY3tmzcAoKUP5wzarNRz0xLff24IFeBSUTNZ0xOZB4X2nEvKubcvsh",
+	"LVBxhePam0+8pHnf6v9J8z0RG8i/jyMSbyg3DlrXQfsBMKaRee7+u47ZLKQBdMklzWModLAWK3giKBFs",
+	"wxxyJkD6DAL1C/uIH4YJVBYmkf260ws3DM4XUni8EAgeFSoxo8/qwBiTA2Lrdf+7ca9YIlW6r3zH2T6e",
+	"dDrJt6s2pwN84K2cE66rcCdWqGCMBkA2AV3M7nOHL/vK9zQZxqvAYV0mUNW65ACXpZvJzquiCeuIXkMG",
+	"oQcnHQMR0VkitvApqT1IlTCsRNHYU271A8/Yby4Ra9cKLZT7+2Hs1xGigTYCzZH/uPfkfq+9gN0HOiMz",
+	"H6LJP1GctfpuAOm7bCagNqy69TQXqGEahRI4HOfOgZMMHs7F4KlUGK696GHaKEbXdZWopOxMLgP6T1tm",
+	"4PP15deW1g2NOsI58iOjmVn1cs6NBg4b4dYBqB+B4Og+0vyRi1DJ3Jq+m9mrs6ukHqDIpTWS7A5d0Wxo",
+	"MRXcWVIIlnhZNeLBXCpzyBelVXJ70Q1dsZGrFvSl8rdaHvYj11aj/Y5uu6oWxxUgbndMgdDV7pyUu6lD",
+	"mZbQi0mpIjcsjYjP+IHrMYOUBYEgZyGS8BV8gbc6e2bP4xBM3n36GWTcYPJHQN245HneqCqo/1gkCWNp",
+	"18+b6noJxh10MI13AzpVSrckk/JSQ2ksWWZ2lrVw61LKtJFKPIe2ZZBb2yvIUkgyrWZff487unK3qy3w",
+	"OxhmciCzH2XI6hhVZlgj2IAyc4Pu01xJw8pC+R4b0Y8c5iOtvTrC1e/Zs7BaGQQy73Ioj95dOKeD3OVB",
+	"FPFeRwBOMuqpe/xRysvn7rh2wewzRuz2eqRh+0oXkU25YoldVkQ0Y/VfY7lYMKXjM6f5UOJ1qWb+cyNR",
+	"8unR/6ZHf06Pnryp/vN4dvTm67//n0FnYJjoKaLf6z2tB62oisDq0wB4r81wMEGHrR84wx33b6e/t4p4",
+	"0nVal/i1oa3y/r1zqo/9EE3AGnRoFsOv0sTnuI2okynT4kLVpSVoe88ryowleKhwSsteZpLaPMORhwZO",
+	"hZL26pmNDSGJIJu8rmAWvtLILdSQstnGGdkBRz8mz9EkwBr842vDeM4BJqHvgZ/l/FvFEd0YHkukMDQZ",
+	"FyuFB9m7pKyW3vfFX6g23/ux/mF7iboZj/rymPgTateZNEEPym8rJir4cbkAeMwSTB66YOjBDhUUdr3O",
+	"HRxVBlkqKeBd4btXJSSA9l6TMOoVBtXhgmVlA5D91ysrhdl4r+1h13gJ1bBPTiKYfZ+fyQ46L9ZrqrZB",
+	"2OMhgGvdBcUtix4yG8h8SxhNVo5rseFOXDUKhUz561QiO3Tj8gBb90BLwfFn1lGPXIrgUqw2hHxU3ZRh",
+	"naCUsUGYoys2eyvnHTakq8KZNbpQ9DSp6PY4dvxsubH1iRb4Lc7COwAJgkYfD0gVLN8ZWsrul+tTjRq7",
+	"07mzh0RWrqMTjIrce4TzVlEnv7IyUy4RWsjVj9QQuwcrUeeAZf7SaoSt4E0genOteNLori3NEFRzA35x",
+	"eY3ED8EkKy4YgW4L2tcF2Rt+aBLjjUW5DpF/I2shQ6VU+yk8Dfnta/HyQUEwr3sNUQvrYmUouH/QappE",
+	"tZl2LTJsQo60DA82CYO2XtdUf4Vs52tKnNH4Xc1q6qfNy2ywL813vww490a8pas3RDODpp6N8j8XF++m",
+	"06OLi3f3FhcX775ZvPlfu4boiBncPouOwXzdIZOfQi4+8uuvP31X5u2QhGqs1y+V1+m9Jw8eL6bs6FFy",
+	"jx59kzxgR0/oo4dH0/Sb9MH8H4t7yf37HVk+//hwVP73wwH/fe9+OCvIdW5qh7jLiHTA2AXfo+8h2QVe",
+	"cohl6Z/paOtQBRdbgDvYEMnlTIGXAoYOy6U+JJ3Fx0dnd5NFOUTxGG7wdqGUZnI5GxPEqnWN6j2PTC5J",
+	"sirE5bAzaZSJVuzi7PQbyREYW1yaK7n0kKI9uhSOu7YyNeb0r59WO+grrnqpddxyzQXNwO4vK71p6RBI",
+	"yVs5H55fYagaKzYGtcL4Wc6rRhhVLezeW8QNA6xisAfVukvcjev749JvZlIMzHsPu+wrNqnWVOWuOQqv",
+	"kkQc8zdXE5DnnTZxPfLsREUlBkLKU+kyu1b6+U2U5zYkSgizxWGE9ZDQKxw4nuhCh1o/vqqI4Vqh+J/l",
+	"/CDzuE/gjoPvGCtbD2npNVrg7dTk7zVv7OjfYPBu94tyrzpI/jsI7fCrYKWI9nhvXWAK2si83f9zuhea",
+	"eqfRu2DxaXXlaqIN3TaaXYLzTcjNGYkXRZZhp96tAy0+HvDxMVXzByYohHtBdmx52Jj0TrZBNoNVhG/C",
+	"lOz0XVXio2YN9sSzk1qcv5aCAHk7mIPQiHWX4e8qUTrr6tlRyqZg4RYiNZc3FTRoEG52Pk0UbhLFdC6F",
+	"ttRe6cVdH/xvplJ+3TY7uz1Sb6fP6VU12RaHJVIYLgoWu67Z8SnBg8Lu1wuplszEpyRVMsfgiGU6O5iJ",
+	"ND4Fhypi0ayYYhGxfyaxzJlgaUzoknLRn0Xb1SvVTztEgo2AUmcah9MEyJwtJJQccw0Zv9AoHPqb12pT",
+	"6IZwE0C5yWiuWTo8hLqSWdqVVhXOZpaXEUkKE4HOKe1/OJCEyG7wTBZKRyRX8t12RguziojJtB2DkXf4",
+	"CRLWDk1XftSF/WKK4DoCgIzXuut/4WsejDC4XhWzMcmRfZltToiXr9wBdKOul3NELOMq5gTRiAS2Fmrq",
+	"7giFqaED9ra2mtbUd17W+n6Qa2Ry2QFFcVD5TJIV2mkHu4bEvnq1Ds24r0dpzjtyvbpK9PvbjXfcxL/I",
+	"5TOw8nf9/9ZasOwKEaWKRIgUCUB0lCLFd5V30X0nDkmcUkMBtcuKoj+1SclCUTQ2n3/38/mL5xGhGFBg",
+	"NFmdkvj9xcRcTE7JmidKaoRcuhCAfkPuPflmGpGLibYDLibyYkK0SUGIXEwY/ospZRWyiwm9mPipXUzW",
+	"9gnD3pkP8fGFCCCC7vGcdXDPd2w/y1RthqZPvrn36H5ftYHdqQY92u+G3VjQzZwLdkBNQzDZqzvvwTuW",
+	"ysU8ajZMCtdNHFRtEUj2Glb6hRnRtV3x8/ZHV08Gc/vcwQa/uE093OoVvY41S+sAIXZvmKDdTSVHmgeV",
+	"zpK7r9kMqm+W5gcgI/sClTLvHJ7r2KU7rk4piXCQQeBP8VbKUzxdDa5OcaXeO/vyUkmgBwcx4pDjuG4U",
+	"OdUxjzCH5GhNBV0ydXIveNjPQ6DZR/d2gF+uHQGy32Kbl7UO8z1oM/fbHw0pYZAuFECFCSC1Bi/MqpRh",
+	"HyYXgrig0km4QYPaNd7wkL44Rsg26M6jgUivIVJ4UaZMdeDMAD5QXswzyyaASgZpdSArrDlSzz/lTB8T",
+	"y1z4Ju1u38oV0I7PysvhLITn0IjE3QvlKWCD9pt+706M1069+lhwa8EGC5tGFOTPnC2pqPEbUMLcCh9u",
+	"NMsWUB+ZA1Pa/+cLJS0pUG0tPdMFIz4wX24MguadONb8A+Nc4D6WMBBv6UD0yrCH/JpO1hf1I9hBgmGm",
+	"kZNVu35uuPFBOY3O1gcejrcFYq5XVDkvkTdF3kQjWl2Ew0BWhlS1RCAPGUsbV49Du7Nsa7dU0CYQ5c22",
+	"YXBlvQ66zh/M3vYMrR3dTU752P1Cyuu1o2Ngdy+RjkaD43p+7N2zcPF+yYAH0HVv7X7t5cGpVUHhwEWZ",
+	"gPFYGIxWvpXzyF6UC5qYQKOHfZiT8ZZprJJHB75DkoxPrRJQdhJE2q9zSHmH2GsFwD0TUBbwO+Bnow7C",
+	"svKy9TnmfbFlC1bG0HnGEJ4alrugPCsUQ6jdRaFpVusEv1FSLGde/WrFIh6Hv1oLju6KBZ/hCVdgxgFK",
+	"Zb4FVWRRZBnhKQEVeENVqsOqe6s73V70hbUU0kjBE6ztPx5mHdmhY4wD5xPqT8KseQ9bqntGuSCAwlci",
+	"imOlg9yItltyVBVsJ9pu2S++Z3mvypE/AbmabS39nL3jZtaqh292OxsdTHUEMhvm0Kqpix0acOWclgtM",
+	"O8dnKp82I2Vwc0Te7TlDSJGeI9e+4+a+N9abc8IzUtH+mpBzHHaeUyw+cEGj4ZRbxxDoX4l//cxIQ7PD",
+	"YJrhlK+lcF0xFcb57M2md739dz3WORPoP2AcZHSjAYAA5PeyNXRfwVfABVewmXAOk174Ue/Q8c32hwEI",
+	"Fqyr1rRjTmDYdf30zszmgCg78LtCmjKJP2gvaaNLuEwqiCsFKLOCfEM8e8c1lf56Gthi4Z2TgR9F92+H",
+	"1NdURXGlmORsT0DCj5gpRtNtV5GGVCzoszFYQA7HRbgglKwKkUItuCUGqT3AjoLiUW0ZIGFAsa6LoN/J",
+	"MwAkQ68DGP5YsIJ+c20qvcG3/uxtW7q3dqSjSNadRnVmnt7apNLa3uBeNutAmhUijSqcRkkPbnbJ8jUm",
+	"DCmHL8sclaAuUaqWZYsVrNON//n9a3JCc35yde+k0j/jmtayK98mp5O3WorjV3Tzb6cMwAxQwao6p45I",
+	"2EkKpZgwpZZ2iOcsqFBsGq/cmxVY89sFOpk2p9d6dfBEVlQHmAUyESLiEhEi4vIQIuLTEKwS613CQ8Cn",
+	"GiV/3SoEEylcRK74BMsJsaQbK1ZAQ+fAaYjQT9NgKHwo/knVIa4OtXO3SCmNkqFe75IvHRt0YbltL7DO",
+	"qM8h6DNTWqaWvEQbyyrrLI3HJknga6+jitRWMcS9fC+4x6HeX/dvovfXy1r1ajsrzEpjyD1x9GrvXl/K",
+	"TbbMHAPwgJXd8SmQdU7VJbSZwGwQ15wuLZo9B52QD8j/svIk5OHpRQuqdXLhyeWMllfIZEQuHDCzNTrB",
+	"pHWtH6FLHkklqGGRvV3zyhBrlGe8XnGNd+oKfLdXTNFsR5XRZ1Ym1frsrY87YDPhznfgAoNBq5wnqrmw",
+	"n89fPCeOOBGVFCwamW4te0BtNvWJ2JCNyQwcU7W2E6hUPJmG48KjHJEN4LSATrqm72Z1ROMO3KS9I3rw",
+	"jRUzamuPpaOTbpmUU27Aw+mTYOzYex6rnXrJk8uavtXdDqD+UKHEaTPSduqiSqe99NxGqEQvnPdyurWU",
+	"cHHV0sMSoRTnHfdc/WLbKG6MNYxqAAzutjsmz6xWKsh8SzYriYi4VRVnXSYsC6owo9GoQkP6YIcIWCq6",
+	"DiUwoRmy88Q4tLfuVUtC9SWJfYd/N5GYLKTah5wQjqAeYcjce0eCS5Vh965e0fuPHo/tfNJd/b+DKwgE",
+	"42+NMqe/jtHspuD3toOE7PaE/bs5/jhCDXCn3ufbLV/cOSVXjNOBU6OBEz2GzgohhK4XekPosVR2pMt0",
+	"5PuMwEzzTwz3tUSlpm0PuxP69+H0yePRRdHQIGPoxJmhszGsOWof8YExu5Izlbgy6epsZTEHhui1hbGB",
+	"OrzH2ySVZNcJ9YnQ+9kP0mD8RK6lcza8GS04PHDa7IdpgYSmWvMZq8kpUIswXxyb0GAazQriFPp4cMFW",
+	"BWXZ/PpPDbUqIm4DT8lXpQvoYiL4cmWyLaTUecZdSpk636yd6QOyIjJLIYpCBaYv+JV8FawGGx3A5kGN",
+	"+SeBmc9gMxAcFN1kRVp1rOEaoRswVtrOrd2rVmes0bKw7jo1M8X15XhnYts12Omf6/q5EHsHBDpT+FII",
+	"P+fmOyK/zl1nFK6j445pHM+uSVV+ID4l2H6pwWNrZhoZajpn9LLyy3kApWMSu1nHp9ULNHj+1sxEZF7U",
+	"WtpZS2MDCUbWoomsXpphYO1CIDdH3gIAw8USMM+YsJ+pbUl8SqhoTReetrOBvbIj8BXgh0zk2s5JpGQp",
+	"mbbj6YZuo/qE18wcX4i4scNocO44fyHahY7fY1KaptbIkoJF9pG6FNjaXbCf5hpKJ7bMlKYopOCW5Ss3",
+	"SQkNRRUsk1feT7cDCttp1QzJVecu1hekwlcssUvdnq8YCwH2QVR5VvVq201N2NeOsO7qCxVFGp50WVym",
+	"M7qxWcmMEW0nTKh2t4AdXg9yNjrqjulj2M6j9MuL6l7PzpzTxnbWmtGMKZXciNFe175W9TCzXCrT2W6I",
+	"D4H24y6AUaqAgzRy/LIvzfoQRBH6y3Qj6q7iwGVafTeQcTyiJ3cXCsV3TGgM0FCdYB3dYFCnThz8MXVx",
+	"mVze7KzKao5Qw8MyUbInlceOqivSezUiGHQg2MJGccPUYf1Ad1paVy/zU+8mqc6eVoewIdBnr2l2c81P",
+	"+/ils2KzVsk8vFK5b+R4EPNRDMKoZp3Q7SNq/O6qAlV2JbDF0iqLhl4y4bQ95VNbjrFNy2nN8kNzFgw+",
+	"OpdXmP3i3dGocSm24cIqfwvIeXCPAzeAuZjZ31J+xdTSKY8Aq30hkFFAdTMrppn7mI7IUhIJnsT21zRm",
+	"tgm2Ifj0MYmTTOrys2/lHCabF/ZrUauM9pjEvvYZx18IrOWz3yp/srsM1WJcQAsju8Q8owkk6s+3hJIl",
+	"zQk+eFzm7M3eynl8ivW4oKejyuJLc1Hb7E+6rqYwGMPfP1KW6OxnlS755Slmh0Zb9NfF8FV2WLu5ayY3",
+	"mAHJxbK3Z8CN4yEfBibl5jhiEs3W44GZsHccPdrh4k2qZwGdulXeqffly9QiDcjXQYIZKvK44GY2RkZe",
+	"sm2X1oZNQ3ym3ijQ45oNUjnSrCFwujIm16cnJ4Lq039Mp9MTqDM6uS6AsT+E2ZqmbAbbGDyOho3TPJJ6",
+	"MibhqU/SquVQ7nE+daGyWrNjpulVV5p2D2zrIL9Sxccl4NE1Wr/XIXZrxlbJBxV0TYP4g0fQ3IAmi0Z7",
+	"ZExUphl14cY2soKC6EX7Jd5hmLJt4/uwRul1kVL213MfDKG0dTWIb/DT//f//L8RKf+Cf7CqAuaKyaww",
+	"DNoKNGFXfcJe7WAIF7up5/emQ3KJDuDXwbvY8+3Dm8+3SX0/3ZTZ0bu9MGAVAajuOq4F284gW6/752EJ",
+	"0Q0xtn/wbnaue/I6juZqQ8IVvUNadLSzLgcbTU4a9wUUG+/ff6pdDl/BNjEkomkAUGr4R6kg9rLlNOMa",
+	"6io4kMZi6zBhANEnxpooQknOlJbC5RRW0itu5tZsJniFw1sdDI/LkNzTUr1ayGHAtSN0vb8QhGzY6Wbs",
+	"0pA/927RbjnomoptWdmiiZHkkrH8jExBzGI+rv2LJkIKB3FBDVFFxiJCs4z8yZR0IyB6AFGC3Qi1HTFL",
+	"Kc+2DfgEKwZ7M3nh2ZUs1MEPW6XvwEfXUpjVwR/eMHZ5+MMI8+Z7OJVvePD40cA3bBk9YNOu0/TslQwl",
+	"rFxx6K9quV5HLivZ0lemJVGFwJAMSxsdOCLsT01Sydqk5UULvrbEIIS8F3goLFAKcZiv/Hqge7vsiqm/",
+	"QcjiMS7cUU4jaNgy0tczxtvZ54rsdj+e17Dax2cFjMoHGBz5PsxS7whPpYovOoJMVQ6rkAYD9U7Vsgrr",
+	"QqqEQVJruEvtYoFLn5WbMOvIJartknutlfB4+2NPjHpi4JDwgeiCY/fYUCkbWRU8Clh6FN1Dr6HR7Y3e",
+	"In8O7aWE2xjekNFNi6xMHFR0dYbXcuMkpSI+abk81Ua0ZCBYQTtW0iSyQfjXpfNsSBOGF254vf/IAc1E",
+	"2vO+O/hqVdfD9uv7fmBZBhpmkRtoaFSA8jyO/kfCQHs4uxCSAkqyZmr6zvf+lIKNhpB2Jm7zeHfPzhNT",
+	"TSyVXZYcz1birH6GFf02ab9L8NY9NijyW7jTtZO4jpXq2eVHj2EzQuP/1mHoSJFtz0qsnIyzugMFlLE5",
+	"y6RYWntASbiamAo0rkbIJ1eG39/mxPWY/BC5BwE2VusxD2J4aPwT9UmW7inAgJ1EoezqGrjAgsT4jhh1",
+	"UV+m4AuvKxgyeNlSzqTowAMBhE9/SbtJPLbq+A4QJVR7u0IMaCQEOExcI3xpPf3zH48f9kHQfdijdr2o",
+	"hPQIlXhORbrhKfZUD2QcsvLm+UoTy95ntUgeFs3KLNUIMOVyaUDNttS4tnYAdk6HJByHRjg44v+tn9xu",
+	"mVYoDJ1Qk6xmRd4kjYwaps0OcTy1hAtrcd0eQeOUiwXYy5CVdQrpbZjrZt+BuW3GF/E47VSKhEGSm73A",
+	"60ZN+WErB4J0VKJXDblVUUxYc4Eb43O4y2XukJ6V2nb6c7bkQpMit+SuJVkDrAYsHqy0TJoII5AuLuvw",
+	"oTR5K+dfacJTsuRX2A+6k1SnXRiuqhB9E33qdpkaiCBrYuUVYsZBSaUD1rO6NTqZXBDUSHk5M1LO7PjY",
+	"qsGQj4dk15jt/UdP7g8w1aFyxYPfNeb8YJezv62AGxDL0xP3GcHE7tRjO4AAWBQKyvohuk0NWYN4Jind",
+	"7t3Xe/smit/r2d0f3If9aB830vb2eCvnjhQqKQkHsaZbklOtKxQWBwfhqAPTLVuF3H37u+EilRs9VNAc",
+	"kxplcE3SAvBxNE9ZzelZ9f20oolWT1h6mbNlITBDVIrBUuc3mGefuPlwAzf/4d7pRmBvmG5ddkjrcUxX",
+	"r95n5J/nLBlbI67aIdcpuU++tv+3P0exYamW5I59sg53AtcN3FC4lbgBxPmBdVebP6xo6YkCVeT0KAjM",
+	"Uxqe7bBbi6W5AoLOtlZuW4LH1gl2f2OQlbHlnxhStoU00APfStEO98MYy2jHQdEld36UGyKzNFxHYcXL",
+	"nJ2R6SmCQBpnYURw74D8t0/QHDMFyVLRhB3vxSJ+cO/Rg8dDHLI3YMu27i9DMuZakYMeQEmMpmB8O100",
+	"D7KDr2fQtm9sSzKpxzByNwrm9wttGIXsBNiuU8gfsY+6rLANYInIwuQFSPU54CmQIj++4Y7y3uRuQZ0U",
+	"9pwcBJMLlpyRWK1PEcu7UHrwoR3WeLMykluX4NPnT8sqabuff5ZgnY6zuXagDqLZte/7worZk5dUcb27",
+	"iYPCy02SCsp9yCp4FeqdNJQIr5v14Z+/ls0Ny/hvD3hw2EJGRPPD4AodmRc3tUH7IBlwA3RXYv8t5NbD",
+	"94arKbUD+hDKNL61VH0/0z271plardhi7BJfeW9zQ9avufA4JLeZZg3zDS8URnWRR0Jz7PnKxwYFxvY+",
+	"2lP/kZWNRvZWC+Cog+pF/BP702WGVZWUgcA+FJ0DSHssSVTjhTxEyuzhnRpx1b4R2MrWxjjKKE91D1F2",
+	"cl/Z/D7UCKZUQB/cs+a2jqB8Vxt0YQ2+7J/iN9pq/C51gj4z6+0UEdRNIYo4kgLwmRqh9uE6eTiLvrzx",
+	"uQwBYAZJt1Ms9M2lB3YJcFyXM8Wu+IgwxorRDP2Zw5p2w/AaXsz+8x3XEEdoQ7NsMHuOkpJP7cm7NnGN",
+	"jZyGxG+hBB0+EVli+vfi3usKUaSPpBDbZSAyFwKijZDfzbrYKg1xBG+gDjDTJoiT6Fyqy9KHhloByWia",
+	"Au4RKbCjdu9nMjlGJcqkeZZRvh5y0FCT0vtGO+i8WK+pcqFFK10O7IRYo/EGndVFYVtMNUFfSpaK6jeM",
+	"lz+7YiDqbmp4zgz6/3dgv0Uoor8L4C26X3tYzlEAbu/eDWUr/6qZCmUsH4ySiAhOZbR1DzjiObtiyiUa",
+	"+3gHFwvZaBuZKG54QrNg7OOcL8VPB+ZxdTRO6W0De4PYlGE7ev+elXwc7OexoJgOX2YSebedc9B7v6wH",
+	"d4BgFP4YL5Rco+sP4zxxIQzPYghTLewcEd/cwRZgbMd5yCFsZ0Wtg2rg5kJsXB4TPoqwxFdMYT+jOTv2",
+	"H+Qu7gf5TjhxI+Vl25tvhYtGWDhIWXINXkANJGuI+cATAD7MBZkzs2EM/fgXAvBlhYQpxxhziyOMAWEB",
+	"DNXS+fxjrwnGELMKNUQb1ybsrrqPwHEd2iWsNsfABMoeYfiNIGE6R1ggcW8EwhliRdmrMB2DozR4rNJm",
+	"phkToxJgRuWiVb3MB3rD67pgRzPEa7Uq3s2e6rWzP+Ee/ztJUL2LGWcJDUfpaOcXdeQbuQ/V1ROXgeTS",
+	"jppEuY+1rhHpq5fgDdMXPTv3RvrKV++b+isoSg5FAco+GlT71I+MA4B4AHb40xElB7Q0HYOHmFPloN56",
+	"+7qNZ28HQ9hh04ThfW+b74xig9rYXau9azc3XiscUMXddul7T2liMwBzwkzSLsQfEA6utfDY9cO7KfWD",
+	"Ju6Bpo5QX+JiiSjVbJ2bbX8v/7bTz04l6oJ/s+uoW5PXUiFSBfk+s7Ix5rDiiY7qZPTzjVAXWgv3PVad",
+	"g7I5uWtRXa2wpB5EfzINZnFZxRcb6GvCFzWId19ukHOIoXJjtX/sXSwauTmPpw//MSCvqNHLpbupNl6S",
+	"VSZQkDvaWjdjo/p/A7jmiCfaULPV95rvCtLvViSdAQ8HCzYCNwIeCKJGgBtjkFfvGQ61l9UopK2xUZbv",
+	"oOsmv2KfKs5WNNlQEai5iRdFls1AJsWnREL3HIBwccGHhl+/574bGuQoaaGLiL4EKCZdzdiWM4DvHYC6",
+	"suDL72Fo2P8f8Mi6X8uKqGGFT6kn/Y6Kh+r3WqlVraWxQ6A02DEe3CCAQYRImZZqsf3HQazY5+W93RDH",
+	"2GAB1iS+S8rGMXvjslSb7/3YAyINh8UQXJeW4YX8VWnnEKf72CjsX9r/b2Uyd8UPVf7dgFrkznSEzqjB",
+	"rufffTokgl/TZatTh5Jp4dsx7fUV1+27WnbZ6dGb9/eiLkPvtcx5UneAe1SYVkepOkhMoIOUNYsgGFKk",
+	"3NT7RVkeESzTQff566oDcVm2UhV+QiXEERS1qEIcCblpdbmFyqYs7Jn/VQc1oQMqacuWK8FiylHiRfOl",
+	"mPFxzr+xMRTlSt73CgY7Zh8oEbyktvRe1B87g4Pwfu4kRHSNXWnHRNyruvZgt8c/FfQgxm1kiP5fR2++",
+	"DrKv/ebhbjnk2qEiHFiqT/HEV3Ztz0HYKXsYcIS9ep3A2fRggJSK8g5AibgWDMtvjF2mtBHbXGPL9sIS",
+	"9AZ7yawKiK1wK86hLFQX4WpBV08yrsDzKcmpMj7TIKXbMxIbGfuiIqkAXhLDcGtGha4qYVK6xUCf8dgK",
+	"Kd1aSx0sdrlwj+1a6R6fpDWTLAO7BHXcjC0MkcXgvqB+LxuqyzeD8qR9qG6vwQBt1cFhMHDojqcAgmNG",
+	"BhgPE0IKxc323L7EGXNLFrRIL4rp9EGCWfAp/IMd499c91/IFsEfYqcWrIEjGVWs1ulnZUyO1o+85B1p",
+	"KPY6POLiK01w1JmrzI7VOrYHVZamQYwVM8etekDmWzfyx9evXxIpSCZlPqfYlprb17vP+utzMpv9KLU5",
+	"UutqhjTn/2JWgEGK00IG7FrBSCKFUTQxUKeVM5kD0lBh5BqgzLC2w26NPr4QFyJ2bSxjnDUS9FzJjWYK",
+	"xroq52Nyzpdg7WEdoIZEAox+XzKWYzUJLOKYxCfwhfpr8ZMR2ax4soKN9O+6EPHTwqyk4n/CDE/Jt3A0",
+	"ZNTRwmK+/tpZW/r466/J9xCwBwsYPGaCvPrhGXny8NE3xHXhIqlMCmhv5UE3sUV6nMiUxWdkrqhIwMmG",
+	"f4lcRF4ilP0xie3RxITrCxHvafaFs7av8LMlT8s54CsVyxk12s6hmK+5MSwlkE8eEW6wyZv2OLrQmc0t",
+	"+Beujf76azB/7eUJtHbJtqdQSUhiuFA1/5PBUUVV5Y+rn7S/Eyki+FtcXb9x1ZkehjgJuIS2s3a5res6",
+	"PibPJdn5a01KMpHCsu3b1nQLFcxkgcBGcqOxswvVl8wv7Tds9mmP8jfgrdiaIVgxYg1TlpK/4Sp0Vd35",
+	"YPr3ur+Aa7JiGZZAEYjFu4oYromWa4b4NoJtfL8Mq9X6LodnhIoLAf772vu04VlG7k+nx+QVo6kmPlUC",
+	"aiQR3ADYAuutCJ1Dmodb1Cs4Z7esly/OX7sLAtVVqMUl8U8pW+fSMJFsj/7Ftg4RGYpHL9m2ysKAv0C/",
+	"P0RXIvcfkhUWDtfqxd3UAco4uhBI6gjdjA8/vH+fxLz65mzN9draMjHwK2LQupfh6gF06uH0SfMxLmaL",
+	"jC9XxnPja75mX39tN81y3oMHD55Ypv/19bOIWJJEpw24iCPie/troik407kiheDGPuFbGWJqScYTJhBZ",
+	"yQnLlzLb/iDVmjyXIpHrNVMJpxm5dzw9ntprTmVOwOvTk5NcZlurT+VK2gvnWKrliXulPhH1F5zgC6qG",
+	"gK2mb7Xij9NJOVbmTNCcT04nD46nxw8mtYhjKRZPWrjEudSBy81KXJaWMhfwmrLUyb0IAKrxnFdUe7QD",
+	"pGXBjsm30qzIRqoa3fsfIUOpaJTR29vCUo8lakehVvD4D18IoDX4EHqRtEeHwkMpuyD/lNp9koYa9qwO",
+	"3uq81N9KbJNtryl3o9M8zzgCbZ68dW2kUH0YjtT8yn4QCuiaqoZTahTTubQHbN94fzq9sRlA3MCFMeDT",
+	"zRN8LsEf+SGaPMSPht5VTu7kW5p6bzY8cq//kV8FLazGaez8scvCw+mT/ueeSbHIXKnHo+mDQR+6ojyD",
+	"HpOwThc+63vuBxhW1+omp7+X+tzvbz68sTq8C2NOXjl8duPRvb7Sjt59/sfp7+7ZN9baQGPF/cV+pGKx",
+	"snflHg6rQMQwIQ4ai22E+yTqP8Bl9gdL/BHRErrnokzFtoIAxUHdQ3UGKmU0XIYRcUm7lSJmX3khKoGN",
+	"TAYovF5CN55xagqwLryTLJlxkrhcL169swJT9qggDtc+cvHM1PK7YlfykqUXAl/zcHpv9w0ONT8OcTiM",
+	"vSW2/t6+u2SEu2Vo+HY3Q3/veiV/8jz98N4Ann4t5S9UYUTg4f0ngx74NxVbtyD9cYRHQ2C8LpQg1F5q",
+	"4JB0XAFZrz6tF+BUHELzPiGCbqemEHkr5/rkPWYPfjihyvAFTYw+eW81jw+YM+IaK2uQa6H1VENOfpZz",
+	"cK++R6vPZXk4NaYsC64Te1Qj3NLnHEghK9Mp3kSTvAiZyuVTMbolfJOuDJHHsU90LdUAunn43teagXg8",
+	"Jcs/eW6HWjWimaxGKDYBJi8BiMjqdgiOjjqMVCmalBcCfnIK+6N798m/+Ldn2KPa2L970Yc9stEwKHuH",
+	"VALPn4brpR07y7TVYjvGvGe/SLty7JhyBZ1LVkyQOKPaxJDYkcg1q0twNym7C1StM6Z1SBjmhXnqJgPq",
+	"XoMi4KD/KBj0CnAn7bp/7zvrbtCFe9NvHnzz8N4/7j/si/2EPw5ovvVP9eHNW5IaJudlYpg5qvqXBJYz",
+	"54KG2ibcsd7mjqtb0r+2VHL3Yn6AMP1BqjlPUybwiYf9TzyX5gdZiDu7Se4PWXyuZMK09nfCJ6SE/mhV",
+	"MysfPPuDZMzs+ohi2r5qrDKKxR57NNGnThzenxLw8Ebk0XTqWhPZf6CUtPIpVwwQ0OwkH5J/82/RtXhM",
+	"zoHtOgQvtvq8Yiqj0FFXX/I8Z2kE+PUZAxcWKrUl1NeS5rH3aHuYMi9cj8kLwYhRVGiaOHUWJh60BjEh",
+	"4HaUxWb7tTsWI41+jQEh8ptHrTN/FWkyWjgMWM0/pWCfuU46QJa8lXPPz6PFRw3PIyw+XohsSzbeY2s1",
+	"NghSiAVfOr+aNfqsziZdLmtibcKMpUuW2qlpcLBpa3ciUDxhmQZP6MPpQxK7El0hzWwrC6XjY4JUj+IG",
+	"fNgXIsFoh7SLhdwScHvuyIMFM8nKgXvcklRoQYfcsVhowr2ElIsVQ+++/qJhHCAXPiH+/sHSMjAdnieZ",
+	"sxUX3klLFFswhVmo43kecrX2+YeLnCnNUu88wgd8qIabyOF+OQbTGJpeMoP2k08G0/41aWxNn0SKhGcM",
+	"qlX1KTiGEU1X1NxyPgv+QiyKLNuWxaz12IvG8LWVSZKkMiQJZM6Ewxm5NUHQQDG5c0FQB/bpEARl8vQX",
+	"7WCkdvC4/wEPT/Gr0EWONPqZaBbfsiUX1kJBO4pkfFGi2OEjh0qck/dVnuiHE+jKOt7T5Uj/p3QCHqlO",
+	"93tO1SVLid6KBKP0zgbBPHxShkIhJ78pPWBmdfHxcYI8z6Bt7fF/asjmewAL9ZePtzfHE99WJPsDNY5S",
+	"3C1xTOIyZzn2dw1PVsQXjIBimhaKzrNtpY+eORwHN8r1QkZseBdpRhKMXO9f6rsAXwiMo+LYuv58TGKX",
+	"6R4TxQTb4H0MnaYd9LO9hu196tVmAIatFTGUSQnUzywq3aANNf5CANYpxmDTql4iQn3dd1oWaQUQmkHe",
+	"RdMYgIXVkhqAOSr0bGsh+H0M3dtwWLd0YddKeu76tq5K0jquatywLzf1f54d/7Ti9wiZHLM9N5Rjql1Z",
+	"pzZU8EHa3QnUHRwpDyq+xB6ybf8ZTZ/aca9cPcPt3XTVVzo44JKDaHVeQZj3tW6+Q46rli1AU7QwFOVW",
+	"1mIVB0wPEt3wRjArxTSkm2E+sT8eLPmon4/Ldf7QEUJ7CgtGdzBExTZcYKqYd61QYugycjm/tb9DAlXG",
+	"mGuva29JwYhOZM6qUkRI2wGXoZD4JZ0zeglXCLaItHLZnsBXmriN6/C3ZjRhDZIZp7z9tPhvl9g0PPZz",
+	"KKUBpv1dh3+uQeefldg/KFRzTZ6tMnyUI849HImVBjsSs1tYZlybp76YaxzVv6RLds7/ZBCfHzD2NSYM",
+	"RLsoEDkTscsLAslktbm6wxUSi3jGRAI5eNjnJRSr9W3VA8FaxM2rGt+4fyqmZYad1Wmw1KwrLKw9uFw0",
+	"2LnhHuh8pYO2q163H6Kx6zVV07JhE0Mc5vC72vhD13+jocvB7wHwehSptynZoMAqINhc9rW9p4BD7lqi",
+	"XUtw/MK1cfOOEHvAMg6Zb4mnXPQZROjmFGxTlvMPu/R3ZMzJe/jfGU8/9Otmt66Wddok9sdreh9Geviv",
+	"r7RZ49Pt2jB1bJQgh/0Cz9O+Mz2pieTx/q3qG13ereeSKLbmImVKl3UXlmrPCDdEG7rVDkNDpMSJbY2Q",
+	"kZpli4bvy2U8wdS9hA/mZdbWVJHlLalvz6UBMfPhUyD9/+wI2t3rcefUgRFpuWZQRpJJeanLJnf7Obus",
+	"Jd0rdU8cqd8Gd/6EcfCEFpq5qhZQ2CLn4EO9zTkBEd4JCz3ZFc0KF1JfOPybBU1MBKhQbqTGNqFsOOO6",
+	"H78w7RemvT2mhVCFJfD5lqyoSG+ESZ0hcytMunNPXnHN5xk7JufwVcjRBRZdS19EYfgamhJiPrjvSphT",
+	"yJora6bcrIczqHvg1hn03G3nx3CJfOHZT49nv2Xkj4IzQ+hcFgbwBiEOhQR+CAcD5M1e/4kDxbkr90nI",
+	"rKYJQk0EnQchyNU9L3IdcK7phkCAgrbbYH+Xltu19e0x9dv6TBjF/wruyxtwD9gd8QuOunwAeqsNW/e4",
+	"GV2Va41PWs0DoCJfLjD+4OOxtOxvnRRKS3WKzQPxioKRW1kQvZKbY/IbNyvL0bHmImFxPXWqqgjE19jv",
+	"CLnxMePjCxErBjUvvr7eBX7dcK6JkZLILLUTyCRNMezdWbBruf6ZW/GgChaY82R/wUp3bcoIoJhgpqtZ",
+	"Mc2IkTlP9BmhWdaESUGg4DyDJiCuqCXouoMXNFYxrAclYJD1dkbXZgvEZXdmiFD8jXIzuVWJgUdsWaXr",
+	"pndk/5fyDP5WxmBLCt7D6gF3n8N8O4Kgz96b8RmO/BfHSO+tHpT7zr7Tggkff1yXLEbK5IJ45DwfNeMK",
+	"kUrq51FH1xtwIoMO4y4Ooo9l7DQ+8jmU2z/fEt9KYciuV7ZXK7sOEEnc+sdHkCtcEAAtuqUwspve8Bjy",
+	"vZv+dA9VfAka34QN9G96yVzWGxLjXsoOK3N22Ml7918+ppOyjCG+X5P48e8V8beo6OGuPvgdPHHdNNBb",
+	"t3ivdQy4xtEHEXWHzjp3ePpx+PSvE0AbegaHxtDctnn3XDgdylW5+KYEXv+uZStBVcwZoYIgjpYUjCiG",
+	"zjq+L3vp4Ivn1lOXRt850y93zn+Co85nNpWsCdhFxnCx1Dd0ZZ2kLONXTHG2XzP+rhp2R16827Ra3Wq2",
+	"/a6uanvungfu8goAhX/ji8s1E6bT2XVrl0IvrRrfleM6904wLPSK0SzbIjRX5DDsPALilOiI0EzLGiCr",
+	"m5W9ojw2M2ZvzzOZXOoaQJ5iCeMA6kWrWqTQLWUXdwfKiyf9TnCBBALNC4DmiS0hxADnFy8oz1gatzt2",
+	"ftbq6TmDUiR7NMSslCyWq/rx9zFFMFiSKCmOcsUsx3T6gl8Wip16PETECJWWbshTwIm1B/Inls/CiQlI",
+	"FGDoGuYa8DfLc0pkVqwFWPBBwnNzeaYgpjHAU5uosrg2jDTUBhIfGA6xKxr63kBnutv1cyopXrpD6+Ic",
+	"bpzzHMo4VkzYvyy4+gh3x8fQVdCGUA7KuCr8AvKlmEBcelHLXho9brsVt5S/7WSU7+gW6/Lkgvz6+pll",
+	"kJQieq01GyiAZMB5lH/B3sPYd7lmYnQFMX50M/i4wUvAdA9mbd97WEPyethsDzccwuugjOjbZDi37f0a",
+	"GnRrKaUdVwBy/9fLQwbdC2ARoA4o5SmRAv8AjQBwmbueWGxW08dFMGiffv+j63nzceobXpaYWG51IRL9",
+	"Y2zsvt2bvUYnANq37PhQO/++59rp4KhcMezkNpSlXvoHbpmxpDZDucqR21+Pm3wLp34u6bII/l32s7fP",
+	"RnVE0BLV1mGDQm012gYxIHPHcCMt+RUTAJd7MflJcMNpVnbTv5iULq41FQXNTktdgUiRbcl8eyFUISBG",
+	"j8ZEmRWLoXxuXL4OolE6lFJXcl7CHhCaScFCVxsGYywxfKqRGDs311DpjgMx1ZfTLscYEgU3ukYNVs2w",
+	"f+Gtw/7iPfsoGunTNPVVtfZklgwTWjLu7SY4Od3MLN8VFLuONBhz8t6pTK2oTwtQySPkWr6s95ODLNTK",
+	"obC1EuOYvGILQOLGHgk1cDXAU4MeCX+D7FL49rzQ2/jvuygmOBnH2p9NnGk0yd1MYKqkHwBsL22BXnqJ",
+	"wvbKbwCEiW1HfC1w7Ho+xFi0rRngTZOYL3x/eEBdR3A8D+6BEwOEYZcp5vqNAH6A6zdyHIiF0PQgoY+p",
+	"RNHoaMktajH7ZPPn7a11xvZKajNUyRl12HZ3vb+UmiTUVb/0e3psSERxAzBtIUvwirOqA4I3+clSEuzs",
+	"3CTNAjrjlWLrdhQK137vjqNsnx61ftEQgI2sdRMhwoajZytGmYD/GsBgvcpB1TTkCFT0/Vb4937waxx7",
+	"220pyk/ty0bDeTfDQWcl2v696fSzDgFgFrgXci3TT0elXxF9T7rEoB2gIBwukztiWFeybrN+pUkhqsYu",
+	"+phgrxHsQoB6DWSRV7kVPI1qchr6yaDGgy3TG51j6v7dC6FXBSZqlPqJ7wzlunzxpbBKcLcp2iTIT9Uo",
+	"bc7y45in5Rz2cmypXlqDRxMjSU61+WKMftR8Q8sUbffRAvD3buGqOXnvui7tt1HroABP3ZyMzwQA+YEV",
+	"kw7MMAOBiL+E7AsrhHZ4ud8KRen1eWc74hohda1JA7d5X/SbbHBI7QyMNnFBx/vRuRe9l9ZTaKRZ5OU9",
+	"Gvv7Z8bTGLocNG40cI6ifpY612l5YznESjA46sOk8D89nD65EHHOk8sZnfnH4mMS//P718SvvCRoHQOx",
+	"Q62wbyVZVSLEsEwdn/luaGTN1nNrostF+SM4ghV6dbqvvp/l/FO9736W8zGX3PQmP9x1vb2VcxRQNFOM",
+	"pltweejICVJ/rBjqkQJvvPvT+3c0tS8X7MdBDzHQ60tUzEqk2L1XQYz15ui0hV+VrrDPejsvR30GKZJ+",
+	"Mf2hwspg+Ejhwo9pEOramQ9LbrkBuy90h/jz+lQvEj+/j1FYVe5NV7+EL4G6T8A20hUF7+ekcSL75H1N",
+	"o9xvCPlAG4BplpE7a/1Yy6hUOyAOt5QQqu+KvtXY8UulVyOgdsAx7yn36t7n6ccSH3+hANLgs7ju5dWv",
+	"1vhN3lce9goxuaEKDIOMiHnRCJWWCdpLaH/gjC8XN3eDZomTePHfCV9UqTUbqsmCahOOnEIxzuH37K2X",
+	"kY2/Yqdfrtj/tEoyfxDhUrKbv3BPVCEO9xuNlxt7e6FCrWjhYBYrRwG1EsVIMmck58klS0mRn2L/fSnA",
+	"f4Rxbbj9rRoAroX706nDeivX62PicZn+zzWRi0WwKrUQn7rO/qqotzn7pLw9X5w6/xFiqxB1RhVyc5is",
+	"8s7rTtfNz3bAx63w+LQx6Wsi/Wbet9OGoIc5zw06oTtX7LpoD37hK3yiG5zPE0lXLcDD4ZVtRvElopQN",
+	"RPV347vQysBKRaGoGKAEL7jgegU1Vl2QhVfN/d7pyb/zKZcCDRhxCoHoOl6/UHIdhm5LqcGs+cmAEg3/",
+	"QUwt6KrOkOO/9OZ2r65+Hyl0avvLVVHYWXeWge940gN1R3bMyfu3ct7qeLA/J7Yn8dUqBPW817/lSi4V",
+	"05okshBG/z2YCUusyYupL661XqnJXQj38TVVl1hZocmGGmg9vZCKPJ4SfYpNriHJEVD3XQN+LNFCTTEM",
+	"PkLTQ+J7n1i+7aemHn0EZ0mp+FtC8DQ3hCHGHv3Pct6OxjcY6SShImHZeKvKv7gTHLuRCVIq3hXhux7N",
+	"mKIOwNcOP/SMQGfJDdf1ls4wgpuozJ/fSJViizO+KHmZibTsznohwKCyC/U3WtOWsqwciqPDjiCftXjg",
+	"1k2Ep/oS5cSXCopG+Y2+dBF5ICSwrvGYskYp+LCIbJMB2JWdQOeF8j38jLpRsZ5Dc9SUCc2yLbZNuXcc",
+	"LPX+Wc7x0dHS+qlVjs7ZH58GKCssokspwRVGZQLvozKB97MX319pwhxpAKoydeTxUYR4JpedBBzD/LAR",
+	"Mcf8J5yp7/wIhULJqhCXVaqe1TTO8I/7aZ/E9j9mGRcsJtpQaHDp0J7LV14I7DYHr7dDIxIbyrN4dyjx",
+	"I928tCRrKraYeHpMXlQNK81KMVapYpua4oe6l78TKgVsj071i1xej1G7TBnYmoFQ1CMwFuz2tY1J95Lp",
+	"dAhww0cXLL/IZZdY+cUedkQ2K5k52rAyBhoM3CfT6dSlITup8x8kcTK5LMUN7AvAKQErUuII7aNIn5NU",
+	"bkQmadrpGfMDungtyD/IKeEGk4a9M7UGk+6fIgUqfHNdu/3dkXtTg55L1p1zQbF2s+2HgImc5BnlrWfb",
+	"I4P2DxywJvA4QN/AAUvByM/nL54TbPLgztqJPGvXxtTY/18bxeja/pd9NLaKyYrRFLb4/eQZrvToO67B",
+	"o8dl3ww/Z776ztFjyVsobTKgzbvgoTXb27bx37eahvCr3tNGPgHfx8cDDK9NokS20HwpWEp4Pb3d/u2I",
+	"iz7H0Zqd5FRray+CmRvKBvjeWpfQhAKNT+Le7ZWNck92jEVwHL3077+d2Jl/PTZIGBaOD6QG4ePpXyD+",
+	"dFB06NA+/tfrWYbJIVKwr7A0Oa9IYSSdVpUBe8NLL6phtyggyq90VXN+j8xSJkhjBAEU7oQKQtFi/8hd",
+	"B4LFFjttH4a14ZBXTLVwFnel9gs/6DaPxn+jC2cZPNcfb+efwffBX2NFZ0r1ai5pkyMG7Tj4Rel6Pzu8",
+	"9INuccfdN/YVNvu5NsDj+NLKmI/MA6Y+O9eKyV6oTCGSLLQctFZ2srJW1Vg4uDoQzd6DelUf+BmBw92m",
+	"jVzu2QDswgYi0F8WbE01qcSTYuPPY6DXyjZm7B3Xhotl7PCG/cYizhmAbEFLXcRrdo1ysd5cCjC3oMq9",
+	"7NhZSyWxCiPz2aPVd1w1O0/tFi04S8nfsC4e7qJLtoX/VIi0+3f4o7AqaH06x+RpqVFUDQwA6S1lxH73",
+	"DPBQPTy0hFtZrxgz3SWCFVV9ssli5Qw/TlV8bYc65H1FQF966NwcwJqqU2Yv7+9WsdeHnrxvZC71Vmuk",
+	"1FBXnY5QasC/bRy1GtsXmD/ussHrHxOzQrNuNLUG//WbbT9ItZTGMPElJlinGLstzDSIBgTiCMrpwFXz",
+	"5jYaDYliIMFp5iIhTkYTa+VAPskZiVdUz7ycdokntediogGgz7kymAljqV1DLn9iGR6ftvz8CO77cYLt",
+	"UC9jte1twLUQOlpLDN3mLf5xkNI+t1v8s0VNawpxqQjNMrmBDgBehpbdKYi7w29cPzipCewTmudMpOOz",
+	"onY5MORt/k1xw46kyLYIuAxtyJpNDpZSsDNMfdJkwUyyagBh1bwMgr0zJJFiwZcF8vju7aKZeQorelau",
+	"8ZZ4vvrAOTMHe6rP2WcJY/gRkCwcUDHSc42fHMJJljl0dqngD1LcBmd5w/QIDNOb4KqgrW9ZCcB6HF55",
+	"LZ+kLmC+0qVJfUygS721s1+IBK1omCMkwaypumQpoa7lSIQ7aZfe8vWDnU996p5Dwvvbw+kDaxZYSpt5",
+	"Hoj/HjLL9UpuXrk9Ooctuq0LufaNO6rGaq6rq6ITHBafI8d/hJDU+UpuAv6gW+frE2zMc1vcXUso3mEg",
+	"y6kNQjt3PYI+Jd3yM21rRrc+qtCmOGz/1+rWNIL2NDNF3pnX+NTVcjycPgSpC2a59FIcPbc+iwCcsjps",
+	"dZ/DV26znB0+0CX5MAyDZcN2GfC/9ckff/KShyWF4mY7Of39TSONg2UZ2awY5FPsnonV5bXhWUbmDNzZ",
+	"PRHzvJhnPOn29GPoM2VEG4hpOYhJ3GCfOydS8NyQ6ePplCx4xuw/uff+pVyxBDiW/GTIRqpL7SoSdqcP",
+	"bVFQG8DX6gtRJqn4+AEqIsfkORCnYjJnwioSQhrIHsZyBKuFudeii2nZ1WdFrnMAhClJ9haAH+y7a7rB",
+	"XbrdB2QlRVUmUCu97ZyZo2dSXnL2iWW1faJ2xScgIQCsaZe1ym6TZZckzcxRkQN7D5QS9WvEDbOKSafk",
+	"0HTNyMPpPRJzcUUzns4a/lssPtkoKZYEPRbQzBP/UFkTr1dKGpOx1AdgsY/rltA0VUwHbiA7uZ/EbfEy",
+	"vHwUM99+iuG5598z11HUsmzZbaqUmZ8rcx/IdY+GfOlXQa8oz67jOejgVHto9oCANUvCHpjr1sWTEn1j",
+	"49V9+/SLYlhHIkdusjDXIqm7oo9r6eLfQ46by5Y9OiRXtkSq2w9OWo76AnNxCzAXtwrF6o5uABSrP+S/",
+	"XhJROfVOwIGKznsYotBOXHQyw68w4jNA6bUL6SeL0lD5aAC9dypSEaHXrblGQEgXYWj9Pci6oBR9oklX",
+	"dm4fJ91qeDXKlyyrG0DHFX5Th9BzWxaevLf/05dQ9drX7/q+CegoSagQ0pA5c1FcD6Vph85gSHfWlGOd",
+	"Lz0orwWZO+rsxwoqe0T7W/1BnRW45VAf1e0CK9JNOZZsBOPgTkzZWlryEVJVzQOH0BKmvpS0dDtS9OOk",
+	"u3wmUvQzzHJxRWIV832lieW0qIogS0U8jN0gkezap528X/CM7YHD8pEZ6NeVYt0wpJMwfUpi95ZjvYqj",
+	"6l+5vhdHZcsv+wHsQ1Mvt4mPyXPpWtSBL3wtxdKOX5+RzUr6b5BkxZJLfSGgEgjqYapoEUwmoUpxpkPu",
+	"bl8y7r7ZUTOeU7OqlYxzh99d57q69ZVTY5iyD/7P70+P/jc9+nN69ORN9Z/Hs6M376fRkycf/uva4G8y",
+	"McwcYVX22ELyIBvb1R3fWYyvwxdUVk7X2vgxBWlbvtBobxFR6Q5qfsPuInpjfn9j9xkDN3jQhcomp5MT",
+	"uFnci3eypMGFrAqMxtjrhYslccEZ5/3xhrnzhQTKg5jMM1arFbRT1rVHkSd3H/y3q56qPVq25TpuOixC",
+	"j/8GCefYvUqTpTwO+CU4Cz9JfQcReF6TIo98L3AZuQCTSMlKbkhmeRTzyy5Z3tiSEv909xPfv2NJgUWU",
+	"clErqTxFiRURxMuMSjwckZJMLmtvhzL63Rcrpg1Pat0RqK66VtcnVxrrAZhHKVKOkwO5IphVGUjOlJYi",
+	"QmgMRTl2rrQzlRmk8lTnZFaKacgSqn2SZkyFT4puoVzOsCwrv1N7MFlRIVgWerQq3I0c3qCOCC1SbiKy",
+	"YjQzq/qasUJy9y2vPSLaV5ponrJj8kKlCOaT0CyzUh0oL3aRy1jmTJwzjXj21DiMQeMK4Vx1oL3qzhCL",
+	"UApGYr0VSUxylwBlIERp+BoJ/ELECFiIcGoQ2zRYMqEB/96sLO8ZSTTdnpE4yaRm9SlQslQ0YYsiI0yk",
+	"xwRrie30IQ5Qen5PCcW/blZS+8gA2VB9ITJL8ADJnztgUajF2FAACcq2hCJiBkLxQ2VWrqSRicxOCRLe",
+	"0ZoKumTqxN52XnrNM7Z2n4utSI6h2EsWiuSKLfi7yH4UqMqs2IVAIXWG0AG4bOwb54CWmNlIdYl1BHjk",
+	"REgcNy9MBW/3lQbuPSrxvT0dLqE155sP/38AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

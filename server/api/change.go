@@ -17,7 +17,7 @@ func (h *Handlers) ReadOverview(ctx context.Context, _ ReadOverviewRequestObject
 	return ReadOverview200JSONResponse{
 		Hosts: o.Hosts, Online: o.Online, Offline: o.Offline, Never: o.Never, NotScheduled: o.NotScheduled,
 		ActiveJobs: o.ActiveJobs, Snapshots: o.Snapshots, Repositories: o.Repositories,
-		RepositoriesReady: o.RepositoriesReady, Conditions: o.Conditions,
+		RepositoriesReady: o.RepositoriesReady, Conditions: o.Conditions, DueNext: []Due{},
 	}, nil
 }
 

@@ -31,9 +31,13 @@ func (h *Handlers) ListHosts(ctx context.Context, r ListHostsRequestObject) (Lis
 func (h *Handlers) CreateHost(ctx context.Context, r CreateHostRequestObject) (CreateHostResponseObject, error) {
 	host := &fleet.Host{
 		ID: fleet.NewID[fleet.HostID](), Name: r.Body.Name, Tags: fleet.NewList(r.Body.Tags), Profile: fleet.Profile(r.Body.Profile),
+		Availability: fleet.Availability(r.Body.Availability),
 	}
 	if host.Profile == "" {
 		host.Profile = fleet.Guarded
+	}
+	if host.Availability == "" {
+		host.Availability = fleet.AlwaysOn
 	}
 	schedule, err := firstSchedule(host.ID, r.Body)
 	if err != nil {
@@ -170,6 +174,10 @@ func changeHost(host *fleet.Host, body *HostUpdate) (detail string) {
 		detail += fmt.Sprintf("disabled %t; ", *body.Disabled)
 		host.Disabled = *body.Disabled
 	}
+	if body.Availability != nil && fleet.Availability(*body.Availability) != host.Availability {
+		host.Availability = fleet.Availability(*body.Availability)
+		detail += fmt.Sprintf("availability %s; ", host.Availability)
+	}
 	return detail
 }
 
@@ -240,6 +248,7 @@ func (h *Handlers) viewHosts(ctx context.Context, hosts []fleet.Host) ([]Host, e
 func toHost(host *fleet.Host, presence fleet.Presence) (Host, error) {
 	view := Host{
 		Id: string(host.ID), Name: host.Name, Tags: host.Tags.Items(), Profile: Profile(host.Profile), Presence: Presence(presence),
+		Availability: Availability(host.Availability), Protection: Protection{State: ProtectionStateNotScheduled}, Absences: []Absence{},
 		LastContactAt: host.LastContact.Time(), Hostname: host.SnapshotHost, Os: host.OS, Arch: host.Arch,
 		AgentVersion: host.AgentVersion, ResticVersion: host.ResticVersion, Version: host.Version,
 		CreatedAt: host.CreatedAt.Time(), EnrolledAt: host.EnrolledAt.Time(), ClockOffsetMs: host.ClockOffset,
@@ -268,7 +277,7 @@ func (h *Handlers) conditionsOf(ctx context.Context, kind string, ids []string) 
 	byID := map[string][]Condition{}
 	for _, c := range list {
 		byID[c.ObjectID] = append(byID[c.ObjectID], Condition{
-			Code: c.Code, Severity: ConditionSeverity(c.Severity), Message: c.Message, NextStep: c.NextStep,
+			Code: c.Code, Severity: Severity(c.Severity), Message: c.Message, NextStep: c.NextStep,
 			Since: c.Since.Time(), JobId: string(c.JobID),
 		})
 	}

@@ -25,7 +25,7 @@ func TestAddingAHostMakesItsLineAndSchedule(t *testing.T) {
 	if s == nil || s.Name != "Initial schedule" || !s.Manual || !s.Enabled || s.RepositoryId != repository || len(s.NextRuns) != 0 {
 		t.Errorf("schedule: %+v", s)
 	}
-	if made.Host.Presence != api.Never || made.Host.Profile != api.Guarded || made.Host.Counts.Schedules != 1 {
+	if made.Host.Presence != api.PresenceNever || made.Host.Profile != api.Guarded || made.Host.Counts.Schedules != 1 {
 		t.Errorf("host: %+v", made.Host)
 	}
 	token := strings.Split(made.Enrolment.LineLinux, "'")[1]
@@ -157,7 +157,7 @@ func TestHostsAreFilteredAndDeleted(t *testing.T) {
 	agent := w.enrolled(made)
 	path := "/api/v1/hosts/" + made.Host.Id
 	admin.must(http.StatusOK, "PATCH", path, obj{"disabled": true})
-	if h := get[api.Host](admin, path); h.Presence != api.Disabled {
+	if h := get[api.Host](admin, path); h.Presence != api.PresenceDisabled {
 		t.Errorf("presence %s", h.Presence)
 	}
 	admin.must(http.StatusNoContent, "DELETE", path, nil)

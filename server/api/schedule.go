@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -126,6 +127,16 @@ func fill(s *fleet.Schedule, spec *ScheduleSpec) error {
 	s.Paths, s.Excludes, s.Tags = fleet.NewList(spec.Paths), fleet.NewList(spec.Excludes), fleet.NewList(spec.Tags)
 	s.Manual, s.Cron, s.Zone = spec.Manual, spec.Cron, spec.Zone
 	s.Enabled = spec.Enabled == nil || *spec.Enabled
+	s.Source, s.Objective = spec.Source, spec.ObjectiveS
+	options := ScheduleOptions{}
+	if spec.Options != nil {
+		options = *spec.Options
+	}
+	encoded, err := fleet.NewDoc(options)
+	if err != nil {
+		return err
+	}
+	s.Options = encoded
 	keep := Retention{}
 	if spec.Retention != nil {
 		keep = *spec.Retention
@@ -205,7 +216,8 @@ func (h *Handlers) toSchedule(s *fleet.Schedule, host *fleet.Host, known *names)
 		Version: s.Version, Drift: s.Drift(host), LastGoodAt: s.LastGood.Time(),
 		CreatedAt: s.CreatedAt.Time(), UpdatedAt: s.UpdatedAt.Time(),
 	}
-	if err := s.Retention.Read(&view.Retention); err != nil {
+	view.Source, view.ObjectiveS = s.Source, s.Objective
+	if err := errors.Join(s.Retention.Read(&view.Retention), s.Options.Read(&view.Options)); err != nil {
 		return Schedule{}, fmt.Errorf("read schedule %s: %w", s.ID, err)
 	}
 	return view, nil

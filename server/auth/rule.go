@@ -69,6 +69,28 @@ func Operations() map[string]Rule {
 		"replaceSchedule": Operator,
 		"deleteSchedule":  Operator,
 		"runSchedule":     Operator,
+		"previewCron":     Viewer,
+		"listHistory":     Viewer,
+
+		"listAlerts":        Viewer,
+		"readAlert":         Viewer,
+		"acknowledgeAlert":  Operator,
+		"silenceAlert":      Operator,
+		"resolveAlert":      Operator,
+		"readAlertRules":    Viewer,
+		"replaceAlertRules": Admin,
+
+		"listChannelKinds": Viewer,
+		"listChannels":     Viewer,
+		"createChannel":    Admin,
+		"readChannel":      Viewer,
+		"replaceChannel":   Admin,
+		"deleteChannel":    Admin,
+		"testChannel":      Operator,
+		"listDeliveries":   Viewer,
+
+		"listPrograms":    Viewer,
+		"downloadProgram": Public,
 
 		"listRepositories":       Viewer,
 		"createRepository":       Admin,

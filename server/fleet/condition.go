@@ -33,6 +33,8 @@ const (
 	TopicSnapshots    Topic = "snapshots"
 	TopicUsers        Topic = "users"
 	TopicAudit        Topic = "audit"
+	TopicAlerts       Topic = "alerts"
+	TopicChannels     Topic = "channels"
 )
 
 // Change is a hint that something changed: read it again.

@@ -20,19 +20,28 @@ const (
 	Disabled Presence = "disabled" // an admin took it out of service
 )
 
+// Availability says whether a host is expected to be there at all times.
+type Availability string
+
+const (
+	AlwaysOn  Availability = "always_on"
+	ComeAndGo Availability = "come_and_go" // sleeps and travels
+)
+
 // Host is a machine. Everything from LastContact on is written by its agent's
 // requests or rolled up from its jobs in the transaction that changes them.
 type Host struct {
-	ID           HostID  `db:"id"`
-	Name         string  `db:"name"`
-	Tags         List    `db:"tags"`
-	Profile      Profile `db:"profile"`
-	Disabled     bool    `db:"disabled"`
-	Version      int64   `db:"version"` // raised by each change that a page shows
-	CreatedAt    Time    `db:"created_at"`
-	EnrolledAt   Time    `db:"enrolled_at"`
-	Prefixes     List    `db:"prefixes"`      // repository locations that its enrolment line allows
-	SnapshotHost string  `db:"snapshot_host"` // restic's --host: the machine's name at first enrolment, never changed
+	ID           HostID       `db:"id"`
+	Name         string       `db:"name"`
+	Tags         List         `db:"tags"`
+	Profile      Profile      `db:"profile"`
+	Disabled     bool         `db:"disabled"`
+	Availability Availability `db:"availability"`
+	Version      int64        `db:"version"` // raised by each change that a page shows
+	CreatedAt    Time         `db:"created_at"`
+	EnrolledAt   Time         `db:"enrolled_at"`
+	Prefixes     List         `db:"prefixes"`      // repository locations that its enrolment line allows
+	SnapshotHost string       `db:"snapshot_host"` // restic's --host: the machine's name at first enrolment, never changed
 
 	LastContact     Time   `db:"last_contact"`
 	ContactDeadline Time   `db:"contact_deadline"` // later than this without a request is offline

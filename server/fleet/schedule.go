@@ -12,6 +12,43 @@ type Retention struct {
 	WithinDays int `json:"keep_within_days,omitempty"`
 }
 
+// ScheduleOptions is how a schedule runs by itself. Its zero value is the contract's
+// defaults but for what Normal fills in.
+type ScheduleOptions struct {
+	CatchUp       string          `json:"catch_up,omitempty"`       // "latest" or "skip"
+	Jitter        int64           `json:"jitter_s,omitempty"`       // seconds
+	Windows       []Window        `json:"windows,omitempty"`        // when a run may begin; none: at any time
+	Bandwidth     []BandwidthRule `json:"bandwidth,omitempty"`      // the first that holds at the start
+	MaxRun        int64           `json:"max_run_s,omitempty"`      // seconds; 0: no limit
+	RetryAttempts int             `json:"retry_attempts,omitempty"` // beside the first
+	RetryAfter    int64           `json:"retry_after_s,omitempty"`  // seconds, doubled with each attempt
+	Hooks         *ScheduleHooks  `json:"hooks,omitempty"`
+}
+
+// Window is a part of the day in the schedule's zone. To at or before From means the
+// next day; the days are those of From, none means all.
+type Window struct {
+	Days []string `json:"days,omitempty"` // "mon" to "sun"
+	From string   `json:"from"`           // "22:30"
+	To   string   `json:"to"`
+}
+
+// BandwidthRule limits an attempt that begins within its part of the day; 0 is no limit.
+type BandwidthRule struct {
+	Window
+	Upload   int64 `json:"upload_kib_s,omitempty"`
+	Download int64 `json:"download_kib_s,omitempty"`
+}
+
+// ScheduleHooks names scripts of the host's own directory.
+type ScheduleHooks struct {
+	Before        string `json:"before,omitempty"`
+	BeforeFailure string `json:"before_failure,omitempty"` // "stop" or "go_on"
+	AfterSuccess  string `json:"after_success,omitempty"`
+	AfterFailure  string `json:"after_failure,omitempty"`
+	Timeout       int64  `json:"timeout_s,omitempty"` // seconds, of each
+}
+
 // Schedule is what a host backs up, where to, when and how long it is kept: the
 // only place that says so.
 type Schedule struct {
@@ -26,7 +63,10 @@ type Schedule struct {
 	Cron         string       `db:"cron"`
 	Zone         string       `db:"zone"`
 	Enabled      bool         `db:"enabled"`
-	Retention    Doc          `db:"retention"` // Retention
+	Retention    Doc          `db:"retention"`   // Retention
+	Source       string       `db:"source"`      // a named source of the host instead of Paths
+	Options      Doc          `db:"options"`     // ScheduleOptions
+	Objective    int64        `db:"objective_s"` // seconds that the last good backup may be old; 0: by its cron
 	Version      int64        `db:"version"`
 	Revision     int64        `db:"revision"` // the host's ConfigRevision that brought this version
 	CreatedAt    Time         `db:"created_at"`

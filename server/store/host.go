@@ -7,7 +7,7 @@ import (
 	"restic-manager/server/fleet"
 )
 
-const hostCols = "id, name, tags, profile, disabled, version, created_at, enrolled_at, prefixes, snapshot_host, " +
+const hostCols = "id, name, tags, profile, disabled, availability, version, created_at, enrolled_at, prefixes, snapshot_host, " +
 	"last_contact, contact_deadline, os, arch, agent_version, restic_version, policy, health, spool, last_exchange, clock_offset, " +
 	"command_seq, acked_seq, journal_id, session_no, config_revision, config_in_force, config_error, " +
 	"schedules, enabled_schedules, timed_schedules, snapshots, active_jobs, last_backup, last_good_backup"
@@ -80,6 +80,9 @@ func (tx *Tx) CreateHost(ctx context.Context, h *fleet.Host) error {
 	if h.Version == 0 {
 		h.Version = 1
 	}
+	if h.Availability == "" {
+		h.Availability = fleet.AlwaysOn
+	}
 	if h.ConfigRevision == 0 {
 		h.ConfigRevision = 1
 	}
@@ -96,8 +99,9 @@ func (tx *Tx) CreateHost(ctx context.Context, h *fleet.Host) error {
 // its agent too, so that it tells nothing about other people's changes. NameTaken when
 // another has its name.
 func (tx *Tx) UpdateHost(ctx context.Context, h *fleet.Host) error {
-	err := tx.get(ctx, &h.Version, `UPDATE hosts SET name = ?, tags = ?, profile = ?, prefixes = ?, disabled = ?, version = version + 1
-		WHERE id = ? RETURNING version`, h.Name, h.Tags, h.Profile, h.Prefixes, h.Disabled, h.ID)
+	err := tx.get(ctx, &h.Version, `UPDATE hosts SET name = ?, tags = ?, profile = ?, prefixes = ?, disabled = ?, availability = ?,
+		version = version + 1
+		WHERE id = ? RETURNING version`, h.Name, h.Tags, h.Profile, h.Prefixes, h.Disabled, h.Availability, h.ID)
 	if err != nil {
 		return taken(missing(err, "host %s", h.ID))
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 const scheduleCols = "id, host_id, repository_id, name, paths, excludes, tags, manual, cron, zone, enabled, retention, " +
-	"version, revision, created_at, updated_at, last_job, last_good"
+	"source, options, objective_s, version, revision, created_at, updated_at, last_job, last_good"
 
 // Schedule reads a schedule of a host. NotFound when the host has none of that id.
 func (q Queries) Schedule(ctx context.Context, host fleet.HostID, id fleet.ScheduleID) (*fleet.Schedule, error) {
@@ -81,6 +81,7 @@ func (tx *Tx) ReplaceSchedule(ctx context.Context, s *fleet.Schedule) error {
 	s.Paths, s.Excludes, s.Tags = orEmpty(s.Paths), orEmpty(s.Excludes), orEmpty(s.Tags)
 	_, err = tx.named(ctx, `UPDATE schedules SET repository_id = :repository_id, name = :name, paths = :paths, excludes = :excludes,
 		tags = :tags, manual = :manual, cron = :cron, zone = :zone, enabled = :enabled, retention = :retention,
+		source = :source, options = :options, objective_s = :objective_s,
 		version = :version, revision = :revision, updated_at = :updated_at WHERE id = :id`, s)
 	if err := scheduleError(err, s); err != nil {
 		return fmt.Errorf("replace schedule %s: %w", s.ID, err)

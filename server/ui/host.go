@@ -41,11 +41,11 @@ func runOf(h api.Host, viewer web.Account) runButton {
 // away says why a host cannot start anything now.
 func away(h api.Host) string {
 	switch h.Presence {
-	case api.Never:
+	case api.PresenceNever:
 		return "no agent yet"
-	case api.Offline:
+	case api.PresenceOffline:
 		return "the host is offline"
-	case api.Disabled:
+	case api.PresenceDisabled:
 		return "the host is disabled"
 	}
 	return ""
@@ -179,7 +179,7 @@ func (u *UI) host(v *visit) error {
 	h := frame.Host
 	view := hostView{hostFrame: frame, Attention: attentions(string(h.Name), frame.Prefix, h.Conditions), Facts: hostFacts(h, v.u)}
 	for _, j := range jobs.Jobs {
-		if j.State == api.Finished {
+		if j.State == api.JobStateFinished {
 			view.Jobs = append(view.Jobs, j)
 		} else {
 			view.Running = append(view.Running, j)

@@ -130,7 +130,7 @@ func (v *visit) showJoining(host string, e *api.Enrolment) error {
 // enrolled before may be online all the while.
 func (v *visit) tokenUsed(h api.Host, token string) (bool, error) {
 	if token == "" {
-		return h.Presence != api.Never, nil
+		return h.Presence != api.PresenceNever, nil
 	}
 	list, err := get[api.EnrolmentTokenList](v, "/api/v1/hosts/"+string(h.Id)+"/enrolment-tokens", nil)
 	if err != nil {
@@ -163,7 +163,7 @@ func (v *visit) showHostSettings(status int, f *form, refused *web.Banner) error
 	h := frame.Host
 	if f == nil {
 		f = filled(map[string]string{"name": string(h.Name), "tags": joined(h.Tags)})
-		if h.Presence == api.Disabled {
+		if h.Presence == api.PresenceDisabled {
 			f.values["disabled"] = []string{"true"}
 		}
 	}

@@ -95,7 +95,7 @@ func (u *UI) job(v *visit) error {
 	}
 	at := "/jobs/" + string(j.Id)
 	view := jobView{
-		Shell: shell, Job: j, State: jobState(string(j.State), result(j)), Active: j.State != api.Finished, Events: events.Events, MoreEvents: !events.End && len(events.Events) >= 500,
+		Shell: shell, Job: j, State: jobState(string(j.State), result(j)), Active: j.State != api.JobStateFinished, Events: events.Events, MoreEvents: !events.End && len(events.Events) >= 500,
 		Facts:  jobFacts(j),
 		Cancel: web.Dialog{ID: "cancel", Title: "Cancel this job?", Text: "restic is asked to stop and to remove its lock. What was uploaded so far is used again by the next backup.", Action: at + "/cancel", Confirm: "Cancel job", Keep: "Let it run", Danger: true},
 	}

@@ -45,7 +45,7 @@ type contract struct {
 func newContract() *contract {
 	id := func(s string) api.Id { return api.Id(s) }
 	host := api.Host{
-		Id: id(hostID), Name: markup, Tags: []api.Tag{"lab"}, Presence: api.Online, Profile: "guarded", Version: 3, CreatedAt: noon, LastContactAt: noon, Hostname: hostile, Os: "linux", Arch: "amd64",
+		Id: id(hostID), Name: markup, Tags: []api.Tag{"lab"}, Presence: api.PresenceOnline, Profile: "guarded", Version: 3, CreatedAt: noon, LastContactAt: noon, Hostname: hostile, Os: "linux", Arch: "amd64",
 		AgentVersion: "1.0", ResticVersion: "0.18.0", Counts: api.HostCounts{Schedules: 1, EnabledSchedules: 1, Snapshots: 2, ActiveJobs: 1}, LastGoodBackupAt: noon.Add(-time.Hour),
 		LastBackup: &api.JobBrief{Id: id(jobID), Operation: "backup", State: "finished", Result: "succeeded", At: noon},
 		Policy:     &api.PolicyReport{State: "ok", Profile: "guarded", Digest: "sha256:1", Rules: []api.PolicyRule{{Name: "operations", Value: hostile}}},
@@ -228,7 +228,7 @@ func TestAFormChangesThroughTheContractAndLeadsOn(t *testing.T) {
 			`POST /api/v1/hosts/` + hostID + `/schedules {"enabled":true,"manual":true,"name":"n","paths":["/etc","/home "],"repository_id":"` + repositoryID + `","retention":{"keep_daily":7}}`,
 			"/hosts/" + hostID + "/schedules?done=schedule-created"},
 		"an edit knows its version": {"/hosts/" + hostID + "/schedules/" + scheduleID, url.Values{"name": {"n"}, "version": {"2"}, "cron": {"0 2 * * *"}, "zone": {"UTC"}},
-			`PUT ` + schedulePath + `?if_version=2 {"cron":"0 2 * * *","enabled":false,"name":"n","paths":[],"repository_id":"","retention":{},"zone":"UTC"}`,
+			`PUT ` + schedulePath + `?if_version=2 {"cron":"0 2 * * *","enabled":false,"name":"n","repository_id":"","retention":{},"zone":"UTC"}`,
 			"/hosts/" + hostID + "/schedules?done=schedule-saved"},
 		"sign in and go on":      {"/sign-in", url.Values{"name": {"ana"}, "password": {" pass "}, "to": {"/jobs?x=1"}}, `POST /api/v1/sign-in {"name":"ana","password":" pass "}`, "/jobs?x=1"},
 		"sign in, not elsewhere": {"/sign-in", url.Values{"name": {"ana"}, "password": {"p"}, "to": {"//evil.test"}}, `POST /api/v1/sign-in {"name":"ana","password":"p"}`, "/"},

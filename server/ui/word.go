@@ -77,7 +77,7 @@ var states = map[string]web.State{
 
 func jobState(state, result string) web.State {
 	word := state
-	if state == string(api.Finished) && result != "" {
+	if state == string(api.JobStateFinished) && result != "" {
 		word = result
 	}
 	if s, ok := states[word]; ok {
@@ -90,20 +90,20 @@ func jobState(state, result string) web.State {
 // whether it is there, then how its last backup ended.
 func hostState(h api.Host) web.State {
 	switch h.Presence {
-	case api.Disabled:
+	case api.PresenceDisabled:
 		return web.State{Tone: web.Idle, Glyph: "stop", Word: "Disabled"}
-	case api.Never:
+	case api.PresenceNever:
 		return web.State{Tone: web.Idle, Glyph: "wait", Word: "Waiting for its agent"}
 	}
 	for _, c := range h.Conditions {
-		if c.Severity == api.ConditionSeverityCritical {
+		if c.Severity == api.SeverityCritical {
 			return web.State{Tone: web.Risk, Glyph: "risk", Word: "Needs attention"}
 		}
 	}
 	switch {
 	case h.Counts.ActiveJobs > 0:
 		return web.State{Tone: web.Run, Glyph: "run", Word: "Running"}
-	case h.Presence == api.Offline:
+	case h.Presence == api.PresenceOffline:
 		return web.State{Tone: web.Idle, Glyph: "idle", Word: "Offline"}
 	case h.LastGoodBackupAt.IsZero():
 		return web.State{Tone: web.Warn, Glyph: "none", Word: "Never backed up"}
@@ -116,11 +116,11 @@ func hostState(h api.Host) web.State {
 
 func presenceState(p api.Presence) web.State {
 	switch p {
-	case api.Online:
+	case api.PresenceOnline:
 		return web.State{Tone: web.OK, Glyph: "ok", Word: "Online"}
-	case api.Offline:
+	case api.PresenceOffline:
 		return web.State{Tone: web.Idle, Glyph: "idle", Word: "Offline"}
-	case api.Disabled:
+	case api.PresenceDisabled:
 		return web.State{Tone: web.Idle, Glyph: "stop", Word: "Disabled"}
 	}
 	return web.State{Tone: web.Idle, Glyph: "wait", Word: "Waiting for its agent"}
@@ -128,7 +128,7 @@ func presenceState(p api.Presence) web.State {
 
 func repositoryState(r api.Repository) web.State {
 	for _, c := range r.Conditions {
-		if c.Severity == api.ConditionSeverityCritical {
+		if c.Severity == api.SeverityCritical {
 			return web.State{Tone: web.Risk, Glyph: "risk", Word: "Needs attention"}
 		}
 	}
@@ -158,9 +158,9 @@ func attentions(object, href string, list []api.Condition) []attention {
 	for _, c := range list {
 		a := attention{Object: object, Href: href, Message: c.Message, NextStep: c.NextStep, Since: c.Since, Job: string(c.JobId)}
 		switch c.Severity {
-		case api.ConditionSeverityCritical:
+		case api.SeverityCritical:
 			a.State = web.State{Tone: web.Risk, Glyph: "risk", Word: "Critical"}
-		case api.ConditionSeverityWarning:
+		case api.SeverityWarning:
 			a.State = web.State{Tone: web.Warn, Glyph: "warn", Word: "Warning"}
 		default:
 			a.State = web.State{Tone: web.Idle, Glyph: "idle", Word: "Note"}
