@@ -248,7 +248,7 @@ func (h *Handlers) viewHosts(ctx context.Context, hosts []fleet.Host) ([]Host, e
 func toHost(host *fleet.Host, presence fleet.Presence) (Host, error) {
 	view := Host{
 		Id: string(host.ID), Name: host.Name, Tags: host.Tags.Items(), Profile: Profile(host.Profile), Presence: Presence(presence),
-		Availability: Availability(host.Availability), Protection: Protection{State: ProtectionStateNotScheduled}, Absences: []Absence{},
+		Availability: Availability(host.Availability), Protection: Protection{State: ProtectionState(host.Protection)}, Absences: []Absence{},
 		LastContactAt: host.LastContact.Time(), Hostname: host.SnapshotHost, Os: host.OS, Arch: host.Arch,
 		AgentVersion: host.AgentVersion, ResticVersion: host.ResticVersion, Version: host.Version,
 		CreatedAt: host.CreatedAt.Time(), EnrolledAt: host.EnrolledAt.Time(), ClockOffsetMs: host.ClockOffset,

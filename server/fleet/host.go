@@ -28,6 +28,19 @@ const (
 	ComeAndGo Availability = "come_and_go" // sleeps and travels
 )
 
+// ProtectionState sums up what is known of a host's backups. The contract says what
+// each means.
+type ProtectionState string
+
+const (
+	Protected    ProtectionState = "protected"
+	AtRisk       ProtectionState = "at_risk"
+	Unprotected  ProtectionState = "unprotected"
+	Asleep       ProtectionState = "asleep"
+	NotScheduled ProtectionState = "not_scheduled"
+	NeverBacked  ProtectionState = "never"
+)
+
 // Host is a machine. Everything from LastContact on is written by its agent's
 // requests or rolled up from its jobs in the transaction that changes them.
 type Host struct {
@@ -70,6 +83,15 @@ type Host struct {
 	ActiveJobs       int   `db:"active_jobs"`
 	LastBackup       JobID `db:"last_backup"` // the newest backup job that has finished
 	LastGoodBackup   Time  `db:"last_good_backup"`
+
+	Offers             Doc             `db:"offers"`   // the contract's Offers
+	Absences           Doc             `db:"absences"` // the contract's Absence list
+	Protection         ProtectionState `db:"protection"`
+	ProtectionReason   string          `db:"protection_reason"`
+	ProtectionSince    Time            `db:"protection_since"`
+	ProtectionSchedule ScheduleID      `db:"protection_schedule"` // the one that the reason is about
+	BreachAt           Time            `db:"breach_at"`           // of the first schedule; 0: none has an objective
+	NextSlot           Time            `db:"next_slot"`
 }
 
 // Presence tells how the host looks at a moment.

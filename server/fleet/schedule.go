@@ -74,6 +74,41 @@ type Schedule struct {
 
 	LastJob  JobID `db:"last_job"`
 	LastGood Time  `db:"last_good"`
+
+	TimingSince  Time  `db:"timing_since"`  // since when cron, zone, manual and enabled are as they are
+	ClaimFrom    Time  `db:"claim_from"`    // the agent's claim: what it has looked after,
+	ClaimUntil   Time  `db:"claim_until"`   // see SlotClaim in the contract
+	CheckedUntil Time  `db:"checked_until"` // every slot up to here has a job
+	NextSlot     Time  `db:"next_slot"`     // 0: none
+	BreachAt     Time  `db:"breach_at"`     // when the objective is or was missed; 0: no objective
+	Missed       int64 `db:"missed"`        // slots missed since the last good backup
+	Facts        Doc   `db:"facts"`         // ScheduleFacts
+}
+
+// ScheduleFacts is what is known of a schedule's last backup that ended, beside what
+// is usual for it.
+type ScheduleFacts struct {
+	Job         JobID        `json:"job"`
+	Result      Result       `json:"result"`
+	Code        string       `json:"code,omitempty"`
+	Message     string       `json:"message,omitempty"`
+	At          Time         `json:"at"`
+	Warnings    int64        `json:"warnings,omitempty"`
+	Files       int64        `json:"files,omitempty"` // of the last good backup
+	Bytes       int64        `json:"bytes,omitempty"`
+	UsualFiles  int64        `json:"usual_files,omitempty"` // median of those before it; 0: not enough of them
+	UsualBytes  int64        `json:"usual_bytes,omitempty"`
+	RecentFiles []int64      `json:"recent_files,omitempty"` // what the medians are made of, oldest first
+	RecentBytes []int64      `json:"recent_bytes,omitempty"`
+	Sources     []SourceSeen `json:"sources,omitempty"`
+	FreeBytes   int64        `json:"free_bytes,omitempty"` // of a repository that is a path
+	TotalBytes  int64        `json:"total_bytes,omitempty"`
+}
+
+// SourceSeen is what the agent saw of a source before the backup.
+type SourceSeen struct {
+	Path  string `json:"path"`
+	State string `json:"state"` // "ok", "missing", "empty"
 }
 
 // Drift tells whether the host's agent has this version not yet in force.

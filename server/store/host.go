@@ -10,7 +10,8 @@ import (
 const hostCols = "id, name, tags, profile, disabled, availability, version, created_at, enrolled_at, prefixes, snapshot_host, " +
 	"last_contact, contact_deadline, os, arch, agent_version, restic_version, policy, health, spool, last_exchange, clock_offset, " +
 	"command_seq, acked_seq, journal_id, session_no, config_revision, config_in_force, config_error, " +
-	"schedules, enabled_schedules, timed_schedules, snapshots, active_jobs, last_backup, last_good_backup"
+	"schedules, enabled_schedules, timed_schedules, snapshots, active_jobs, last_backup, last_good_backup, " +
+	"offers, absences, protection, protection_reason, protection_since, protection_schedule, breach_at, next_slot"
 
 // HostFilter narrows a list of hosts; empty fields do not.
 type HostFilter struct {
@@ -82,6 +83,9 @@ func (tx *Tx) CreateHost(ctx context.Context, h *fleet.Host) error {
 	}
 	if h.Availability == "" {
 		h.Availability = fleet.AlwaysOn
+	}
+	if h.Protection == "" {
+		h.Protection = fleet.NotScheduled
 	}
 	if h.ConfigRevision == 0 {
 		h.ConfigRevision = 1

@@ -8,7 +8,8 @@ import (
 )
 
 const scheduleCols = "id, host_id, repository_id, name, paths, excludes, tags, manual, cron, zone, enabled, retention, " +
-	"source, options, objective_s, version, revision, created_at, updated_at, last_job, last_good"
+	"source, options, objective_s, version, revision, created_at, updated_at, last_job, last_good, " +
+	"timing_since, claim_from, claim_until, checked_until, next_slot, breach_at, missed, facts"
 
 // Schedule reads a schedule of a host. NotFound when the host has none of that id.
 func (q Queries) Schedule(ctx context.Context, host fleet.HostID, id fleet.ScheduleID) (*fleet.Schedule, error) {
