@@ -15,9 +15,10 @@ const hostCols = "id, name, tags, profile, disabled, availability, version, crea
 
 // HostFilter narrows a list of hosts; empty fields do not.
 type HostFilter struct {
-	Query    string // a part of the name, in any case
-	Tag      string
-	Presence fleet.Presence
+	Query      string // a part of the name, in any case
+	Tag        string
+	Presence   fleet.Presence
+	Protection fleet.ProtectionState // of hosts that are not disabled
 }
 
 // Host reads a host. NotFound when there is none.
@@ -33,6 +34,9 @@ func (q Queries) Hosts(ctx context.Context, f HostFilter, p Page) ([]fleet.Host,
 	w.contains("name", f.Query)
 	w.holds("tags", f.Tag)
 	w.present(f.Presence, q.now())
+	if f.Protection != "" {
+		w.add("NOT disabled AND protection = ?", f.Protection)
+	}
 	var name string
 	if ok, err := p.after(f, &name); err != nil {
 		return nil, "", err

@@ -66,15 +66,15 @@ func TestAnAgentsReportDoesNotRefuseAnEdit(t *testing.T) {
 	})
 }
 
-func TestHostsAreFilteredByNameTagAndPresence(t *testing.T) {
+func TestHostsAreFilteredByNameTagPresenceAndProtection(t *testing.T) {
 	eachAt(t, func(t *testing.T, s *store.Store, c *clock) {
 		now := fleet.At(c.now())
 		for name, h := range map[string]fleet.Host{
 			"web-1":    {Tags: fleet.NewList([]string{"web", "prod"}), EnrolledAt: now, ContactDeadline: now.Add(time.Minute)},
 			"WEB-2":    {Tags: fleet.NewList([]string{"web-old"}), EnrolledAt: now, ContactDeadline: now.Add(-time.Minute)},
 			"db_1":     {Tags: fleet.NewList([]string{`we"b`}), EnrolledAt: now, ContactDeadline: now},
-			"db%1":     {},
-			"disabled": {Disabled: true, EnrolledAt: now, ContactDeadline: now.Add(time.Hour)},
+			"db%1":     {Protection: fleet.Unprotected},
+			"disabled": {Disabled: true, Protection: fleet.Unprotected, EnrolledAt: now, ContactDeadline: now.Add(time.Hour)},
 		} {
 			h.ID, h.Name = fleet.NewID[fleet.HostID](), name
 			write(t, s, func(tx *store.Tx) error { return tx.CreateHost(t.Context(), &h) })
@@ -94,6 +94,7 @@ func TestHostsAreFilteredByNameTagAndPresence(t *testing.T) {
 			{"offline", store.HostFilter{Presence: fleet.Offline}, []string{"WEB-2"}},
 			{"never", store.HostFilter{Presence: fleet.Never}, []string{"db%1"}},
 			{"disabled", store.HostFilter{Presence: fleet.Disabled}, []string{"disabled"}},
+			{"unprotected and in service", store.HostFilter{Protection: fleet.Unprotected}, []string{"db%1"}},
 			{"all of them together", store.HostFilter{Query: "1", Tag: "prod", Presence: fleet.Online}, []string{"web-1"}},
 		} {
 			t.Run(c.name, func(t *testing.T) {
