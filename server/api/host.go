@@ -14,7 +14,10 @@ const initialSchedule = "Initial schedule"
 
 // ListHosts lists hosts by name.
 func (h *Handlers) ListHosts(ctx context.Context, r ListHostsRequestObject) (ListHostsResponseObject, error) {
-	filter := store.HostFilter{Query: r.Params.Q, Tag: r.Params.Tag, Presence: fleet.Presence(r.Params.Presence), Protection: fleet.ProtectionState(r.Params.Protection)}
+	filter := store.HostFilter{
+		Query: r.Params.Q, Tag: r.Params.Tag, Presence: fleet.Presence(r.Params.Presence), Protection: fleet.ProtectionState(r.Params.Protection),
+		Attention: r.Params.Attention,
+	}
 	hosts, next, err := h.store.Hosts(ctx, filter, store.Page{Size: r.Params.PageSize, Token: r.Params.PageToken})
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ type Sealer interface {
 
 // ListRepositories lists repositories by name.
 func (h *Handlers) ListRepositories(ctx context.Context, r ListRepositoriesRequestObject) (ListRepositoriesResponseObject, error) {
-	list, next, err := h.store.Repositories(ctx, store.RepositoryFilter{Query: r.Params.Q},
+	list, next, err := h.store.Repositories(ctx, store.RepositoryFilter{Query: r.Params.Q, Attention: r.Params.Attention},
 		store.Page{Size: r.Params.PageSize, Token: r.Params.PageToken})
 	if err != nil {
 		return nil, err

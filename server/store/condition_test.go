@@ -6,6 +6,7 @@ import (
 
 	"restic-manager/server/fleet"
 	"restic-manager/server/store"
+	"restic-manager/server/store/storetest"
 )
 
 func TestAConditionKeepsSinceWhenItHolds(t *testing.T) {
@@ -49,6 +50,38 @@ func TestAConditionKeepsSinceWhenItHolds(t *testing.T) {
 		}
 		if !raise() {
 			t.Error("raised after it was cleared it shall be new")
+		}
+	})
+}
+
+func TestListsGiveOnlyWhatNeedsAttention(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		host := func(name string) fleet.HostID {
+			h := &fleet.Host{ID: fleet.NewID[fleet.HostID](), Name: name}
+			write(t, s, func(tx *store.Tx) error { return tx.CreateHost(t.Context(), h) })
+			return h.ID
+		}
+		repository := func(name string, saved bool) fleet.RepositoryID {
+			r := &fleet.Repository{ID: fleet.NewID[fleet.RepositoryID](), Name: name, Location: "rest:http://" + name, SheetSaved: saved}
+			write(t, s, func(tx *store.Tx) error { return tx.CreateRepository(t.Context(), r) })
+			return r.ID
+		}
+		host("calm")
+		repository("calm", true)
+		repository("unsaved", false)
+		for kind, id := range map[string]string{store.ObjectHost: string(host("locked")), store.ObjectRepository: string(repository("broken", true))} {
+			write(t, s, func(tx *store.Tx) error {
+				_, err := tx.RaiseCondition(t.Context(), fleet.Condition{ObjectType: kind, ObjectID: id, Code: "x", Severity: fleet.Warn})
+				return err
+			})
+		}
+		hosts, _, err := s.Hosts(t.Context(), store.HostFilter{Attention: true}, store.Page{})
+		if err != nil || len(hosts) != 1 || hosts[0].Name != "locked" {
+			t.Errorf("the hosts are %v, %v", hosts, err)
+		}
+		repositories, _, err := s.Repositories(t.Context(), store.RepositoryFilter{Attention: true}, store.Page{})
+		if err != nil || len(repositories) != 2 || repositories[0].Name != "broken" || repositories[1].Name != "unsaved" {
+			t.Errorf("the repositories are %v, %v", repositories, err)
 		}
 	})
 }

@@ -19,6 +19,7 @@ type HostFilter struct {
 	Tag        string
 	Presence   fleet.Presence
 	Protection fleet.ProtectionState // of hosts that are not disabled
+	Attention  bool                  // only hosts with a condition
 }
 
 // Host reads a host. NotFound when there is none.
@@ -36,6 +37,9 @@ func (q Queries) Hosts(ctx context.Context, f HostFilter, p Page) ([]fleet.Host,
 	w.present(f.Presence, q.now())
 	if f.Protection != "" {
 		w.add("NOT disabled AND protection = ?", f.Protection)
+	}
+	if f.Attention {
+		w.add("id IN (SELECT object_id FROM conditions WHERE object_type = ?)", ObjectHost)
 	}
 	var name string
 	if ok, err := p.after(f, &name); err != nil {

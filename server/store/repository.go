@@ -12,7 +12,8 @@ const repositoryCols = "id, name, location, existing, state, restic_id, key_id, 
 
 // RepositoryFilter narrows a list of repositories; empty fields do not.
 type RepositoryFilter struct {
-	Query string // a part of the name, in any case
+	Query     string // a part of the name, in any case
+	Attention bool   // only those with a condition, or whose sheet was not saved
 }
 
 // Repository reads a repository. NotFound when there is none.
@@ -26,6 +27,9 @@ func (q Queries) Repository(ctx context.Context, id fleet.RepositoryID) (*fleet.
 func (q Queries) Repositories(ctx context.Context, f RepositoryFilter, p Page) ([]fleet.Repository, string, error) {
 	var w where
 	w.contains("name", f.Query)
+	if f.Attention {
+		w.add("(NOT sheet_saved OR id IN (SELECT object_id FROM conditions WHERE object_type = ?))", ObjectRepository)
+	}
 	var name string
 	if ok, err := p.after(f, &name); err != nil {
 		return nil, "", err
