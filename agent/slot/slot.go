@@ -48,6 +48,29 @@ func (s Schedule) Next(after time.Time) (time.Time, bool) {
 	return s.nextOnTheWall(after)
 }
 
+// Latest returns the last slot after one time and not after another; false if there is
+// none. It costs a few dozen calls of Next, however many slots lie between.
+func (s Schedule) Latest(after, until time.Time) (time.Time, bool) {
+	first, ok := s.Next(after)
+	if !ok || first.After(until) {
+		return time.Time{}, false
+	}
+	// A slot comes after low and not after until; none comes after high.
+	low, high := after.Truncate(time.Second), until
+	for high.Sub(low) > time.Second {
+		middle := low.Add(high.Sub(low) / 2).Truncate(time.Second)
+		if !middle.After(low) {
+			break
+		}
+		if next, ok := s.Next(middle); ok && !next.After(until) {
+			low, first = middle, next
+		} else {
+			high = middle
+		}
+	}
+	return first, true
+}
+
 // nextOnTheWall walks the wall's clock. The slots of later times on the wall are
 // never earlier, so the first one after is the one.
 func (s Schedule) nextOnTheWall(after time.Time) (time.Time, bool) {

@@ -77,6 +77,18 @@ func TestSlotsOverClockChanges(t *testing.T) {
 			[]string{"11-01 00:30 -0400", "11-02 00:30 -0500"}},
 		{"a day that Samoa left out", "0 12 * * *", "Pacific/Apia", "2011-12-29 00:00",
 			[]string{"12-29 12:00 -1000", "12-31 00:00 +1400", "12-31 12:00 +1400"}},
+		{"a gap that begins a minute after midnight in St. John's", "1 0 * * *", "America/St_Johns", "2006-04-01 12:00",
+			[]string{"04-02 01:01 -0230", "04-03 00:01 -0230"}},
+		{"half an hour beside the hour, back in St. John's", "30 23 * * *", "America/St_Johns", "2006-10-28 12:00",
+			[]string{"10-28 23:30 -0230", "10-29 23:30 -0330"}},
+		{"a quarter to the hour in Kathmandu", "45 23 * * *", "Asia/Kathmandu", "2026-06-01 00:00",
+			[]string{"06-01 23:45 +0545", "06-02 23:45 +0545"}},
+		{"two hours forward at Troll", "30 1,2 * * *", "Antarctica/Troll", "2026-03-28 12:00",
+			[]string{"03-29 03:00 +0200", "03-30 01:30 +0200"}},
+		{"a leap day in a leap year", "30 2 29 2 *", "Europe/Berlin", "2026-01-01 00:00",
+			[]string{"02-29 02:30 +0100", "02-29 02:30 +0100"}},
+		{"the day after 28 February", "0 1 * * *", "Europe/Berlin", "2028-02-28 12:00",
+			[]string{"02-29 01:00 +0100", "03-01 01:00 +0100"}},
 		{"a leap day", "0 0 29 2 *", "UTC", "2096-03-01 00:00", []string{"02-29 00:00 +0000"}},
 		{"Sunday or the first, as cron has it", "0 0 1 * sun", "UTC", "2026-10-27 00:00",
 			[]string{"11-01 00:00 +0000", "11-08 00:00 +0000"}},
@@ -238,6 +250,10 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("%q in %q: after %s comes %s, %v", cron, zone, at, next, ok)
 			}
 			at = next
+		}
+		latest, ok := s.Latest(at.AddDate(-20, 0, 0), at)
+		if !ok || !latest.Equal(at) {
+			t.Fatalf("%q in %q: %s is a slot, and the latest until then is %s, %v", cron, zone, at, latest, ok)
 		}
 	})
 }
