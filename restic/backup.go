@@ -46,6 +46,8 @@ type Backup struct {
 	Host string   // the snapshot's host name
 	Tags []string // the user's tags
 
+	Limits Limits // how fast
+
 	// ScheduleID and JobID become the tags rm:schedule:… and rm:job:…; a user's
 	// tag cannot begin like that. Both are UUIDs and may be empty.
 	ScheduleID string
@@ -97,6 +99,7 @@ func (b Backup) Validate() error {
 		errs = append(errs, entryErrors("tags", i, CheckTag(tag))...)
 	}
 	errs = append(errs, hostErrors(b.Host)...)
+	errs = append(errs, b.Limits.mistakes()...)
 	for field, id := range map[string]string{"schedule_id": b.ScheduleID, "job_id": b.JobID} {
 		if id != "" && !uuidPattern.MatchString(id) {
 			errs = append(errs, &Error{Code: CodeFieldInvalid, Field: field, Message: "must be a UUID in lower case"})
@@ -134,6 +137,7 @@ func (b Backup) plan(Version) plan {
 	for _, tag := range append(OwnTags(b.ScheduleID, b.JobID), b.Tags...) {
 		p.flags = append(p.flags, "--tag="+tag)
 	}
+	p.flags = append(p.flags, b.Limits.flags()...)
 	return p
 }
 
