@@ -265,6 +265,27 @@ func TestAJobThatNobodyPicksUpExpires(t *testing.T) {
 	})
 }
 
+func TestACommandThatIsOverdueIsPassedOverWithoutDoubtInTheDatabase(t *testing.T) {
+	each(t, func(w *world) {
+		a, s := w.ready()
+		other := w.schedule(a, w.repository("second", fleet.RepositoryReady), "later")
+		_, _, err := w.jobs.RunSchedule(w.Context(), someone, a.id.Host, s.ID, 10*time.Second)
+		w.must(err)
+		w.clock.advance(11 * time.Second) // and Expire has not come round
+		j := w.run(other)
+		a.take(a.sync())
+		if answer, err := a.ask(); err != nil || len(answer.Commands) != 0 {
+			w.Fatalf("after the acknowledgement got %+v, %v", answer, err)
+		}
+		if got := w.job(j.ID); got.State == fleet.Pending {
+			w.Errorf("the job that was picked up is %s", got.State)
+		}
+		if got := w.codes(store.ObjectHost, string(a.id.Host)); strings.Contains(got, job.CodeServerSetBack) {
+			w.Errorf("the database is said to be set back: %q", got)
+		}
+	})
+}
+
 func TestAServerThatWasSetBackNumbersItsCommandsAnew(t *testing.T) {
 	each(t, func(w *world) {
 		a, s := w.ready()

@@ -66,11 +66,13 @@ func (tx *Tx) AckCommands(ctx context.Context, host fleet.HostID, upTo int64) ([
 	return acked, err
 }
 
-// NeverOffered reads the queued commands up to a number that no answer ever held.
+// NeverOffered reads the queued commands up to a number that no answer ever held,
+// without the overdue ones: those are passed over on purpose.
 func (q Queries) NeverOffered(ctx context.Context, host fleet.HostID, upTo int64) ([]fleet.Command, error) {
 	var list []fleet.Command
 	err := q.all(ctx, &list, `SELECT `+commandCols+` FROM commands
-		WHERE host_id = ? AND seq <= ? AND state = 'queued' AND offered_count = 0 ORDER BY seq`, host, upTo)
+		WHERE host_id = ? AND seq <= ? AND state = 'queued' AND offered_count = 0 AND (start_by = 0 OR start_by > ?) ORDER BY seq`,
+		host, upTo, q.now())
 	return list, err
 }
 
