@@ -43,6 +43,9 @@ type Backup struct {
 	// mean after restic's --exclude; environment variables are not replaced.
 	Excludes []string
 
+	// Named, if not nil, is backed up instead of Sources and Excludes.
+	Named *NamedSource
+
 	Host string   // the snapshot's host name
 	Tags []string // the user's tags
 
@@ -86,7 +89,9 @@ func (Backup) Name() string { return "backup" }
 // CheckHost.
 func (b Backup) Validate() error {
 	var errs Errors
-	if len(b.Sources) == 0 {
+	if b.Named != nil {
+		errs = append(errs, b.Named.mistakes(b)...)
+	} else if len(b.Sources) == 0 {
 		errs = append(errs, &Error{Code: CodeSourceInvalid, Field: "sources", Message: "there is nothing to back up", Next: "add a path"})
 	}
 	for i, source := range b.Sources {
@@ -125,11 +130,16 @@ func (b Backup) plan(Version) plan {
 	p := plan{
 		verb:     []string{"backup"},
 		flags:    []string{"--host=" + b.Host},
-		files:    []listFile{{flag: "--files-from-raw", content: sourceList(b.Sources)}},
 		deadline: noDeadline,
 		watched:  true,
-		missing:  func() []string { return missingSources(b.Sources) },
 		exits:    map[int]exitClass{3: exitWarning},
+		named:    b.Named,
+	}
+	if b.Named == nil {
+		p.files = []listFile{{flag: "--files-from-raw", content: sourceList(b.Sources)}}
+		p.missing = func() []string { return missingSources(b.Sources) }
+	} else {
+		p.flags = append(p.flags, "--stdin-from-command", "--stdin-filename="+b.Named.Script.Name)
 	}
 	if len(b.Excludes) > 0 {
 		p.files = append(p.files, listFile{flag: "--exclude-file", content: excludeList(b.Excludes)})
@@ -167,6 +177,9 @@ func (b Backup) decode(out *output) (BackupSummary, error) {
 	var summary BackupSummary
 	if out.summary == nil || json.Unmarshal(out.summary, &summary) != nil || !fullIDPattern.MatchString(summary.SnapshotID) { //guard:restic-summary
 		return BackupSummary{}, noResult(b.Name(), "snapshot")
+	}
+	if b.Named != nil && summary.TotalFilesProcessed == 0 { //guard:source-empty
+		return BackupSummary{}, failureOf(CodeSourceEmpty)
 	}
 	summary.MissingSources = out.missing
 	return summary, nil

@@ -1,6 +1,7 @@
 package restic
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -36,6 +37,9 @@ type collector struct {
 	pending     *Progress
 	counters    progressCounters
 	changed     time.Time // when the counters last changed
+
+	scriptWords string // before each line of a named source's script; "" without one
+	script      scriptLog
 }
 
 func newCollector(redact redactor, h Handlers, now func() time.Time) *collector {
@@ -77,6 +81,10 @@ func (c *collector) read(stream Stream, pipe *os.File, document bool) {
 func (c *collector) line(stream Stream, raw []byte, omitted int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if said, ok := c.fromScript(stream, raw); ok { //guard:source-words
+		c.scriptLine(said, omitted)
+		return
+	}
 	kind := ""
 	if omitted == 0 {
 		kind = messageType(raw)
@@ -99,6 +107,23 @@ func (c *collector) line(stream Stream, raw []byte, omitted int64) {
 		}
 	}
 	c.deliver(stream, raw, omitted)
+}
+
+// fromScript returns what a named source's script wrote, and whether it was the script.
+// Its words are not restic's: they say nothing about the storage.
+func (c *collector) fromScript(stream Stream, raw []byte) ([]byte, bool) {
+	if stream != Stderr || c.scriptWords == "" {
+		return nil, false
+	}
+	return bytes.CutPrefix(raw, []byte(c.scriptWords))
+}
+
+func (c *collector) scriptLine(raw []byte, omitted int64) {
+	text := c.redact.text(cleanText(raw))
+	line := Line{Time: c.now(), Stream: Stderr, Text: text, Omitted: omitted}
+	if c.script.take(line) && c.handlers.Line != nil && text != "" {
+		c.handlers.Line(line)
+	}
 }
 
 func (c *collector) deliver(stream Stream, raw []byte, omitted int64) {
@@ -218,11 +243,15 @@ func (c *collector) sample(now time.Time) {
 	c.pending, c.lastSample = nil, now
 }
 
-// finish hands on the last status, once both streams have ended.
-func (c *collector) finish() {
+// finish hands on the last status, and the end of what a script said, once both
+// streams have ended.
+func (c *collector) finish(named *NamedSource) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sample(c.now())
+	if named != nil {
+		c.script.end(named.Script.Name, c.handlers.Line)
+	}
 }
 
 // idle is how long the counters have not changed.

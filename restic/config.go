@@ -23,6 +23,9 @@ type Config struct {
 	StuckAfter    time.Duration // a backup without progress is stopped; default 30 min
 	ProbeDeadline time.Duration // for everything that is not a backup; default 2 min
 
+	// Starter is the program that calls StartScript; default the running one.
+	Starter string
+
 	// HopelessAfter is how long restic may go on trying what more trying does
 	// not mend, such as storing on a full storage: by itself it would for 15
 	// minutes. Default 1 min. A storage that is away is not hopeless.

@@ -46,6 +46,8 @@ const (
 	CodeWrongPassword           Code = "wrong_password"
 	CodeSourceMissing           Code = "source_missing"
 	CodeSourceUnreadable        Code = "source_unreadable"
+	CodeSourceFailed            Code = "source_failed" // a named source's script
+	CodeSourceEmpty             Code = "source_empty"  // likewise: it wrote nothing
 	CodeSnapshotNotFound        Code = "snapshot_not_found"
 	CodeLockNotFound            Code = "lock_not_found"
 	CodeResticFailed            Code = "restic_failed"

@@ -42,6 +42,11 @@ func failureOf(code Code) *Error {
 	case CodeSourceMissing:
 		return words("nothing of what is to be backed up exists",
 			"correct the paths of the schedule, or bring back what is missing (is a disk not mounted?)")
+	case CodeSourceFailed:
+		return words("the script of the named source failed, so no snapshot was made", "look at its lines in the job's log, and try the script on the host")
+	case CodeSourceEmpty:
+		return words("the script of the named source ended well but wrote nothing to its standard output; the snapshot that restic made of it is empty",
+			"try the script on the host: what is to be backed up must come out of its standard output")
 	case CodeLockNotFound:
 		return words("the lock is gone", "list the locks again: its owner released it")
 	case CodeResticCrashed:

@@ -92,6 +92,9 @@ func (f facts) generalFailure() *Error {
 	if f.absent != "" && strings.Contains(f.said.exitMessage, "does not exist") {
 		return failureOf(f.absent)
 	}
+	if failure := f.sourceFailure(); failure != nil {
+		return failure
+	}
 	if code := signOf(f.said.exitMessage); code != "" {
 		return failureOf(code)
 	}

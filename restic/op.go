@@ -33,6 +33,7 @@ type plan struct {
 	missing      func() []string   // sources that are missing, looked at before the start
 	exits        map[int]exitClass // exit codes that mean something of their own here
 	absent       Code              // what it means here that something does not exist
+	named        *NamedSource      // the operands are the command that gives the data
 }
 
 // noDeadline is for what may take days; the watchdog guards it instead.

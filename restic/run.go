@@ -189,6 +189,13 @@ func (r *Runner) execute(ctx context.Context, v Version, p plan, access Access, 
 	if p.missing != nil {
 		said.output.missing = lookAt(ctx, p.missing)
 	}
+	if p.named != nil {
+		starter, err := r.starter()
+		if err != nil {
+			return nil, notStarted("the program that starts its script is not found", err)
+		}
+		p.operands, said.scriptWords = p.named.command(starter), scriptWords(starter)
+	}
 	args, err := arguments(p, v, access, dir)
 	if err != nil {
 		return nil, notStarted("its lists cannot be written", err)
@@ -207,22 +214,17 @@ func (r *Runner) execute(ctx context.Context, v Version, p plan, access Access, 
 	if err != nil {
 		return nil, notStarted("the program cannot be executed", err)
 	}
-	drained := streams.drain(said, p.document)
+	drained := streams.drainBy(func(stream Stream, pipe *os.File) { said.read(stream, pipe, stream == Stdout && p.document) })
 	e := &execution{said: said}
 	err = e.begin(c)
 	if err == nil {
 		e.supervise(ctx, c, p, r.config)
 	}
-	select {
-	case <-drained:
-	case <-time.After(drainPatience):
-		streams.close() // ends the readers where a process outside the group kept a pipe
-		<-drained
-	}
+	streams.await(drained)
 	if err != nil {
 		return nil, err
 	}
-	said.finish()
+	said.finish(p.named)
 	return e, nil
 }
 
@@ -350,15 +352,25 @@ func openStreams(spec *childSpec) (*streams, error) {
 	return s, nil
 }
 
-// drain reads both streams at once, to their ends: a restic whose output nobody
+// drainBy reads both streams at once, to their ends: a restic whose output nobody
 // reads stands still, and one whose pipe is closed dies and leaves its lock.
-func (s *streams) drain(said *collector, document bool) <-chan struct{} {
+func (s *streams) drainBy(read func(Stream, *os.File)) <-chan struct{} {
 	var readers sync.WaitGroup
-	readers.Go(func() { said.read(Stdout, s.readers[0], document) })
-	readers.Go(func() { said.read(Stderr, s.readers[1], false) })
+	readers.Go(func() { read(Stdout, s.readers[0]) })
+	readers.Go(func() { read(Stderr, s.readers[1]) })
 	drained := make(chan struct{})
 	go func() { readers.Wait(); close(drained) }()
 	return drained
+}
+
+// await returns when all is read, of a process that has ended.
+func (s *streams) await(drained <-chan struct{}) {
+	select {
+	case <-drained:
+	case <-time.After(drainPatience):
+		s.close() // ends the readers where a process outside the group kept a pipe
+		<-drained
+	}
 }
 
 func (s *streams) closeWriters() { closeAll(s.writers) }

@@ -12,15 +12,20 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"restic-manager/restic"
 )
 
 // IsFake reports whether the test binary was started as a Fake: then a TestMain must
 // call Main before it does anything else.
 func IsFake() bool { return strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == fakeName }
 
-// Main runs the tests, or, where the test binary was started as a Fake, the Fake.
-// It returns the exit code.
+// Main runs the tests, or, where the test binary was started as a Fake, the Fake, or
+// the starter of a script. It returns the exit code.
 func Main(m *testing.M) int {
+	if code, is := restic.StartScript(os.Args[1:]); is {
+		return code
+	}
 	if !IsFake() {
 		return m.Run()
 	}
