@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -55,7 +56,17 @@ func youth() []act {
 			return err
 		}},
 		{"fire a slot", func(ctx context.Context, s *Spool) error {
-			_, _, err := s.OpenJob(ctx, NewJob{ID: id(4), Operation: "backup", Trigger: "schedule"})
+			_, _, err := s.OpenJob(ctx, NewJob{
+				ID: id(4), Operation: "backup", Trigger: "schedule", ScheduleID: id(77), Slot: firedAt(),
+				Values: map[string][]byte{"slots:" + id(77): []byte("4")},
+			})
+			return err
+		}},
+		{"skip a slot", func(ctx context.Context, s *Spool) error {
+			_, _, err := s.OpenJob(ctx, NewJob{
+				ID: id(5), Operation: "backup", Trigger: "schedule", ScheduleID: id(77), Slot: firedAt().Add(time.Hour),
+				Ended: &Outcome{Result: Skipped}, Values: map[string][]byte{"slots:" + id(77): []byte("5")},
+			})
 			return err
 		}},
 		{"wait", func(ctx context.Context, s *Spool) error { return s.Wait(ctx, id(1), "another job") }},
@@ -85,6 +96,10 @@ func youth() []act {
 func age() []act {
 	return []act{
 		{"start another", func(ctx context.Context, s *Spool) error { _, err := s.Start(ctx, id(4)); return err }},
+		{"wait for an attempt", func(ctx context.Context, s *Spool) error {
+			return s.WaitUntil(ctx, id(4), "attempt 2", firedAt().Add(time.Minute))
+		}},
+		{"start again", func(ctx context.Context, s *Spool) error { _, err := s.Start(ctx, id(4)); return err }},
 		{"interrupt", func(ctx context.Context, s *Spool) error {
 			return s.Finish(ctx, id(4), Outcome{Result: Interrupted}, nil)
 		}},
@@ -111,6 +126,9 @@ func age() []act {
 		{"report the rest", report},
 	}
 }
+
+// firedAt is the slot of a job in the life.
+func firedAt() time.Time { return time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC) }
 
 const smallBudget = 40 << 10
 

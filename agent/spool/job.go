@@ -39,7 +39,8 @@ type Job struct {
 	StartBy time.Time `json:"start_by,omitzero"`
 
 	Phase     Phase     `json:"phase"`
-	Attempt   int       `json:"attempt"` // 0 before the first Start
+	Attempt   int       `json:"attempt"`           // 0 before the first Start
+	RetryAt   time.Time `json:"retry_at,omitzero"` // when a job that waits for its next attempt goes on
 	StartedAt time.Time `json:"started_at,omitzero"`
 	// Process is what Attach noted of the process that may be alive.
 	Process         json.RawMessage `json:"process,omitempty"`
@@ -61,6 +62,9 @@ type NewJob struct {
 	ScheduleVersion int64
 	RepositoryID    string
 	Slot            time.Time
+
+	Ended  *Outcome          // what became of it at once; nil for a job that is to run
+	Values map[string][]byte // kept with it, in the same write; see SetValues
 }
 
 // Stream says where a log line comes from.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -214,8 +215,31 @@ func (d *draft) remember(id, what string, epoch int64) {
 		id, what, epoch, d.spool.now().UnixMicro())
 }
 
-// pruneSeen forgets what is older than anything that may still be repeated.
+// pruneSeen forgets what is older than anything that may still be repeated, and
+// remembers up to when it has forgotten.
 func (d *draft) pruneSeen() {
-	d.exec(`DELETE FROM seen WHERE at < ?`, d.spool.now().Add(-seenFor).UnixMicro())
+	before := d.spool.now().Add(-seenFor).UnixMicro()
+	d.exec(`INSERT INTO facts (name, value) SELECT ?, latest FROM (SELECT MAX(at) AS latest FROM (
+			SELECT at FROM seen WHERE at < ? UNION ALL SELECT at FROM (SELECT at FROM seen ORDER BY at DESC LIMIT -1 OFFSET ?)
+		)) WHERE latest IS NOT NULL
+		ON CONFLICT (name) DO UPDATE SET value = MAX(value, excluded.value)`, factForgotten, before, seenMost)
+	d.exec(`DELETE FROM seen WHERE at < ?`, before)
 	d.exec(`DELETE FROM seen WHERE rowid IN (SELECT rowid FROM seen ORDER BY at DESC LIMIT -1 OFFSET ?)`, seenMost)
+}
+
+// beyondMemory reports whether a slot is so old that it may have had a job that is
+// not remembered any more: the clock was put back by that much.
+func (s *Spool) beyondMemory(ctx context.Context, slot time.Time) (bool, error) {
+	if slot.IsZero() {
+		return false, nil
+	}
+	text, err := s.fact(context.WithoutCancel(ctx), factForgotten)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	forgotten, err := strconv.ParseInt(string(text), 10, 64)
+	return err == nil && slot.UnixMicro() <= forgotten, err
 }

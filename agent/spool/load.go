@@ -22,11 +22,12 @@ type counts struct {
 
 // Names of facts.
 const (
-	factJournal = "journal_id"
-	factAcked   = "acked_seq"
-	factCounts  = "counts"
-	factProbe   = "probe"  // when a write was last tried after one that failed
-	factValue   = "value:" // prefix of the agent's own
+	factJournal   = "journal_id"
+	factAcked     = "acked_seq"
+	factCounts    = "counts"
+	factForgotten = "seen_until" // what was taken until then may be forgotten, in microseconds
+	factProbe     = "probe"      // when a write was last tried after one that failed
+	factValue     = "value:"     // prefix of the agent's own
 )
 
 // load opens the database and fills memory from it.

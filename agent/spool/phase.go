@@ -19,9 +19,10 @@ const (
 	eventGap  = "gap"
 )
 
-// OpenJob makes a job that the agent bears itself. It is idempotent by id: created
-// is false when the job exists or existed, and the Job is empty when it was
-// forgotten already.
+// OpenJob makes a job that the agent bears itself, with its values, in one write. It is
+// idempotent by id: created is false when the job exists or existed, and the Job is
+// empty when it was forgotten already. So it is for a slot that is older than anything
+// that is remembered, since it may have had its job. Then the values are not written.
 func (s *Spool) OpenJob(ctx context.Context, n NewJob) (j Job, created bool, err error) {
 	if len(n.Params) > 0 && !json.Valid(n.Params) {
 		return Job{}, false, fmt.Errorf("open job %s: params are not JSON", n.ID)
@@ -35,6 +36,9 @@ func (s *Spool) OpenJob(ctx context.Context, n NewJob) (j Job, created bool, err
 	if _, known, err := d.seen(ctx, n.ID, seenJob); err != nil || known {
 		return Job{}, false, err
 	}
+	if old, err := s.beyondMemory(ctx, n.Slot); err != nil || old { //guard:slot-forgotten
+		return Job{}, false, err
+	}
 	now := s.now()
 	opened := newJob(Job{
 		ID: n.ID, Epoch: 1, WriterID: uuid.NewString(),
@@ -45,8 +49,15 @@ func (s *Spool) OpenJob(ctx context.Context, n NewJob) (j Job, created bool, err
 	if err := opened.event(control.Event{At: now, Kind: string(Acked)}); err != nil {
 		return Job{}, false, err
 	}
+	if n.Ended != nil {
+		if err := opened.finish(now, *n.Ended, nil); err != nil {
+			return Job{}, false, err
+		}
+	}
 	d.add(opened)
+	d.values(n.Values)
 	d.pruneSeen()
+	d.urgent = n.Ended != nil
 	err = s.commit(ctx, d)
 	return opened.Job, true, err
 }
@@ -110,10 +121,15 @@ func (s *Spool) RequestCancel(ctx context.Context, id string) error {
 	return s.commit(ctx, d)
 }
 
-// Wait says what the job waits for; between attempts it is how a job goes back.
+// Wait says what the job waits for.
 func (s *Spool) Wait(ctx context.Context, id, on string) error {
+	return s.WaitUntil(ctx, id, on, time.Time{})
+}
+
+// WaitUntil is how a job goes back between two attempts: the next is due at that time.
+func (s *Spool) WaitUntil(ctx context.Context, id, on string, retryAt time.Time) error {
 	return s.advance(ctx, stepWait, id, func(j *job, now time.Time) error {
-		j.Phase, j.Process, j.reopened = Waiting, nil, false
+		j.Phase, j.Process, j.reopened, j.RetryAt = Waiting, nil, false, retryAt
 		if err := s.cutChunk(j); err != nil {
 			return err
 		}
@@ -129,7 +145,7 @@ func (s *Spool) Start(ctx context.Context, id string) (Job, error) {
 		if err := s.cutChunk(j); err != nil {
 			return err
 		}
-		j.Phase, j.StartedAt, j.Process, j.reopened = Running, now, nil, false
+		j.Phase, j.StartedAt, j.Process, j.reopened, j.RetryAt = Running, now, nil, false, time.Time{}
 		j.Attempt++
 		started = j.Job
 		return j.event(control.Event{At: now, Kind: string(Running)})
