@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"restic-manager/server/api"
 	"restic-manager/server/auth"
 	"restic-manager/server/job"
 	"restic-manager/server/store"
@@ -33,6 +34,8 @@ type Server struct {
 	waker    *wake.Waker
 	jobs     *job.Service
 	http     *http.Server
+	lot      *api.Lot
+	returned *http.Server // of agents whose parked request was answered
 }
 
 // New makes a server: it reads or makes its keys, opens and migrates its database
@@ -67,6 +70,8 @@ func New(ctx context.Context, o Options, version string, out io.Writer) (_ *Serv
 		return nil, err
 	}
 	s.http = newHTTP(handler, certificate, s.log)
+	s.returned = newHTTP(handler, nil, s.log)
+	s.returned.ReadHeaderTimeout = s.returned.IdleTimeout // they wait for their agent's next request
 	return s, nil
 }
 
@@ -145,9 +150,10 @@ func (s *Server) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { s.store.Run(background) })
 	loops.Go(func() { s.waker.Run(background) })
-	ended := make(chan error, 2)
+	ended := make(chan error, 3)
 	loops.Go(func() { ended <- s.jobs.Run(background) })
 	go func() { ended <- s.serve() }()
+	go func() { ended <- served(s.returned.Serve(s.lot)) }()
 	s.log.InfoContext(ctx, "serving", "listen", s.Addr(), "url", s.URL(), "tls", s.settings.tls())
 
 	var err error
@@ -172,6 +178,10 @@ func (s *Server) serve() error {
 	} else {
 		err = s.http.Serve(s.listener)
 	}
+	return served(err)
+}
+
+func served(err error) error {
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -184,10 +194,11 @@ func (s *Server) stopServing() error {
 	s.waker.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), s.settings.StopTimeout)
 	defer cancel()
-	err := s.http.Shutdown(ctx)
+	err := errors.Join(s.http.Shutdown(ctx), s.returned.Shutdown(ctx))
+	s.lot.Drain(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		s.log.Warn("requests cut off at the stop timeout")
-		return s.http.Close()
+		return errors.Join(s.http.Close(), s.returned.Close())
 	}
 	return err
 }

@@ -34,8 +34,9 @@ func (s *Server) wire(ctx context.Context, version, pin string) (http.Handler, e
 	})
 	s.waker = wake.New(s.store, s.log)
 	s.jobs = &job.Service{Store: s.store, Sealer: seals, Logger: s.log}
+	s.lot = api.NewLot()
 	contract, err := api.New(api.Options{
-		Store: s.store, Jobs: s.jobs, Auth: a, Waker: s.waker, Seals: seals, Log: s.log,
+		Store: s.store, Jobs: s.jobs, Auth: a, Waker: s.waker, Seals: seals, Log: s.log, Lot: s.lot,
 		PublicURL: s.settings.public, Pin: pin,
 	}).Routes()
 	if err != nil {

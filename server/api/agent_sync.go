@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
+	"restic-manager/server/auth"
 	"restic-manager/server/fleet"
 	"restic-manager/server/job"
 	"restic-manager/server/wake"
@@ -20,31 +22,61 @@ const (
 
 // Sync takes what an agent tells and parks its request until there is something for
 // it or the hold is over. While it is parked it holds no connection to the database
-// and no place in the crowd.
+// and no place in the crowd, and where its connection can be taken over no goroutine.
 func (h *Handlers) Sync(ctx context.Context, r SyncRequestObject) (SyncResponseObject, error) {
-	p := &parked{handlers: h, agent: agentOf(ctx), request: toSyncRequest(r.Body)}
+	p := &parked{handlers: h, visit: auth.VisitOf(ctx), agent: agentOf(ctx), request: toSyncRequest(r.Body)}
 	hold := holdFor(r.Body.WaitS)
 	// Deadlines on whole seconds let one timer of the process serve many requests.
 	p.deadline = time.Now().Add(hold).Truncate(time.Second)
-	woken, cancel := h.waker.Subscribe(wake.Host(p.agent.Host))
-	defer cancel()
+	p.bell = h.waker.Bell(wake.Host(p.agent.Host))
 
 	release, err := h.crowd.arrivals.enter(ctx)
-	if err != nil {
-		return nil, err
-	}
-	err = h.jobs.Attend(ctx, p.agent, p.request, hold)
 	if err == nil {
-		err = p.look(ctx)
+		p.answer, err = h.jobs.Sync(ctx, p.agent, p.request, hold)
+		release()
 	}
-	release()
+	p.over = p.late()
+	if way := wayOf(ctx); err == nil && !p.done() && h.lot != nil && way.open {
+		return takeover{p, h.lot, way.last}, nil
+	}
+	defer p.bell.Close()
 	for err == nil && !p.done() {
-		err = p.park(ctx, woken)
+		err = p.park(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return Sync200JSONResponse(p.compose(ctx)), nil
+}
+
+// way is what becomes of a request's connection: whether it can be taken over, and
+// whether it ends with the answer.
+type way struct{ open, last bool }
+
+type wayKey struct{}
+
+// withWay notes the way of a request that may be parked.
+func withWay(w http.ResponseWriter, r *http.Request) *http.Request {
+	found := way{open: hijackable(w), last: r.Close || !r.ProtoAtLeast(1, 1)}
+	return r.WithContext(context.WithValue(r.Context(), wayKey{}, found))
+}
+
+func wayOf(ctx context.Context) way {
+	found, _ := ctx.Value(wayKey{}).(way)
+	return found
+}
+
+func hijackable(w http.ResponseWriter) bool {
+	for {
+		if _, ok := w.(http.Hijacker); ok {
+			return true
+		}
+		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return false
+		}
+		w = inner.Unwrap()
+	}
 }
 
 // holdFor is how long a request is parked: what the agent can wait, within our
@@ -57,8 +89,10 @@ func holdFor(waitS int) time.Duration {
 // parked is a request of an agent that waits for something to tell.
 type parked struct {
 	handlers *Handlers
+	visit    *auth.Visit
 	agent    job.Agent
 	request  *job.SyncRequest
+	bell     *wake.Bell
 	deadline time.Time
 	answer   *job.SyncAnswer
 	over     bool
@@ -74,19 +108,31 @@ func (p *parked) look(ctx context.Context) error {
 
 func (p *parked) done() bool { return p.over || p.draining || !p.answer.Empty() }
 
-// park waits for a wake-up or an end, and looks again. A wake-up carries no data,
-// and one that got lost is made up for by the last look.
-func (p *parked) park(ctx context.Context, woken <-chan struct{}) error {
+func (p *parked) late() bool { return !time.Now().Before(p.deadline) }
+
+// patience is how long to wait if nothing rings.
+func (p *parked) patience() time.Duration {
 	until := time.Until(p.deadline)
 	if p.answer.Pause > 0 {
 		until = min(until, p.answer.Pause)
 	}
-	timer := time.NewTimer(max(0, until))
+	return max(0, until)
+}
+
+// park waits for a wake-up or an end in the request's goroutine, and looks again. A
+// wake-up carries no data. One that got lost is made up for when the agent asks again,
+// which it does at once at the end of the hold: nobody looks then.
+func (p *parked) park(ctx context.Context) error {
+	rung := make(chan struct{})
+	p.bell.Call(func() { close(rung) })
+	timer := time.NewTimer(p.patience())
 	defer timer.Stop()
 	select {
-	case <-woken:
+	case <-rung:
 	case <-timer.C:
-		p.over = !time.Now().Before(p.deadline)
+		if p.over = p.late(); p.over {
+			return nil
+		}
 	case <-p.handlers.waker.Draining():
 	case <-ctx.Done():
 		return ctx.Err()

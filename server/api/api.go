@@ -19,6 +19,8 @@ type Options struct {
 	Seals Sealer
 	Log   *slog.Logger
 
+	Lot *Lot // nil: agents' requests are parked in their goroutines
+
 	PublicURL *url.URL // where people and agents reach the server
 	Pin       string   // "sha256:…" of a self-made certificate's key, for enrolment lines; empty: none
 }
@@ -38,6 +40,7 @@ type Handlers struct {
 	pin       string
 	problems  problems
 	crowd     *crowd
+	lot       *Lot
 }
 
 // New makes the handlers.
@@ -45,6 +48,6 @@ func New(o Options) *Handlers {
 	return &Handlers{
 		store: o.Store, jobs: o.Jobs, auth: o.Auth, waker: o.Waker, log: o.Log,
 		sealer: o.Seals, publicURL: o.PublicURL, pin: o.Pin,
-		problems: newProblems(), crowd: newCrowd(),
+		problems: newProblems(), crowd: newCrowd(), lot: o.Lot,
 	}
 }

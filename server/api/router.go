@@ -117,15 +117,19 @@ func deadlines(next http.Handler) http.Handler {
 // headers makes sure that a browser takes an answer for data and nothing else.
 func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		set := w.Header()
-		set.Set("Cache-Control", "no-store")
-		set.Set("X-Content-Type-Options", "nosniff") //guard:api-nosniff
-		set.Set("X-Frame-Options", "DENY")
-		set.Set("Referrer-Policy", "no-referrer")
-		set.Set("Cross-Origin-Resource-Policy", "same-origin")
-		set.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		shared(w.Header())
 		next.ServeHTTP(w, r)
 	})
+}
+
+// shared sets the headers of every answer.
+func shared(set http.Header) {
+	set.Set("Cache-Control", "no-store")
+	set.Set("X-Content-Type-Options", "nosniff") //guard:api-nosniff
+	set.Set("X-Frame-Options", "DENY")
+	set.Set("Referrer-Policy", "no-referrer")
+	set.Set("Cross-Origin-Resource-Policy", "same-origin")
+	set.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 }
 
 // gate lets a request through to its operation, or answers why not.
@@ -145,6 +149,9 @@ func (h *Handlers) gate(c contract) func(http.Handler) http.Handler {
 			if key := r.Header.Get("Idempotency-Key"); op.repeatable && key != "" {
 				h.once(w, r, op, key, digest, next)
 				return
+			}
+			if op.id == "sync" {
+				r = withWay(w, r)
 			}
 			next.ServeHTTP(w, r)
 		})

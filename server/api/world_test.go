@@ -43,6 +43,7 @@ type world struct {
 	t        testing.TB
 	store    *store.Store
 	waker    *wake.Waker
+	lot      *api.Lot
 	auth     *auth.Auth
 	jobs     *job.Service
 	http     *httptest.Server
@@ -91,17 +92,23 @@ func newWorld(t testing.TB) *world {
 	loops.Go(func() { w.waker.Run(ctx) })
 	w.jobs = &job.Service{Store: w.store, Sealer: seals{keys}, Logger: log}
 	public := &url.URL{Scheme: "http", Host: "127.0.0.1:8080"}
+	w.lot = api.NewLot()
 	routes, err := api.New(api.Options{
-		Store: w.store, Jobs: w.jobs, Auth: w.auth, Waker: w.waker, Seals: seals{keys}, Log: log, PublicURL: public,
+		Store: w.store, Jobs: w.jobs, Auth: w.auth, Waker: w.waker, Seals: seals{keys}, Log: log, PublicURL: public, Lot: w.lot,
 	}).Routes()
 	if err != nil {
 		t.Fatal(err)
 	}
 	proxies := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	w.http = httptest.NewServer(auth.Observe(log, proxies, time.Now)(routes))
+	handler := auth.Observe(log, proxies, time.Now)(routes)
+	w.http = httptest.NewServer(handler)
+	returned := &http.Server{Handler: handler}
+	loops.Go(func() { _ = returned.Serve(w.lot) })
 	t.Cleanup(func() {
 		w.waker.Close()
 		w.http.Close()
+		_ = returned.Shutdown(ctx)
+		w.lot.Drain(ctx)
 		stop()
 		loops.Wait()
 	})

@@ -21,6 +21,20 @@ type Visit struct {
 	Operation string     // the contract's operationId, or a page's pattern
 	Actor     string     // user name, or "agent:<host>"; empty: nobody signed in
 	Err       error      // what it was refused with
+
+	end      func(status int)
+	detached bool
+}
+
+// Detach lets a visit outlive its request's goroutine, for a connection that was taken
+// over: whoever answers calls ended with the status, once, and may touch the visit
+// until then.
+func (v *Visit) Detach() (ended func(status int)) {
+	v.detached = true
+	if v.end == nil {
+		return func(int) {}
+	}
+	return v.end
 }
 
 type visitKey struct{}
@@ -47,18 +61,24 @@ func Observe(log *slog.Logger, trusted []netip.Prefix, now func() time.Time) fun
 			v := &Visit{ID: uuid.Must(uuid.NewV7()).String(), Address: ClientAddress(r, trusted)}
 			seen := &statusWriter{ResponseWriter: w}
 			w.Header().Set("X-Request-Id", v.ID)
-			start := now()
+			start, method := now(), r.Method
+			v.end = func(status int) { v.log(log, method, status, now().Sub(start)) }
 			next.ServeHTTP(seen, r.WithContext(WithVisit(r.Context(), v)))
-			v.log(log, r, seen.status, now().Sub(start))
+			if !v.detached {
+				v.end(seen.status)
+			}
 		})
 	}
 }
 
-func (v *Visit) log(log *slog.Logger, r *http.Request, status int, took time.Duration) {
+func (v *Visit) log(log *slog.Logger, method string, status int, took time.Duration) {
 	level := slog.LevelDebug
+	if v.Err == nil && !log.Enabled(context.Background(), level) {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("request", v.ID), slog.String("op", v.Operation), slog.String("actor", v.Actor),
-		slog.String("address", v.Address.String()), slog.String("method", r.Method),
+		slog.String("address", v.Address.String()), slog.String("method", method),
 		slog.Int("status", status), slog.Duration("dur", took),
 	}
 	if v.Err != nil && status >= http.StatusBadRequest { // a page may ask for what is not there, and be good
@@ -68,7 +88,7 @@ func (v *Visit) log(log *slog.Logger, r *http.Request, status int, took time.Dur
 		}
 		attrs = append(attrs, slog.Any("err", v.Err))
 	}
-	log.LogAttrs(r.Context(), level, "request", attrs...)
+	log.LogAttrs(context.Background(), level, "request", attrs...)
 }
 
 // statusWriter remembers the status that was sent.

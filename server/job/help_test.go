@@ -267,11 +267,7 @@ func (a *agent) syncRequest() *job.SyncRequest {
 
 // ask makes one sync without wait and changes nothing at the agent.
 func (a *agent) ask() (*job.SyncAnswer, error) {
-	r := a.syncRequest()
-	if err := a.world.jobs.Attend(a.Context(), a.id, r, 20*time.Second); err != nil {
-		return nil, err
-	}
-	return a.world.jobs.Offer(a.Context(), a.id, r)
+	return a.world.jobs.Sync(a.Context(), a.id, a.syncRequest(), 20*time.Second)
 }
 
 // sync asks and takes what it is told: configuration, commands, directives.

@@ -26,13 +26,17 @@ func (s *Service) Offer(ctx context.Context, a Agent, r *SyncRequest) (*SyncAnsw
 	if err != nil {
 		return nil, err
 	}
-	answer := &SyncAnswer{}
-	if answer.Directives, err = s.directives(ctx, a.Host, r); err != nil {
+	return s.offer(ctx, here, r)
+}
+
+func (s *Service) offer(ctx context.Context, here *store.Attendance, r *SyncRequest) (answer *SyncAnswer, err error) {
+	answer = &SyncAnswer{}
+	if answer.Directives, err = s.directives(ctx, here.ID, r); err != nil {
 		return nil, err
 	}
 	refused := r.ConfigError != nil && r.ConfigError.Revision == here.ConfigRevision
 	if here.ConfigRevision != r.ConfigRevision && !refused {
-		if answer.Config, err = s.config(ctx, a.Host); err != nil {
+		if answer.Config, err = s.config(ctx, here.ID); err != nil {
 			return nil, err
 		}
 	}

@@ -109,36 +109,55 @@ type Command struct {
 	StartWithin time.Duration // from now; 0: no limit
 }
 
+// Sync is Attend and, where that went well, the first Offer. An agent that says
+// nothing new and is to be told nothing costs one read.
+func (s *Service) Sync(ctx context.Context, a Agent, r *SyncRequest, hold time.Duration) (*SyncAnswer, error) {
+	here, stale, err := s.attend(ctx, a, r, hold)
+	switch {
+	case err != nil:
+		return nil, err
+	case stale:
+		return s.Offer(ctx, a, r)
+	}
+	return s.offer(ctx, here, r)
+}
+
 // Attend takes what an agent tells with a sync: acknowledgements, leases, and
 // facts where they changed. A sync that says nothing new writes nothing but the
 // contact, which the store gathers. hold is how long the request will be parked.
 //
 // It fails with SessionUnknown, SessionSuperseded, AgentMismatch, AgentDisabled.
 func (s *Service) Attend(ctx context.Context, a Agent, r *SyncRequest, hold time.Duration) error {
-	here, err := s.attendance(ctx, a, r.Session)
-	if err != nil {
-		return err
+	_, _, err := s.attend(ctx, a, r, hold)
+	return err
+}
+
+// attend is Attend; stale tells that what was read may have changed by it.
+func (s *Service) attend(ctx context.Context, a Agent, r *SyncRequest, hold time.Duration) (here *store.Attendance, stale bool, err error) {
+	if here, err = s.attendance(ctx, a, r.Session); err != nil {
+		return nil, false, err
 	}
 	if r.JournalID != here.JournalID {
-		return fleet.Errorf(fleet.SessionUnknown, "The agent's journal is another one than when this session began: open a new one.")
+		return nil, false, fleet.Errorf(fleet.SessionUnknown, "The agent's journal is another one than when this session began: open a new one.")
 	}
 	back := here.Presence(s.Store.Now()) != fleet.Online
 	s.Store.TouchContact(a.Host, hold)
 	if err := s.takeStatus(ctx, here, r); err != nil {
-		return err
+		return nil, false, err
 	}
-	if r.AckedSeq > here.AckedSeq {
+	acked := r.AckedSeq > here.AckedSeq
+	if acked {
 		if err := s.acknowledge(ctx, a.Host, r); err != nil {
-			return err
+			return nil, false, err
 		}
 	}
 	if err := s.renew(ctx, a.Host, r.Running); err != nil {
-		return err
+		return nil, false, err
 	}
 	if back {
 		s.prepareFor(ctx, a.Host)
 	}
-	return nil
+	return here, acked || back, nil
 }
 
 // attendance reads host and session and checks that the agent speaks for them.

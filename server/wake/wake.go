@@ -35,7 +35,12 @@ type Waker struct {
 	draining sync.Once
 }
 
-type subscriber struct{ woken chan struct{} }
+// subscriber is told by a value in woken, or is a Bell's, which has none.
+type subscriber struct {
+	woken chan struct{}
+	rung  bool
+	call  func()
+}
 
 // New makes a Waker that hears what the store commits. Run tells others and hears
 // them; without it only this process is woken and the feed stands still.
@@ -49,7 +54,12 @@ func New(st *store.Store, log *slog.Logger) *Waker {
 // Subscribe gives a channel that has a value as soon as one of the topics was
 // published after this call; several become one. cancel ends it and must be called.
 func (w *Waker) Subscribe(topics ...string) (woken <-chan struct{}, cancel func()) {
-	s := &subscriber{make(chan struct{}, 1)}
+	s := &subscriber{woken: make(chan struct{}, 1)}
+	w.subscribe(s, topics)
+	return s.woken, func() { w.unsubscribe(s, topics) }
+}
+
+func (w *Waker) subscribe(s *subscriber, topics []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, topic := range topics {
@@ -58,7 +68,6 @@ func (w *Waker) Subscribe(topics ...string) (woken <-chan struct{}, cancel func(
 		}
 		w.subscribers[topic][s] = struct{}{}
 	}
-	return s.woken, func() { w.unsubscribe(s, topics) }
 }
 
 func (w *Waker) unsubscribe(s *subscriber, topics []string) {
@@ -135,7 +144,12 @@ func (w *Waker) wakeAll() {
 	}
 }
 
+// wake is called with the Waker locked.
 func (s *subscriber) wake() {
+	if s.woken == nil {
+		s.ring()
+		return
+	}
 	select {
 	case s.woken <- struct{}{}:
 	default: // it has been woken and not yet read
