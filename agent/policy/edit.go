@@ -72,7 +72,8 @@ func edit(path string, change func(*Policy) ([]Allowance, error)) error {
 func same(a, b *Policy) bool {
 	textA, errA := yaml.Marshal(a)
 	textB, errB := yaml.Marshal(b)
-	return errA == nil && errB == nil && bytes.Equal(textA, textB) && reflect.DeepEqual(a.Operations, b.Operations)
+	return errA == nil && errB == nil && bytes.Equal(textA, textB) && reflect.DeepEqual(a.Operations, b.Operations) &&
+		reflect.DeepEqual(a.Hooks, b.Hooks) && reflect.DeepEqual(a.Sources, b.Sources)
 }
 
 const allowancesKey = "allowances:"

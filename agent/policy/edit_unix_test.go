@@ -4,6 +4,7 @@ package policy
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +109,7 @@ func TestTheSummarySaysWhatTheFileLeavesToDefaults(t *testing.T) {
 		{"Patterns that a backup may exclude", "10"},
 		{"Restore in place", "/srv"},
 		{"Hooks", "dump-database"},
+		{"Named sources", "what root puts into " + filepath.Join(p.folder, "sources.d")},
 		{"While the server is away", "schedules go on"},
 		{"Limits", "upload 2048 KiB/s, download 4096 KiB/s, starts within 22:00-06:00"},
 		{"Maintenance host of", "/srv/restic"},

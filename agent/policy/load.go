@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/lexer"
@@ -35,6 +36,7 @@ func Load(path string) (*Policy, error) {
 	if err != nil {
 		return nil, &Locked{CodeInvalid, path + " is not understood: " + err.Error(), "correct it and run: " + command("show"), err}
 	}
+	p.folder = filepath.Dir(path)
 	return p, nil
 }
 

@@ -14,6 +14,10 @@ const (
 	CodePathNotAllowed      = "path_not_allowed"
 	CodePathRequired        = "policy_requires_path"
 	CodeTooManyExcludes     = "too_many_excludes"
+	CodeHookNotAllowed      = "hook_not_allowed"     // not listed, or not there
+	CodeHookInsecure        = "hook_file_insecure"   // somebody else could have changed it
+	CodeSourceNotAllowed    = "source_not_allowed"   // likewise
+	CodeSourceInsecure      = "source_file_insecure" // likewise
 )
 
 // Locked says why there is no policy, so that the agent runs nothing.

@@ -58,7 +58,8 @@ type Policy struct {
 	Backup      Backup        `yaml:"backup,omitempty"`
 	Repos       Repos         `yaml:"repos,omitempty"`
 	Restore     Restore       `yaml:"restore,omitempty"`
-	Hooks       Hooks         `yaml:"hooks,omitempty"`
+	Hooks       Scripts       `yaml:"hooks,omitempty"`
+	Sources     Scripts       `yaml:"sources,omitempty"`
 	Schedule    Schedule      `yaml:"schedule,omitempty"`
 	Limits      Limits        `yaml:"limits,omitempty"`
 	Signers     []Signer      `yaml:"signers,omitempty"`
@@ -68,6 +69,7 @@ type Policy struct {
 	Allowances  []Allowance   `yaml:"allowances,omitempty"`
 
 	digest string           // of the file's bytes
+	folder string           // where the file lies
 	own    []string         // folders of the agent itself, see Protect
 	now    func() time.Time // nil is time.Now
 }
@@ -93,15 +95,17 @@ type Restore struct {
 	MaxBytes           int64    `yaml:"max_bytes,omitempty"`           // of one restore; absent is no limit
 }
 
-// Hooks lists the scripts that a job may name.
-type Hooks struct {
-	Dir   string `yaml:"dir,omitempty"`
-	Allow []Hook `yaml:"allow,omitempty"`
+// Scripts says which files of a folder of this host a job may name: hooks, and sources.
+type Scripts struct {
+	Dir string `yaml:"dir,omitempty"` // absent is hooks.d or sources.d beside the policy file
+	// Allow lists them. Absent means each that lies in the folder: only root can put
+	// one there, and does so for this alone. An empty list means none.
+	Allow []Script `yaml:"allow,omitempty"`
 }
 
-// Hook is a file in Hooks.Dir, and the pattern that each of its arguments matches
-// as a whole.
-type Hook struct {
+// Script is a file in Scripts.Dir, and the pattern that each of its arguments matches
+// as a whole. No job has arguments yet.
+type Script struct {
 	Name string   `yaml:"name"`
 	Args []string `yaml:"args,omitempty"`
 }

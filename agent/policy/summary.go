@@ -60,7 +60,8 @@ func (p *Policy) Summary() Summary {
 	add("Folders that no backup may leave out", orElse(p.Backup.MustInclude, "none"))
 	add("Patterns that a backup may exclude", strconv.Itoa(p.maxExcludes()))
 	add("Restore in place", p.describeRestore())
-	add("Hooks", p.describeHooks())
+	add("Hooks", p.describeScripts(hooks))
+	add("Named sources", p.describeScripts(sources))
 	add("While the server is away", choice(p.Schedule.Offline == "pause", "schedules pause", "schedules go on"))
 	add("Limits", p.describeLimits())
 	add("Maintenance host of", p.describeMaintenance())
@@ -95,10 +96,14 @@ func (p *Policy) describeRestore() string {
 	return orElse(p.Restore.InPlaceAllow, "nowhere")
 }
 
-func (p *Policy) describeHooks() string {
+func (p *Policy) describeScripts(k kind) string {
+	rules := k.rules(p)
+	if rules.Allow == nil {
+		return "what root puts into " + p.scriptDir(k)
+	}
 	var names []string
-	for _, h := range p.Hooks.Allow {
-		names = append(names, h.Name)
+	for _, s := range rules.Allow {
+		names = append(names, s.Name)
 	}
 	return orElse(names, "none")
 }

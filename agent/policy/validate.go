@@ -44,19 +44,23 @@ func (p *Policy) validateRestore(m *mistakes) {
 	m.folder("restore.staging_dir", p.Restore.StagingDir)
 	m.folders("restore.in_place_allow", p.Restore.InPlaceAllow)
 	m.want(p.Restore.MaxBytes >= 0, "restore.max_bytes", "must not be negative")
-	m.folder("hooks.dir", p.Hooks.Dir)
-	m.want(len(p.Hooks.Allow) == 0 || p.Hooks.Dir != "", "hooks.dir", "is needed where hooks are allowed")
-	for i, h := range p.Hooks.Allow {
-		m.want(hookName.MatchString(h.Name), entry("hooks.allow", i)+".name", "must be a file name of letters, digits and . _ -")
-		for j, pattern := range h.Args {
+	p.Hooks.validate(m, "hooks")
+	p.Sources.validate(m, "sources")
+}
+
+func (s Scripts) validate(m *mistakes, key string) {
+	m.folder(key+".dir", s.Dir)
+	for i, script := range s.Allow {
+		name := entry(key+".allow", i)
+		m.want(restic.ScriptName(script.Name), name+".name", "must be a file name of letters, digits and . _ -, not beginning with one of these")
+		for j, pattern := range script.Args {
 			_, err := regexp.Compile(pattern)
-			m.because(err, entry(entry("hooks.allow", i)+".args", j))
+			m.because(err, entry(name+".args", j))
 		}
 	}
 }
 
 var (
-	hookName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$`)
 	window    = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$`)
 	version   = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+$`)
 	longID    = regexp.MustCompile(`^[0-9a-f]{64}$`)
