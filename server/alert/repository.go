@@ -1,0 +1,178 @@
+package alert
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"restic-manager/server/fleet"
+)
+
+// broken is what a failure says of its repository, by the code of the job and of the
+// condition.
+var broken = map[string]string{
+	"repo_unreachable":          "cannot be reached",
+	"repo_tls":                  "has a certificate that is not trusted",
+	"repo_credentials_rejected": "rejects the credential",
+	"repo_forbidden":            "forbids what restic needs to do",
+	"repo_not_found":            "is not at its location",
+	"repo_missing":              "is gone from its location",
+	"repository_changed":        "was replaced by another one",
+	"repo_damaged":              "is damaged",
+	"repository_full":           "is full",
+	"repo_locked":               "is locked",
+	"wrong_password":            "does not open with its password",
+	"repository_init_failed":    "could not be made usable",
+}
+
+// alertCode is the code of the alert about a repository's trouble.
+func alertCode(code string) string {
+	if code == "repo_unreachable" {
+		return RepositoryUnreachable
+	}
+	return code
+}
+
+// brokenRepositories are the cause of all backups that fail on them: one alert for
+// each repository and trouble, with the schedules that it keeps from backing up.
+func (e *evaluation) brokenRepositories() {
+	type trouble struct {
+		repository fleet.RepositoryID
+		code       string
+	}
+	hit := map[trouble][]*schedule{}
+	for i := range e.schedules {
+		s := &e.schedules[i]
+		if _, known := broken[s.facts.Code]; known && bad(s) && e.repos[s.RepositoryID] != nil {
+			t := trouble{s.RepositoryID, s.facts.Code}
+			hit[t] = append(hit[t], s)
+			e.covered[s.ID] = true
+		}
+	}
+	for i := range e.Conditions {
+		c := &e.Conditions[i]
+		if _, known := broken[c.Code]; known && c.ObjectType == fleet.ObjectRepository {
+			t := trouble{fleet.RepositoryID(c.ObjectID), c.Code}
+			hit[t] = append(hit[t], nil...) // also without a backup that shows it
+		}
+	}
+	for t, schedules := range hit {
+		if r := e.repos[t.repository]; r != nil {
+			e.brokenRepository(r, t.code, schedules)
+		}
+	}
+}
+
+func (e *evaluation) brokenRepository(r *fleet.Repository, code string, schedules []*schedule) {
+	kind := kindOf(alertCode(code), RepositoryTrouble)
+	w := Wanted{
+		Key: alertCode(code) + "/" + string(r.ID), Code: alertCode(code), SubjectType: fleet.ObjectRepository, SubjectID: string(r.ID),
+		Title: fmt.Sprintf("Repository %s %s", r.Name, broken[code]),
+	}
+	condition := e.held[fleet.ObjectRepository+"/"+string(r.ID)][code]
+	if condition != nil {
+		w.Message, w.NextStep = sentence(condition.Message), condition.NextStep
+		w.Fact = fmt.Sprintf("since %d", condition.Since)
+	}
+	hosts := map[fleet.HostID]bool{}
+	enabled := len(schedules) == 0
+	set := e.rules.of(kind, nil)
+	if enabled {
+		w.Severity, enabled = set.severity, set.enabled
+	}
+	var facts []string
+	for _, s := range schedules {
+		set := e.rules.of(kind, s.host)
+		if !set.enabled {
+			continue
+		}
+		enabled = true
+		if set.severity.Order() > w.Severity.Order() {
+			w.Severity = set.severity
+		}
+		facts = append(facts, string(s.ID))
+		if hosts[s.HostID] {
+			continue // an object a host
+		}
+		hosts[s.HostID] = true
+		o := hostObject(s.host, s.facts.Message, s.facts.At)
+		o.Job = s.facts.Job
+		w.Objects = append(w.Objects, o)
+	}
+	if !enabled {
+		return
+	}
+	if w.Message == "" && len(schedules) > 0 {
+		w.Message = sentence(orResult(&schedules[0].facts))
+	}
+	if w.NextStep == "" {
+		w.NextStep = "Look at the repository's storage and the way there; backups try again with their next slot."
+	}
+	if n := len(hosts); n > 1 {
+		w.Message += fmt.Sprintf(" %d hosts cannot back up.", n)
+	}
+	if len(w.Objects) == 0 {
+		w.Objects = []fleet.AlertObject{{Type: fleet.ObjectRepository, ID: string(r.ID), Name: r.Name}}
+	}
+	if w.Fact == "" {
+		w.Fact = fingerprint(facts)
+	}
+	e.add(w)
+}
+
+// capacity looks at how much room the storage of each repository has, by the newest
+// backup that saw it.
+func (e *evaluation) capacity() {
+	newest := map[fleet.RepositoryID]*schedule{}
+	for i := range e.schedules {
+		s := &e.schedules[i]
+		if s.facts.TotalBytes <= 0 || e.repos[s.RepositoryID] == nil {
+			continue
+		}
+		if last := newest[s.RepositoryID]; last == nil || s.facts.At > last.facts.At {
+			newest[s.RepositoryID] = s
+		}
+	}
+	kind := kindOf(RepositoryNearlyFull, "")
+	for _, id := range slices.Sorted(maps.Keys(newest)) {
+		s, r := newest[id], e.repos[id]
+		set := e.rules.of(kind, s.host)
+		free := float64(s.facts.FreeBytes) * 100 / float64(s.facts.TotalBytes)
+		if !set.enabled || free >= float64(set.threshold) {
+			continue
+		}
+		e.add(Wanted{
+			Key: RepositoryNearlyFull + "/" + string(id), Code: RepositoryNearlyFull, SubjectType: fleet.ObjectRepository, SubjectID: string(id),
+			Severity: set.severity, Title: fmt.Sprintf("Repository %s is nearly full", r.Name),
+			Message:  fmt.Sprintf("%.0f %% of its storage are free, as %s saw it.", free, s.host.Name),
+			NextStep: "Make room, add storage, or keep fewer snapshots.",
+			Objects:  []fleet.AlertObject{{Type: fleet.ObjectRepository, ID: string(id), Name: r.Name, Since: s.facts.At, Host: s.HostID}},
+			Fact:     fmt.Sprintf("%d", int(free)),
+		})
+	}
+}
+
+// credentials that can delete are a danger before anything happens.
+func (e *evaluation) credentials() {
+	kind := kindOf(CredentialCanDelete, "")
+	set := e.rules.of(kind, nil)
+	for i := range e.Repositories {
+		r := &e.Repositories[i]
+		c := e.held[fleet.ObjectRepository+"/"+string(r.ID)][CredentialCanDelete]
+		if !set.enabled || r.AllowDeletingCredential || r.CanDelete != "yes" && c == nil {
+			continue
+		}
+		w := Wanted{
+			Key: CredentialCanDelete + "/" + string(r.ID), Code: CredentialCanDelete, SubjectType: fleet.ObjectRepository, SubjectID: string(r.ID),
+			Severity: set.severity, Title: fmt.Sprintf("Repository %s: hosts could delete backups", r.Name),
+			Message:  "The credential that hosts use could delete backups: whoever takes over a host could, too.",
+			NextStep: "Let the storage accept only new data (rest-server --append-only), or let an admin allow it.",
+			Objects:  []fleet.AlertObject{{Type: fleet.ObjectRepository, ID: string(r.ID), Name: r.Name}},
+			Fact:     r.CanDelete,
+		}
+		if c != nil {
+			w.Fact = fmt.Sprintf("since %d", c.Since)
+		}
+		e.add(w)
+	}
+}

@@ -1,0 +1,420 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"restic-manager/server/fleet"
+)
+
+const alertCols = "id, alert_key, code, subject_type, subject_id, severity, state, severity_rank, title, message, next_step, " +
+	"objects, objects_total, fact, content, raised_at, last_seen_at, gone_since, reminded_at, acked_at, acked_by, " +
+	"silenced_to, resolved_at, resolved_by, note, version"
+
+// AlertFilter narrows a list of alerts; empty fields do not.
+type AlertFilter struct {
+	Open, Resolved bool
+	Severity       fleet.Severity
+	Code           string
+	Host           fleet.HostID
+	Repository     fleet.RepositoryID
+	Tag            string
+}
+
+func (f AlertFilter) where() where {
+	var w where
+	switch {
+	case f.Open && !f.Resolved:
+		w.add("severity_rank > 0")
+	case f.Resolved && !f.Open:
+		w.add("severity_rank = 0")
+	}
+	if f.Severity != "" {
+		w.add("severity = ?", f.Severity)
+	}
+	if f.Code != "" {
+		w.add("code = ?", f.Code)
+	}
+	if f.Host != "" {
+		w.add("EXISTS (SELECT 1 FROM alert_hosts t WHERE t.alert_id = alerts.id AND t.host_id = ?)", f.Host)
+	}
+	if f.Repository != "" {
+		w.add("subject_type = ? AND subject_id = ?", fleet.ObjectRepository, f.Repository)
+	}
+	if f.Tag != "" {
+		var tag where
+		tag.holds("h.tags", f.Tag)
+		w.add("EXISTS (SELECT 1 FROM alert_hosts t JOIN hosts h ON h.id = t.host_id WHERE t.alert_id = alerts.id AND "+tag.conditions[0]+")", tag.args...)
+	}
+	return w
+}
+
+// Alert reads an alert. NotFound when there is none.
+func (q Queries) Alert(ctx context.Context, id fleet.AlertID) (*fleet.Alert, error) {
+	var a fleet.Alert
+	err := q.get(ctx, &a, `SELECT `+alertCols+` FROM alerts WHERE id = ?`, id)
+	return one(&a, err, "alert %s", id)
+}
+
+// Alerts lists alerts: open ones by severity, then newest first.
+func (q Queries) Alerts(ctx context.Context, f AlertFilter, p Page) ([]fleet.Alert, string, error) {
+	w := f.where()
+	var rank int
+	var at fleet.Time
+	var id fleet.AlertID
+	if ok, err := p.after(f, &rank, &at, &id); err != nil {
+		return nil, "", err
+	} else if ok {
+		w.add("(severity_rank, raised_at, id) < (?, ?, ?)", rank, at, id)
+	}
+	var list []fleet.Alert
+	err := q.all(ctx, &list, `SELECT `+alertCols+` FROM alerts`+w.String()+
+		` ORDER BY severity_rank DESC, raised_at DESC, id DESC LIMIT ?`, append(w.args, p.size()+1)...)
+	if err != nil {
+		return nil, "", fmt.Errorf("list alerts: %w", err)
+	}
+	return paged(p, f, list, func(a *fleet.Alert) []any { return []any{a.Rank, a.RaisedAt, a.ID} })
+}
+
+// OpenAlerts counts the alerts that have not been resolved.
+func (q Queries) OpenAlerts(ctx context.Context) (int, error) {
+	var n int
+	err := q.get(ctx, &n, `SELECT count(*) FROM alerts WHERE state <> 'resolved'`)
+	return n, err
+}
+
+// AlertHosts lists the hosts that alerts touch.
+func (q Queries) AlertHosts(ctx context.Context, ids ...fleet.AlertID) (map[fleet.AlertID][]fleet.HostID, error) {
+	byAlert := map[fleet.AlertID][]fleet.HostID{}
+	for part := range slices.Chunk(ids, 500) {
+		var rows []struct {
+			Alert fleet.AlertID `db:"alert_id"`
+			Host  fleet.HostID  `db:"host_id"`
+		}
+		if err := q.allIn(ctx, &rows, `SELECT alert_id, host_id FROM alert_hosts WHERE alert_id IN (?) ORDER BY host_id`, part); err != nil {
+			return nil, fmt.Errorf("list the hosts of alerts: %w", err)
+		}
+		for _, r := range rows {
+			byAlert[r.Alert] = append(byAlert[r.Alert], r.Host)
+		}
+	}
+	return byAlert, nil
+}
+
+// AlertFacts is what alerts follow from, at one moment.
+type AlertFacts struct {
+	Now          fleet.Time
+	Hosts        []fleet.Host // without disabled ones; identity, presence and status alone
+	Schedules    []fleet.Schedule
+	Repositories []fleet.Repository
+	Conditions   []fleet.Condition
+	Channels     []fleet.Channel
+	Marks        map[string]AlertMark
+}
+
+// AlertMark is a number that was seen, and when it rose.
+type AlertMark struct {
+	Value   int64      `db:"value"`
+	RisenAt fleet.Time `db:"risen_at"`
+}
+
+// AlertFacts reads what alerts follow from. Call it within View.
+func (q Queries) AlertFacts(ctx context.Context) (*AlertFacts, error) {
+	f := &AlertFacts{Now: q.now(), Marks: map[string]AlertMark{}}
+	var marks []struct {
+		Mark string `db:"mark"`
+		AlertMark
+	}
+	for _, read := range []struct {
+		what  string
+		into  any
+		query string
+	}{
+		{"hosts", &f.Hosts, `SELECT id, name, tags, disabled, availability, enrolled_at, last_contact, contact_deadline, agent_version,
+			restic_version, spool, clock_offset, protection, breach_at FROM hosts WHERE NOT disabled ORDER BY name`},
+		{"schedules", &f.Schedules, `SELECT s.id, s.host_id, s.repository_id, s.name, s.manual, s.enabled, s.last_good, s.breach_at, s.missed, s.facts
+			FROM schedules s JOIN hosts h ON h.id = s.host_id WHERE s.enabled AND NOT h.disabled ORDER BY s.host_id, s.name`},
+		{"repositories", &f.Repositories, `SELECT id, name, state, can_delete, allow_deleting_credential FROM repositories ORDER BY name`},
+		{"conditions", &f.Conditions, `SELECT ` + conditionCols + ` FROM conditions ORDER BY object_type, object_id, code`},
+		{"channels", &f.Channels, `SELECT ` + channelCols + ` FROM channels ORDER BY name`},
+		{"marks", &marks, `SELECT mark, value, risen_at FROM alert_marks`},
+	} {
+		if err := q.all(ctx, read.into, read.query); err != nil {
+			return nil, fmt.Errorf("read the %s that alerts follow from: %w", read.what, err)
+		}
+	}
+	for _, m := range marks {
+		f.Marks[m.Mark] = m.AlertMark
+	}
+	return f, nil
+}
+
+// AlertRound tells which round of evaluation was last, and when.
+func (q Queries) AlertRound(ctx context.Context) (round int64, at fleet.Time, err error) {
+	var row struct {
+		Round int64
+		At    fleet.Time
+	}
+	err = q.get(ctx, &row, `SELECT round, at FROM alert_rounds WHERE name = 'alerts'`)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, 0, nil
+	}
+	return row.Round, row.At, err
+}
+
+// TakeAlertRound begins the round after the one that was read and tells whether it
+// did: no other replica was faster. Its row stays locked, so rounds do not overlap.
+func (tx *Tx) TakeAlertRound(ctx context.Context, last int64) (bool, error) {
+	if last == 0 {
+		n, err := tx.exec(ctx, `INSERT INTO alert_rounds (name, round, at) VALUES ('alerts', 1, ?) ON CONFLICT (name) DO NOTHING`, tx.Now)
+		return n == 1, err
+	}
+	n, err := tx.exec(ctx, `UPDATE alert_rounds SET round = round + 1, at = ? WHERE name = 'alerts' AND round = ?`, tx.Now, last)
+	return n == 1, err
+}
+
+// LockOpenAlerts reads all open alerts, which nobody else changes before this
+// transaction ends.
+func (tx *Tx) LockOpenAlerts(ctx context.Context) ([]fleet.Alert, error) {
+	var list []fleet.Alert
+	if err := tx.all(ctx, &list, `UPDATE alerts SET version = version WHERE state <> 'resolved' RETURNING `+alertCols); err != nil {
+		return nil, fmt.Errorf("lock the open alerts: %w", err)
+	}
+	return list, nil
+}
+
+// LockAlert reads an alert that nobody else changes before this transaction ends.
+// NotFound when there is none.
+func (tx *Tx) LockAlert(ctx context.Context, id fleet.AlertID) (*fleet.Alert, error) {
+	var a fleet.Alert
+	err := tx.get(ctx, &a, `UPDATE alerts SET version = version WHERE id = ? RETURNING `+alertCols, id)
+	return one(&a, err, "alert %s", id)
+}
+
+// ClosedByHand reads the facts of those alerts of the keys that a person closed
+// last.
+func (q Queries) ClosedByHand(ctx context.Context, keys []string) (map[string]string, error) {
+	facts := map[string]string{}
+	for part := range slices.Chunk(keys, 500) {
+		var rows []struct {
+			Key  string `db:"alert_key"`
+			Fact string
+			By   string `db:"resolved_by"`
+		}
+		err := q.allIn(ctx, &rows, `SELECT alert_key, fact, resolved_by FROM alerts WHERE alert_key IN (?) AND state = 'resolved'
+			ORDER BY resolved_at, id`, part)
+		if err != nil {
+			return nil, fmt.Errorf("read alerts that were closed: %w", err)
+		}
+		for _, r := range rows {
+			delete(facts, r.Key)
+			if r.By != "" {
+				facts[r.Key] = r.Fact
+			}
+		}
+	}
+	return facts, nil
+}
+
+// CreateAlert writes a new alert and tells whether it did: it does not where one of
+// its key is open.
+func (tx *Tx) CreateAlert(ctx context.Context, a *fleet.Alert, hosts []fleet.HostID) (bool, error) {
+	a.Version = 1
+	n, err := tx.named(ctx, insert("alerts", alertCols)+" ON CONFLICT DO NOTHING", a)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	tx.Touch(fleet.TopicAlerts, string(a.ID))
+	return true, tx.addAlertHosts(ctx, a.ID, hosts)
+}
+
+// SaveAlert writes what may change of an alert, which must have been locked.
+func (tx *Tx) SaveAlert(ctx context.Context, a *fleet.Alert) error {
+	a.Version++
+	_, err := tx.named(ctx, `UPDATE alerts SET severity = :severity, state = :state, severity_rank = :severity_rank, title = :title,
+		message = :message, next_step = :next_step, objects = :objects, objects_total = :objects_total, fact = :fact, content = :content,
+		last_seen_at = :last_seen_at, gone_since = :gone_since, reminded_at = :reminded_at, acked_at = :acked_at, acked_by = :acked_by,
+		silenced_to = :silenced_to, resolved_at = :resolved_at, resolved_by = :resolved_by, note = :note, version = :version WHERE id = :id`, a)
+	if err != nil {
+		return fmt.Errorf("save alert %s: %w", a.ID, err)
+	}
+	tx.Touch(fleet.TopicAlerts, string(a.ID))
+	return nil
+}
+
+// SeeAlerts notes that the causes of alerts were there when last looked, where
+// nothing else of them changed. Pages are not told.
+func (tx *Tx) SeeAlerts(ctx context.Context, ids []fleet.AlertID) error {
+	for part := range slices.Chunk(ids, 500) {
+		if _, err := tx.execIn(ctx, `UPDATE alerts SET last_seen_at = ?, gone_since = 0 WHERE id IN (?)`, tx.Now, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SetAlertHosts replaces the hosts that an alert touches.
+func (tx *Tx) SetAlertHosts(ctx context.Context, id fleet.AlertID, hosts []fleet.HostID) error {
+	if _, err := tx.exec(ctx, `DELETE FROM alert_hosts WHERE alert_id = ?`, id); err != nil {
+		return err
+	}
+	return tx.addAlertHosts(ctx, id, hosts)
+}
+
+func (tx *Tx) addAlertHosts(ctx context.Context, id fleet.AlertID, hosts []fleet.HostID) error {
+	type row struct {
+		Alert fleet.AlertID `db:"alert_id"`
+		Host  fleet.HostID  `db:"host_id"`
+	}
+	for part := range slices.Chunk(hosts, 500) {
+		rows := make([]row, len(part))
+		for i, h := range part {
+			rows[i] = row{id, h}
+		}
+		if _, err := tx.named(ctx, insert("alert_hosts", "alert_id, host_id")+" ON CONFLICT (alert_id, host_id) DO NOTHING", rows); err != nil {
+			return fmt.Errorf("write the hosts of alert %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// AlertCandidates reads since when causes are seen that are not yet sure.
+func (q Queries) AlertCandidates(ctx context.Context) (map[string]fleet.Time, error) {
+	var rows []struct {
+		Key   string `db:"alert_key"`
+		Since fleet.Time
+	}
+	if err := q.all(ctx, &rows, `SELECT alert_key, since FROM alert_candidates`); err != nil {
+		return nil, err
+	}
+	since := make(map[string]fleet.Time, len(rows))
+	for _, r := range rows {
+		since[r.Key] = r.Since
+	}
+	return since, nil
+}
+
+// AddAlertCandidates notes causes that are seen for the first time.
+func (tx *Tx) AddAlertCandidates(ctx context.Context, keys []string) error {
+	type row struct {
+		Key   string     `db:"alert_key"`
+		Since fleet.Time `db:"since"`
+	}
+	for part := range slices.Chunk(keys, 500) {
+		rows := make([]row, len(part))
+		for i, k := range part {
+			rows[i] = row{k, tx.Now}
+		}
+		if _, err := tx.named(ctx, insert("alert_candidates", "alert_key, since")+" ON CONFLICT (alert_key) DO NOTHING", rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DropAlertCandidates forgets causes that are raised now, or gone.
+func (tx *Tx) DropAlertCandidates(ctx context.Context, keys []string) error {
+	for part := range slices.Chunk(keys, 500) {
+		if _, err := tx.execIn(ctx, `DELETE FROM alert_candidates WHERE alert_key IN (?)`, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SetAlertMark writes a number that was seen.
+func (tx *Tx) SetAlertMark(ctx context.Context, mark string, m AlertMark) error {
+	_, err := tx.exec(ctx, `INSERT INTO alert_marks (mark, value, risen_at) VALUES (?, ?, ?)
+		ON CONFLICT (mark) DO UPDATE SET value = excluded.value, risen_at = excluded.risen_at`, mark, m.Value, m.RisenAt)
+	return err
+}
+
+// How long what was told is kept.
+const (
+	alertKept    = 400 * 24 * time.Hour // after it was resolved
+	deliveryKept = 60 * 24 * time.Hour
+	pingKept     = 24 * time.Hour
+)
+
+// ForgetAlerts removes resolved alerts and deliveries that are past their time, a
+// slice at once.
+func (tx *Tx) ForgetAlerts(ctx context.Context) error {
+	for _, f := range []struct {
+		statement string
+		before    fleet.Time
+	}{
+		{`DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE state = 'resolved' AND resolved_at < ? LIMIT 1000)`, tx.Now.Add(-alertKept)},
+		{`DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE state <> 'pending' AND created_at < ? LIMIT 1000)`, tx.Now.Add(-deliveryKept)},
+		{`DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE state <> 'pending' AND kind = 'ping' AND created_at < ? LIMIT 1000)`,
+			tx.Now.Add(-pingKept)},
+	} {
+		if _, err := tx.exec(ctx, f.statement, f.before); err != nil {
+			return fmt.Errorf("forget old alerts: %w", err)
+		}
+	}
+	return nil
+}
+
+const metaAlertRules = "alert_rules"
+
+// AlertRules reads the rules of alerts; version 0 when nobody wrote any.
+func (q Queries) AlertRules(ctx context.Context) (*fleet.AlertRules, error) {
+	rules := storedRules{AlertRules: fleet.AlertRules{RemindAfter: 86400}}
+	text, err := q.Meta(ctx, metaAlertRules)
+	if fleet.Is(err, fleet.NotFound) {
+		return &rules.AlertRules, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := fleet.Doc(text).Read(&rules); err != nil {
+		return nil, fmt.Errorf("read the rules of alerts: %w", err)
+	}
+	rules.AlertRules.Version = rules.Number
+	return &rules.AlertRules, nil
+}
+
+type storedRules struct {
+	fleet.AlertRules
+	Number int64 `json:"version"`
+}
+
+// ReplaceAlertRules writes the rules; r.Version is the one that was read and is
+// raised. VersionConflict when somebody else was faster.
+func (tx *Tx) ReplaceAlertRules(ctx context.Context, r *fleet.AlertRules) error {
+	if _, err := tx.AddMeta(ctx, metaAlertRules, `{"remind_after_s":86400,"version":0}`); err != nil {
+		return err
+	}
+	if _, err := tx.exec(ctx, `UPDATE meta SET value = value WHERE key = ?`, metaAlertRules); err != nil {
+		return err
+	}
+	before, err := tx.AlertRules(ctx)
+	if err != nil {
+		return err
+	}
+	if before.Version != r.Version {
+		return fleet.Errorf(fleet.VersionConflict, "Somebody changed the rules meanwhile (they are at version %d): read them again and repeat your change.",
+			before.Version).At("if_version")
+	}
+	r.Version++
+	doc, err := fleet.NewDoc(storedRules{*r, r.Version})
+	if err != nil {
+		return err
+	}
+	tx.Touch(fleet.TopicAlerts, "rules")
+	return tx.SetMeta(ctx, metaAlertRules, string(doc))
+}
+
+// TagsOfAlert reads the different tag lists of the hosts that an alert touches.
+func (q Queries) TagsOfAlert(ctx context.Context, id fleet.AlertID) ([]fleet.List, error) {
+	var lists []fleet.List
+	err := q.all(ctx, &lists, `SELECT DISTINCT h.tags FROM alert_hosts t JOIN hosts h ON h.id = t.host_id WHERE t.alert_id = ?`, id)
+	if err != nil {
+		return nil, fmt.Errorf("read the tags of alert %s: %w", id, err)
+	}
+	return lists, nil
+}
