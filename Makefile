@@ -9,10 +9,13 @@ BUILD   := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 TEST_TIMEOUT  ?= 20m
 PROOF_TIMEOUT ?= 4h
 
+# Where goroutines share most; `make race RACE="./agent/... ./server/... ./restic"` looks everywhere.
+RACE ?= ./agent ./agent/control ./server/wake ./server/job ./server/auth
+
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build programs run-server demo test lint generate bench proof
+.PHONY: help build programs run-server demo test lint generate bench proof race
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +38,10 @@ demo: programs ## Run server, rest-server and agent on loopback with something t
 test: ## Run every test that CI requires, with the real restic, databases, proxies and browser
 	.ci/packages
 	.ci/test -timeout $(TEST_TIMEOUT) ./...
+
+race: ## Run the tests of the packages that share most between goroutines under the race detector (needs gcc)
+	.ci/packages
+	CGO_ENABLED=1 .ci/test -race -timeout $(TEST_TIMEOUT) $(RACE)
 
 lint: ## Check format, vet (Linux, Windows), staticcheck, generated code and module pins
 	.ci/lint
