@@ -67,6 +67,7 @@ type Job struct {
 	Params       Doc          `db:"params"`
 	Trigger      Trigger      `db:"job_trigger"`
 	Slot         Time         `db:"slot"`
+	MoreSlots    int64        `db:"more_slots"` // a missed job may stand for so many further slots of its day
 	CreatedBy    string       `db:"created_by"` // user name; empty: the server or a schedule
 	State        JobState     `db:"state"`
 	WaitingOn    string       `db:"waiting_on"`
@@ -97,6 +98,55 @@ func (j *Job) Active() bool { return j.State != Finished }
 
 // OnAgent tells whether the agent holds the job: from then on only the agent ends it.
 func (j *Job) OnAgent() bool { return j.State != Pending && j.State != Finished }
+
+// Day is what came of a host's backups on a day of UTC.
+type Day struct {
+	HostID     HostID `db:"host_id"`
+	Day        int64  `db:"day"` // since 1970
+	Succeeded  int64  `db:"succeeded"`
+	Warning    int64  `db:"warning"`
+	Failed     int64  `db:"failed"` // also interrupted, rejected and lost
+	Missed     int64  `db:"missed"` // also expired
+	Skipped    int64  `db:"skipped"`
+	Other      int64  `db:"other"` // cancelled
+	BytesAdded int64  `db:"bytes_added"`
+}
+
+// microsecondsOfDay is a day as Time counts.
+const microsecondsOfDay = 24 * 60 * 60 * 1_000_000
+
+// DayOf is the day of UTC of a moment, since 1970.
+func DayOf(t Time) int64 { return int64(t) / microsecondsOfDay }
+
+// Day is what the job counts for on its day: nothing unless it is a backup that has
+// ended. bytesAdded is what its outcome tells.
+func (j *Job) Day(bytesAdded int64) Day {
+	d := Day{HostID: j.HostID, Day: DayOf(j.FinishedAt)}
+	if j.State != Finished || j.Operation != "backup" {
+		return d
+	}
+	d.BytesAdded = bytesAdded
+	switch j.Result {
+	case Succeeded:
+		d.Succeeded = 1
+	case Warning:
+		d.Warning = 1
+	case Failed, Interrupted, Rejected, Lost:
+		d.Failed = 1
+	case Missed, Expired:
+		d.Missed = 1 + j.MoreSlots
+	case Skipped:
+		d.Skipped = 1
+	case Cancelled:
+		d.Other = 1
+	}
+	return d
+}
+
+// Less is the day with its numbers taken away.
+func (d Day) Less() Day {
+	return Day{d.HostID, d.Day, -d.Succeeded, -d.Warning, -d.Failed, -d.Missed, -d.Skipped, -d.Other, -d.BytesAdded}
+}
 
 // CommandState is how far a command has come.
 type CommandState string

@@ -3,6 +3,8 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,14 +20,21 @@ func (s *Schedule) Check() error {
 	found = append(found, checkEach("/paths", s.Paths.Items(), restic.CheckSource)...)
 	found = append(found, checkEach("/excludes", s.Excludes.Items(), restic.CheckExclude)...)
 	found = append(found, checkEach("/tags", s.Tags.Items(), restic.CheckTag)...)
-	if len(s.Paths.Items()) == 0 {
-		found = append(found, Errorf(InvalidField, "Name at least one path to back up.").At("/paths"))
+	switch paths := len(s.Paths.Items()); {
+	case paths == 0 && s.Source == "":
+		found = append(found, Errorf(InvalidField, "Name at least one path to back up, or a source of the host.").At("/paths"))
+	case paths > 0 && s.Source != "":
+		found = append(found, Errorf(InvalidField, "Give paths or a source, not both: make a schedule for each.").At("/source"))
+	case !hookName.MatchString(s.Source):
+		found = append(found, Errorf(InvalidField, "This is no name of a source; see which ones the host offers.").At("/source"))
 	}
 	if !s.Manual {
 		if e := checkCron(s.Cron, s.Zone); e != nil {
 			found = append(found, e)
 		}
 	}
+	found = append(found, s.checkOptions()...)
+	found = append(found, s.checkObjective()...)
 	return found.Err()
 }
 
@@ -65,24 +74,131 @@ func sentence(message, next string) string {
 	return strings.TrimSuffix(message, ".")
 }
 
+// hookName is what hooks and sources are called, or nothing.
+var hookName = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$`)
+
+// clockText is a time of day on the wall.
+var clockText = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
+
+var weekdays = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
+
+const aDay = 24 * 60 * 60 // seconds
+
+// checkOptions tells every mistake in how the schedule runs by itself.
+func (s *Schedule) checkOptions() Fields {
+	var o ScheduleOptions
+	if err := s.Options.Read(&o); err != nil {
+		return Fields{Wrap(InvalidField, err, "The options cannot be read.").At("/options")}
+	}
+	var found Fields
+	wrong := func(pointer, format string, args ...any) {
+		found = append(found, Errorf(InvalidField, format, args...).At("/options"+pointer))
+	}
+	within := func(pointer string, value, least, most int64, what string) {
+		if value != 0 && value < least || value < 0 || value > most {
+			wrong(pointer, "%s lie between %d and %d.", what, least, most)
+		}
+	}
+	if o.CatchUp != "" && o.CatchUp != "latest" && o.CatchUp != "skip" {
+		wrong("/catch_up", "Write latest or skip.")
+	}
+	within("/jitter_s", o.Jitter, 0, aDay, "Seconds of jitter")
+	within("/max_run_s", o.MaxRun, 0, 30*aDay, "Seconds that a run may take")
+	within("/retry_attempts", int64(o.RetryAttempts), 0, 10, "Further attempts")
+	within("/retry_after_s", o.RetryAfter, 10, aDay, "Seconds before a further attempt")
+	if len(o.Windows) > 20 {
+		wrong("/windows", "There are at most 20 windows.")
+	}
+	if len(o.Bandwidth) > 20 {
+		wrong("/bandwidth", "There are at most 20 rules.")
+	}
+	for i := range o.Windows {
+		found = append(found, o.Windows[i].check(fmt.Sprintf("/options/windows/%d", i))...)
+	}
+	for i := range o.Bandwidth {
+		at := fmt.Sprintf("/bandwidth/%d", i)
+		found = append(found, o.Bandwidth[i].check("/options"+at)...)
+		within(at+"/upload_kib_s", o.Bandwidth[i].Upload, 0, 10<<20, "KiB a second")
+		within(at+"/download_kib_s", o.Bandwidth[i].Download, 0, 10<<20, "KiB a second")
+	}
+	found = append(found, o.Hooks.check()...)
+	if s.Manual && len(o.Windows)+len(o.Bandwidth) > 0 {
+		if e := checkCron("0 0 * * *", s.Zone); e != nil {
+			found = append(found, e) // their clock is one of a zone
+		}
+	}
+	if gap := s.longestGap(); gap > 0 && o.Jitter > int64(gap/time.Second) {
+		wrong("/jitter_s", "The jitter is longer than the time between two runs, %s.", inWords(gap))
+	}
+	return found
+}
+
+func (w Window) check(pointer string) Fields {
+	var found Fields
+	for _, c := range []struct{ name, text string }{{"/from", w.From}, {"/to", w.To}} {
+		if !clockText.MatchString(c.text) {
+			found = append(found, Errorf(InvalidField, "Write a time of day such as 22:30.").At(pointer+c.name))
+		}
+	}
+	for i, day := range w.Days {
+		if !slices.Contains(weekdays, day) || slices.Contains(w.Days[:i], day) {
+			found = append(found, Errorf(InvalidField, "The days are mon, tue, wed, thu, fri, sat and sun, each once.").At(fmt.Sprintf("%s/days/%d", pointer, i)))
+		}
+	}
+	return found
+}
+
+func (h *ScheduleHooks) check() Fields {
+	if h == nil {
+		return nil
+	}
+	var found Fields
+	for _, c := range []struct{ name, text string }{{"before", h.Before}, {"after_success", h.AfterSuccess}, {"after_failure", h.AfterFailure}} {
+		if !hookName.MatchString(c.text) {
+			found = append(found, Errorf(InvalidField, "A hook is the name of a file in the host's own directory, never a path.").At("/options/hooks/"+c.name))
+		}
+	}
+	if h.BeforeFailure != "" && h.BeforeFailure != "stop" && h.BeforeFailure != "go_on" {
+		found = append(found, Errorf(InvalidField, "Write stop or go_on.").At("/options/hooks/before_failure"))
+	}
+	if h.Timeout < 0 || h.Timeout > aDay {
+		found = append(found, Errorf(InvalidField, "A hook may take a day at most.").At("/options/hooks/timeout_s"))
+	}
+	return found
+}
+
+func (s *Schedule) checkObjective() Fields {
+	const tenYears = 3650 * aDay
+	gap := s.longestGap()
+	switch {
+	case s.Objective < 0 || s.Objective > tenYears:
+		return Fields{Errorf(InvalidField, "An objective lies between 0 and ten years; 0 leaves it to the cron.").At("/objective_s")}
+	case s.Objective > 0 && s.Objective < int64(gap/time.Second):
+		return Fields{Errorf(InvalidField,
+			"The runs lie up to %s apart, so that this objective would be missed between them; give it more, or let the schedule run more often.",
+			inWords(gap)).At("/objective_s")}
+	}
+	return nil
+}
+
+// longestGap is the longest time between two slots; 0 for a manual schedule and where
+// the cron cannot be read.
+func (s *Schedule) longestGap() time.Duration {
+	if s.Manual {
+		return 0
+	}
+	return planOf(s.Cron, s.Zone).gap
+}
+
 // NextSlots foretells when an enabled schedule with a time fires, at most n times.
 // A cron text that cannot be read gives none.
 func (s *Schedule) NextSlots(after time.Time, n int) []time.Time {
 	if s.Manual || !s.Enabled {
 		return nil
 	}
-	plan, err := slot.Parse(s.Cron, s.Zone)
-	if err != nil {
-		return nil
-	}
 	var slots []time.Time
-	for len(slots) < n {
-		next, ok := plan.Next(after)
-		if !ok {
-			break
-		}
-		slots = append(slots, next.UTC())
-		after = next
+	for at := s.SlotAfter(At(after)); !at.IsZero() && len(slots) < n; at = s.SlotAfter(at) {
+		slots = append(slots, at.Time())
 	}
 	return slots
 }

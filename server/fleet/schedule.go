@@ -75,14 +75,18 @@ type Schedule struct {
 	LastJob  JobID `db:"last_job"`
 	LastGood Time  `db:"last_good"`
 
-	TimingSince  Time  `db:"timing_since"`  // since when cron, zone, manual and enabled are as they are
-	ClaimFrom    Time  `db:"claim_from"`    // the agent's claim: what it has looked after,
-	ClaimUntil   Time  `db:"claim_until"`   // see SlotClaim in the contract
-	CheckedUntil Time  `db:"checked_until"` // every slot up to here has a job
-	NextSlot     Time  `db:"next_slot"`     // 0: none
-	BreachAt     Time  `db:"breach_at"`     // when the objective is or was missed; 0: no objective
-	Missed       int64 `db:"missed"`        // slots missed since the last good backup
-	Facts        Doc   `db:"facts"`         // ScheduleFacts
+	TimingSince   Time  `db:"timing_since"`   // since when cron, zone, manual and enabled are as they are
+	TimingVersion int64 `db:"timing_version"` // the Version that brought them; 0: before there were rollups
+	ClaimFrom     Time  `db:"claim_from"`     // the agent's claim: what it has looked after,
+	ClaimUntil    Time  `db:"claim_until"`    // see SlotClaim in the contract
+	CheckedUntil  Time  `db:"checked_until"`  // every slot up to here has a job, or needs none
+	Unchecked     Time  `db:"unchecked"`      // the first slot after CheckedUntil; 0: none
+	OverdueAt     Time  `db:"overdue_at"`     // when Unchecked is given up without a word of the agent
+	SilentFrom    Time  `db:"silent_from"`    // the first slot given up so that no claim has explained; 0: none
+	NextSlot      Time  `db:"next_slot"`      // 0: none
+	BreachAt      Time  `db:"breach_at"`      // when the objective is or was missed; 0: no objective
+	Missed        int64 `db:"missed"`         // slots missed since the last good backup
+	Facts         Doc   `db:"facts"`          // ScheduleFacts
 }
 
 // ScheduleFacts is what is known of a schedule's last backup that ended, beside what
@@ -93,6 +97,7 @@ type ScheduleFacts struct {
 	Code        string       `json:"code,omitempty"`
 	Message     string       `json:"message,omitempty"`
 	At          Time         `json:"at"`
+	Unconfirmed bool         `json:"unconfirmed,omitempty"` // nobody has seen its snapshot in the repository
 	Warnings    int64        `json:"warnings,omitempty"`
 	Files       int64        `json:"files,omitempty"` // of the last good backup
 	Bytes       int64        `json:"bytes,omitempty"`

@@ -11,7 +11,7 @@ const hostCols = "id, name, tags, profile, disabled, availability, version, crea
 	"last_contact, contact_deadline, os, arch, agent_version, restic_version, policy, health, spool, last_exchange, clock_offset, " +
 	"command_seq, acked_seq, journal_id, session_no, config_revision, config_in_force, config_error, " +
 	"schedules, enabled_schedules, timed_schedules, snapshots, active_jobs, last_backup, last_good_backup, " +
-	"offers, absences, protection, protection_reason, protection_since, protection_schedule, breach_at, next_slot"
+	"offers, absences, protection, protection_reason, protection_since, protection_schedule, breach_at, next_slot, unchecked, away"
 
 // HostFilter narrows a list of hosts; empty fields do not.
 type HostFilter struct {
@@ -93,7 +93,10 @@ func (tx *Tx) CreateHost(ctx context.Context, h *fleet.Host) error {
 		h.Availability = fleet.AlwaysOn
 	}
 	if h.Protection == "" {
-		h.Protection = fleet.NotScheduled
+		h.Protection, h.ProtectionReason = fleet.NotScheduled, "It has no schedule."
+	}
+	if h.ProtectionSince.IsZero() {
+		h.ProtectionSince = tx.Now
 	}
 	if h.ConfigRevision == 0 {
 		h.ConfigRevision = 1
@@ -111,11 +114,28 @@ func (tx *Tx) CreateHost(ctx context.Context, h *fleet.Host) error {
 // its agent too, so that it tells nothing about other people's changes. NameTaken when
 // another has its name.
 func (tx *Tx) UpdateHost(ctx context.Context, h *fleet.Host) error {
+	var was struct {
+		Disabled     bool
+		Availability fleet.Availability
+	}
+	if err := tx.get(ctx, &was, `SELECT disabled, availability FROM hosts WHERE id = ?`, h.ID); err != nil {
+		return missing(err, "host %s", h.ID)
+	}
 	err := tx.get(ctx, &h.Version, `UPDATE hosts SET name = ?, tags = ?, profile = ?, prefixes = ?, disabled = ?, availability = ?,
 		version = version + 1
 		WHERE id = ? RETURNING version`, h.Name, h.Tags, h.Profile, h.Prefixes, h.Disabled, h.Availability, h.ID)
 	if err != nil {
 		return taken(missing(err, "host %s", h.ID))
+	}
+	if was.Disabled != h.Disabled || was.Availability != h.Availability {
+		if _, err := tx.foretell(ctx, h.ID, was.Disabled && !h.Disabled); err != nil { // nothing was missed while it was out of service
+			return err
+		}
+		after, err := tx.Host(ctx, h.ID)
+		if err != nil {
+			return err
+		}
+		*h = *after
 	}
 	tx.Touch(fleet.TopicHosts, string(h.ID))
 	tx.Wake(h.ID) // a parked agent learns of it at once
@@ -206,6 +226,8 @@ type HostStatus struct {
 	Health        fleet.Doc
 	Spool         fleet.Doc
 	LastExchange  fleet.Doc
+	Offers        fleet.Doc
+	Absences      fleet.Doc
 	ClockOffset   int64 // milliseconds
 	ConfigInForce int64
 	ConfigError   string
@@ -213,15 +235,15 @@ type HostStatus struct {
 
 // StatusOf gives the status that a host's row holds.
 func StatusOf(h *fleet.Host) HostStatus {
-	return HostStatus{h.Policy, h.Health, h.Spool, h.LastExchange, h.ClockOffset, h.ConfigInForce, h.ConfigError}
+	return HostStatus{h.Policy, h.Health, h.Spool, h.LastExchange, h.Offers, h.Absences, h.ClockOffset, h.ConfigInForce, h.ConfigError}
 }
 
 // SetHostStatus writes what an agent told with a sync. Compare with StatusOf
 // before: a status that did not change needs no transaction.
 func (tx *Tx) SetHostStatus(ctx context.Context, id fleet.HostID, s HostStatus) error {
-	_, err := tx.exec(ctx, `UPDATE hosts SET policy = ?, health = ?, spool = ?, last_exchange = ?, clock_offset = ?,
-		config_in_force = ?, config_error = ?, version = version + 1 WHERE id = ?`,
-		s.Policy, s.Health, s.Spool, s.LastExchange, s.ClockOffset, s.ConfigInForce, s.ConfigError, id)
+	_, err := tx.exec(ctx, `UPDATE hosts SET policy = ?, health = ?, spool = ?, last_exchange = ?, offers = ?, absences = ?,
+		clock_offset = ?, config_in_force = ?, config_error = ?, version = version + 1 WHERE id = ?`,
+		s.Policy, s.Health, s.Spool, s.LastExchange, s.Offers, s.Absences, s.ClockOffset, s.ConfigInForce, s.ConfigError, id)
 	tx.Touch(fleet.TopicHosts, string(id))
 	return err
 }

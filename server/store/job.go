@@ -8,7 +8,7 @@ import (
 	"restic-manager/server/fleet"
 )
 
-const jobCols = "id, host_id, repository_id, schedule_id, operation, params, job_trigger, slot, created_by, state, waiting_on, " +
+const jobCols = "id, host_id, repository_id, schedule_id, operation, params, job_trigger, slot, more_slots, created_by, state, waiting_on, " +
 	"result, outcome, snapshot_id, epoch, attempt, late, unconfirmed, cancel_requested, progress, version, writer_id, " +
 	"next_event_seq, next_log_seq, log_lines, created_at, expires_at, lease_until, last_report, started_at, finished_at"
 

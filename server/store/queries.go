@@ -18,6 +18,7 @@ type Queries struct {
 	x        ext
 	guard    *guard // nil outside of a transaction
 	now      func() fleet.Time
+	quiet    func() fleet.Time // see Store.QuietUntil
 	counters *counters
 }
 

@@ -59,6 +59,9 @@ func (s *Store) join(ctx context.Context) error {
 	}
 	if now := s.now(); !newest.IsZero() && newest.Add(deadAfter) < now {
 		s.keepQuiet(now)
+		if err := s.noteOutage(ctx, Outage{newest, now}); err != nil {
+			return fmt.Errorf("keep when nobody was here: %w", err)
+		}
 	}
 	return s.Beat(ctx)
 }

@@ -9,7 +9,8 @@ import (
 
 const scheduleCols = "id, host_id, repository_id, name, paths, excludes, tags, manual, cron, zone, enabled, retention, " +
 	"source, options, objective_s, version, revision, created_at, updated_at, last_job, last_good, " +
-	"timing_since, claim_from, claim_until, checked_until, next_slot, breach_at, missed, facts"
+	"timing_since, timing_version, claim_from, claim_until, checked_until, unchecked, overdue_at, silent_from, " +
+	"next_slot, breach_at, missed, facts"
 
 // Schedule reads a schedule of a host. NotFound when the host has none of that id.
 func (q Queries) Schedule(ctx context.Context, host fleet.HostID, id fleet.ScheduleID) (*fleet.Schedule, error) {
@@ -54,6 +55,7 @@ func (tx *Tx) CreateSchedule(ctx context.Context, s *fleet.Schedule) error {
 	s.Version, s.Revision = 1, revision
 	s.CreatedAt, s.UpdatedAt = tx.Now, tx.Now
 	s.Paths, s.Excludes, s.Tags = orEmpty(s.Paths), orEmpty(s.Excludes), orEmpty(s.Tags)
+	s.Retime(tx.Now)
 	_, err = tx.named(ctx, insert("schedules", scheduleCols), s)
 	if err := scheduleError(err, s); err != nil {
 		return fmt.Errorf("create schedule: %w", err)
@@ -79,10 +81,17 @@ func (tx *Tx) ReplaceSchedule(ctx context.Context, s *fleet.Schedule) error {
 	}
 	s.Version++
 	s.Revision, s.UpdatedAt = revision, tx.Now
+	s.TimingSince, s.TimingVersion, s.ClaimFrom, s.ClaimUntil = before.TimingSince, before.TimingVersion, before.ClaimFrom, before.ClaimUntil
+	s.CheckedUntil, s.SilentFrom, s.Missed, s.Facts, s.LastGood = before.CheckedUntil, before.SilentFrom, before.Missed, before.Facts, before.LastGood
+	if s.Cron != before.Cron || s.Zone != before.Zone || s.Manual != before.Manual || s.Enabled != before.Enabled { //guard:timing-changed
+		s.Retime(tx.Now)
+	}
 	s.Paths, s.Excludes, s.Tags = orEmpty(s.Paths), orEmpty(s.Excludes), orEmpty(s.Tags)
 	_, err = tx.named(ctx, `UPDATE schedules SET repository_id = :repository_id, name = :name, paths = :paths, excludes = :excludes,
 		tags = :tags, manual = :manual, cron = :cron, zone = :zone, enabled = :enabled, retention = :retention,
 		source = :source, options = :options, objective_s = :objective_s,
+		timing_since = :timing_since, timing_version = :timing_version, claim_from = :claim_from, claim_until = :claim_until,
+		checked_until = :checked_until, silent_from = :silent_from,
 		version = :version, revision = :revision, updated_at = :updated_at WHERE id = :id`, s)
 	if err := scheduleError(err, s); err != nil {
 		return fmt.Errorf("replace schedule %s: %w", s.ID, err)
@@ -119,6 +128,15 @@ func (tx *Tx) scheduleChanged(ctx context.Context, s *fleet.Schedule, repositori
 	if err := tx.recountSchedules(ctx, s.HostID); err != nil {
 		return err
 	}
+	schedules, err := tx.foretell(ctx, s.HostID, false)
+	if err != nil {
+		return err
+	}
+	for i := range schedules {
+		if schedules[i].ID == s.ID {
+			*s = schedules[i]
+		}
+	}
 	for i, id := range repositories {
 		if i > 0 && id == repositories[0] {
 			continue
@@ -130,6 +148,42 @@ func (tx *Tx) scheduleChanged(ctx context.Context, s *fleet.Schedule, repositori
 	tx.Touch(fleet.TopicSchedules, string(s.ID))
 	tx.Wake(s.HostID)
 	return nil
+}
+
+// foretell brings what follows from the times of a host's schedules up to date, and
+// how the host stands. anew begins to count their slots at this moment.
+func (tx *Tx) foretell(ctx context.Context, host fleet.HostID, anew bool) ([]fleet.Schedule, error) {
+	h, err := tx.LockHost(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	schedules, err := tx.Schedules(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	for i := range schedules {
+		s := &schedules[i]
+		before := *s
+		if anew || s.TimingVersion == 0 {
+			s.Retime(tx.Now)
+		}
+		s.Foretell(tx.Now, h.Availability)
+		if *s == before {
+			continue
+		}
+		if err := tx.SaveTruth(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	return schedules, tx.Stand(ctx, h, schedules)
+}
+
+// Foretell brings what follows from the passing of time up to date for a host: its next
+// slots, whether it is silent, whether an objective was missed. NotFound when there is
+// none.
+func (tx *Tx) Foretell(ctx context.Context, host fleet.HostID) error {
+	_, err := tx.foretell(ctx, host, false)
+	return err
 }
 
 func scheduleError(err error, s *fleet.Schedule) error {

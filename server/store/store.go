@@ -84,7 +84,11 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	if clock == nil {
 		clock = s.databaseClock
 	}
-	s.Queries = Queries{now: func() fleet.Time { return fleet.At(clock()) }, counters: &s.counters}
+	s.Queries = Queries{
+		now:      func() fleet.Time { return fleet.At(clock()) },
+		quiet:    func() fleet.Time { return fleet.At(s.QuietUntil()) },
+		counters: &s.counters,
+	}
 
 	var err error
 	if scheme, _, ok := strings.Cut(databaseURL, "://"); ok && (scheme == "postgres" || scheme == "postgresql") {

@@ -1,0 +1,374 @@
+package fleet
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"restic-manager/agent/slot"
+)
+
+// plan is what a cron text and its zone mean. ok is false where they cannot be read.
+type plan struct {
+	slot.Schedule
+	gap time.Duration
+	ok  bool
+}
+
+// plans remembers what cron texts mean: reading one and its zone takes longer than all
+// that is asked of it. What does not fit any more is read again.
+var plans struct {
+	sync.Mutex
+	known map[[2]string]plan
+}
+
+const maxPlans = 4096
+
+func planOf(cron, zone string) plan {
+	key := [2]string{cron, zone}
+	plans.Lock()
+	p, known := plans.known[key]
+	plans.Unlock()
+	if known {
+		return p
+	}
+	if s, err := slot.Parse(cron, zone); err == nil {
+		p = plan{s, s.LongestGap(), true}
+	}
+	plans.Lock()
+	defer plans.Unlock()
+	if plans.known == nil || len(plans.known) >= maxPlans {
+		plans.known = map[[2]string]plan{}
+	}
+	plans.known[key] = p
+	return p
+}
+
+// Timed tells whether the schedule fires by itself.
+func (s *Schedule) Timed() bool { return s.Enabled && !s.Manual }
+
+// SlotAfter gives the first slot after a moment, 0 where there is none. Whether the
+// schedule is switched on does not matter.
+func (s *Schedule) SlotAfter(t Time) Time {
+	if s.Manual {
+		return 0
+	}
+	p := planOf(s.Cron, s.Zone)
+	if !p.ok {
+		return 0
+	}
+	next, ok := p.Next(t.Time())
+	if !ok {
+		return 0
+	}
+	return At(next)
+}
+
+// Words says in plain words when the schedule fires; empty for a manual one.
+func (s *Schedule) Words() string {
+	if s.Manual {
+		return ""
+	}
+	return CronWords(s.Cron, s.Zone)
+}
+
+// CronWords says in plain words when a cron text fires; empty where it cannot be read.
+func CronWords(cron, zone string) string {
+	p := planOf(cron, zone)
+	if !p.ok {
+		return ""
+	}
+	return p.Words()
+}
+
+// What an objective that nobody gave adds to the longest gap between two slots.
+const (
+	minGrace       = time.Hour
+	maxGrace       = 24 * time.Hour
+	comeAndGoGrace = 7 * 24 * time.Hour
+)
+
+// DefaultObjective is how old the last good backup may be if nobody says: the longest
+// gap between two slots, and a quarter of it, at least an hour and at most a day; at
+// hosts that come and go at least a week. 0 where the cron cannot be read.
+func DefaultObjective(cron, zone string, a Availability) time.Duration {
+	p := planOf(cron, zone)
+	if !p.ok {
+		return 0
+	}
+	grace := min(max(p.gap/4, minGrace), maxGrace)
+	if a == ComeAndGo {
+		grace = max(grace, comeAndGoGrace)
+	}
+	return p.gap + grace
+}
+
+// EffectiveObjective is the objective in force; 0 for a manual schedule.
+func (s *Schedule) EffectiveObjective(a Availability) time.Duration {
+	switch {
+	case s.Manual:
+		return 0
+	case s.Objective > 0:
+		return time.Duration(s.Objective) * time.Second
+	}
+	return DefaultObjective(s.Cron, s.Zone, a)
+}
+
+// Retime begins to count the schedule's slots anew, from a moment on: its times were
+// changed, it was switched on or off, or its host was in or out of service.
+func (s *Schedule) Retime(now Time) {
+	s.TimingSince, s.TimingVersion = now, s.Version
+	s.ClaimFrom, s.ClaimUntil, s.SilentFrom = 0, 0, 0
+	s.CheckedUntil = now
+}
+
+// Foretell fills in what follows from the schedule's times and its last good backup:
+// NextSlot, Unchecked, OverdueAt, BreachAt. The store calls it before it writes a
+// schedule.
+func (s *Schedule) Foretell(now Time, a Availability) {
+	s.NextSlot, s.Unchecked, s.OverdueAt, s.BreachAt = 0, 0, 0, 0
+	if !s.Timed() {
+		return
+	}
+	s.NextSlot = s.SlotAfter(now)
+	s.Unchecked = s.SlotAfter(s.CheckedUntil)
+	s.OverdueAt = s.Overdue(s.Unchecked)
+	if objective := s.EffectiveObjective(a); objective > 0 {
+		since := s.LastGood
+		if since.IsZero() {
+			since = s.TimingSince
+		}
+		s.BreachAt = since.Add(objective)
+	}
+}
+
+// minSilence is how long after a slot nobody gives it up.
+const minSilence = 30 * time.Minute
+
+// Overdue is when a slot is given up of which no agent has said anything: after half an
+// hour or a quarter of the time to the slot after it, and what the run may be put off.
+func (s *Schedule) Overdue(at Time) Time {
+	if at.IsZero() {
+		return 0
+	}
+	wait := minSilence
+	if next := s.SlotAfter(at); !next.IsZero() {
+		wait = max(wait, next.Time().Sub(at.Time())/4)
+	}
+	var o ScheduleOptions
+	if s.Options.Read(&o) == nil {
+		wait += time.Duration(o.Jitter) * time.Second
+	}
+	return at.Add(wait)
+}
+
+// Standing is what is true of a host's protection, with its reason in plain words.
+type Standing struct {
+	State     ProtectionState
+	Reason    string
+	Schedule  ScheduleID // that the reason is about; may be empty
+	BreachAt  Time       // of the first objective that is or will be missed; 0: none
+	NextSlot  Time
+	Unchecked Time
+}
+
+// Judge sums up what is known of a host's backups. Whether the host is silent is told
+// by Away, which is written when it was noticed. While we are quiet, see
+// store.QuietUntil, an objective that has just been missed counts as met: what would
+// disprove it may be on its way.
+func Judge(h *Host, schedules []Schedule, now Time, quiet bool) Standing {
+	j := judgement{host: h, now: now, trusting: quiet && h.Protection != Unprotected}
+	for i := range schedules {
+		if schedules[i].Timed() && !h.Disabled {
+			j.timed = append(j.timed, &schedules[i])
+		}
+	}
+	st := j.state(len(schedules))
+	for _, s := range j.timed {
+		st.BreachAt = earlier(st.BreachAt, s.BreachAt)
+		st.NextSlot = earlier(st.NextSlot, s.NextSlot)
+		st.Unchecked = earlier(st.Unchecked, s.Unchecked)
+	}
+	return st
+}
+
+type judgement struct {
+	host     *Host
+	timed    []*Schedule
+	now      Time
+	trusting bool
+}
+
+// state finds the first thing that is true, worst first.
+func (j *judgement) state(schedules int) Standing {
+	h := j.host
+	switch {
+	case h.Disabled:
+		return Standing{State: NotScheduled, Reason: "The host is out of service."}
+	case len(j.timed) == 0 && schedules == 0:
+		return Standing{State: NotScheduled, Reason: "It has no schedule."}
+	case len(j.timed) == 0:
+		return Standing{State: NotScheduled, Reason: "None of its schedules fires by itself."}
+	}
+	for _, find := range []func() (Standing, bool){j.breached, j.never, j.absent, j.wentWrong, j.asleep, j.held, j.missed, j.unseen} {
+		if st, found := find(); found {
+			return st
+		}
+	}
+	return Standing{State: Protected}
+}
+
+func (j *judgement) breached() (Standing, bool) {
+	var worst *Schedule
+	for _, s := range j.timed {
+		if s.BreachAt.IsZero() || s.BreachAt > j.now || j.trusting {
+			continue
+		}
+		if worst == nil || s.BreachAt < worst.BreachAt {
+			worst = s
+		}
+	}
+	if worst == nil {
+		return Standing{}, false
+	}
+	objective := inWords(worst.EffectiveObjective(j.host.Availability))
+	if worst.LastGood.IsZero() {
+		return about(worst, Unprotected, "no good backup since it was set up on %s; its objective is one within %s", moment(worst.TimingSince), objective), true
+	}
+	return about(worst, Unprotected, "no good backup since %s; its objective is one within %s", moment(worst.LastGood), objective), true
+}
+
+func (j *judgement) never() (Standing, bool) {
+	for _, s := range j.timed {
+		if !s.LastGood.IsZero() {
+			return Standing{}, false
+		}
+	}
+	if j.host.EnrolledAt.IsZero() {
+		return Standing{State: NeverBacked, Reason: "No agent has enrolled yet."}, true
+	}
+	if st, bad := j.wentWrong(); bad {
+		st.State = NeverBacked
+		return st, true
+	}
+	return Standing{State: NeverBacked, Reason: "No backup has been made yet."}, true
+}
+
+func (j *judgement) absent() (Standing, bool) {
+	if !j.host.Away || j.host.Availability == ComeAndGo {
+		return Standing{}, false
+	}
+	return Standing{State: AtRisk, Reason: fmt.Sprintf("No word from the host since %s.", moment(j.host.LastContact))}, true
+}
+
+func (j *judgement) asleep() (Standing, bool) {
+	if !j.host.Away {
+		return Standing{}, false
+	}
+	return Standing{State: Asleep, Reason: fmt.Sprintf("Away since %s, as hosts that come and go are.", moment(j.host.LastContact))}, true
+}
+
+func (j *judgement) wentWrong() (Standing, bool) {
+	for _, s := range j.timed {
+		var f ScheduleFacts
+		if s.Facts.Read(&f) != nil || f.Result == "" || f.Result.Good() {
+			continue
+		}
+		if f.Message != "" {
+			return about(s, AtRisk, "the last run ended as %s: %s", f.Result, brief(f.Message)), true
+		}
+		return about(s, AtRisk, "the last run ended as %s", f.Result), true
+	}
+	return Standing{}, false
+}
+
+// held finds what keeps the next run from happening.
+func (j *judgement) held() (Standing, bool) {
+	var policy struct{ State, Message string }
+	if j.host.Policy.Read(&policy) == nil && policy.State == "locked" {
+		return Standing{State: AtRisk, Reason: "The agent is locked by its policy file and runs nothing. " + brief(policy.Message)}, true
+	}
+	if j.host.ConfigError != "" {
+		return Standing{State: AtRisk, Reason: "The agent refused its configuration: " + brief(j.host.ConfigError)}, true
+	}
+	return Standing{}, false
+}
+
+func (j *judgement) missed() (Standing, bool) {
+	for _, s := range j.timed {
+		switch {
+		case s.Missed == 1:
+			return about(s, AtRisk, "one slot was missed since the last good backup"), true
+		case s.Missed > 1:
+			return about(s, AtRisk, "%d slots were missed since the last good backup", s.Missed), true
+		}
+	}
+	return Standing{}, false
+}
+
+func (j *judgement) unseen() (Standing, bool) {
+	for _, s := range j.timed {
+		var f ScheduleFacts
+		if s.Facts.Read(&f) == nil && f.Unconfirmed {
+			return about(s, AtRisk, "nobody has seen the last backup in the repository"), true
+		}
+	}
+	return Standing{}, false
+}
+
+func about(s *Schedule, state ProtectionState, format string, args ...any) Standing {
+	return Standing{State: state, Schedule: s.ID, Reason: fmt.Sprintf("Schedule %q: ", s.Name) + fmt.Sprintf(format, args...)}
+}
+
+// brief is the first line of a text, at most 300 characters of it.
+func brief(text string) string {
+	text, _, _ = strings.Cut(text, "\n")
+	if runes := []rune(text); len(runes) > 300 {
+		return string(runes[:299]) + "…"
+	}
+	return text
+}
+
+// earlier is the earlier of two moments, of which 0 is none.
+func earlier(a, b Time) Time {
+	if a.IsZero() || !b.IsZero() && b < a {
+		return b
+	}
+	return a
+}
+
+func moment(t Time) string {
+	if t.IsZero() {
+		return "its enrolment"
+	}
+	return t.Time().Format("2 January 2006 15:04 UTC")
+}
+
+// inWords tells a duration by its two largest units: "1 day 6 hours".
+func inWords(d time.Duration) string {
+	units := []struct {
+		name string
+		size time.Duration
+	}{{"day", 24 * time.Hour}, {"hour", time.Hour}, {"minute", time.Minute}, {"second", time.Second}}
+	text, left := "", 2
+	for _, u := range units {
+		n := d / u.size
+		d -= n * u.size
+		if n == 0 || left == 0 {
+			if text != "" {
+				left = 0
+			}
+			continue
+		}
+		if text != "" {
+			text += " "
+		}
+		text += fmt.Sprintf("%d %s", n, u.name)
+		if n > 1 {
+			text += "s"
+		}
+		left--
+	}
+	return text
+}
