@@ -124,6 +124,12 @@ func (t *Task) permit(rules *policy.Policy) error {
 	if t.Schedule.ID == "" {
 		return nil
 	}
+	if err := t.permitScripts(rules); err != nil {
+		return err
+	}
+	if t.Schedule.Source != "" {
+		return nil
+	}
 	if err := rules.AllowSources(t.Schedule.Paths, t.Schedule.Excludes); err != nil { //guard:permit-sources
 		return err
 	}

@@ -14,9 +14,9 @@ import (
 	"restic-manager/restic"
 )
 
-// runBackup makes a snapshot of what the schedule in force names, and looks
+// makeSnapshot makes a snapshot of what the schedule in force names, and looks
 // whether the repository has it.
-func runBackup(ctx context.Context, t *Task) *Ending {
+func makeSnapshot(ctx context.Context, t *Task) *Ending {
 	// Seconds now against a quarter of an hour of retries later: a repository that
 	// is away, changed or locked with another password is found out by a probe.
 	if _, e := t.pinned(ctx); e != nil {
@@ -53,11 +53,15 @@ func saved(s restic.BackupSummary, leftOut int64) string {
 }
 
 func (t *Task) backup() restic.Backup {
-	return restic.Backup{
+	b := restic.Backup{
 		Sources: t.Schedule.Paths, Excludes: t.Excludes,
 		Host: t.SnapshotHost, Tags: t.Schedule.Tags,
 		ScheduleID: t.Schedule.ID, JobID: t.Job.ID,
 	}
+	if t.Schedule.Source != "" {
+		b.Excludes, b.Named = nil, &restic.NamedSource{Script: t.source, Env: t.variables("", nil)}
+	}
+	return b
 }
 
 // confirmTries and confirmPause bound how long a job stays open for the listing of
@@ -149,6 +153,10 @@ func (t *Task) made(ctx context.Context) (*Ending, error) {
 	}
 	newest := slices.MaxFunc(listed.Value, func(a, b restic.Snapshot) int { return a.Time.Compare(b.Time) })
 	record := recordOf(newest)
+	if s := newest.Summary; t.Schedule.Source != "" && s != nil && s.TotalFilesProcessed == 0 { //guard:recovered-empty
+		return failed(string(restic.CodeSourceEmpty), "nobody saw how restic ended, and the snapshot that it made of the named source is empty",
+			"try the script on the host, and run it again"), nil
+	}
 	e := end(spool.Warning, CodeEndNotSeen,
 		"the snapshot is in the repository, but nobody saw how restic ended: files that it could not read, if any, are not listed",
 		"run it again to be sure that everything is in")

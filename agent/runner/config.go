@@ -40,6 +40,8 @@ type Schedule struct {
 	Paths        []string
 	Excludes     []string
 	Tags         []string
+	Source       string // the named source that is backed up instead of Paths
+	Hooks        Hooks
 }
 
 // SecretRefs lists every secret that c names, each once, in order of their ids.

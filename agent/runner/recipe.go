@@ -52,6 +52,7 @@ type Task struct {
 	recipe Recipe
 	runner *Runner
 	access restic.Access
+	scripts
 	probed Deletion // what this job's own probe of the credential found, if it made one
 }
 
