@@ -16,15 +16,15 @@ func (r *Runner) calledOff(job spool.Job) *Ending {
 	if current, err := r.spool.Job(job.ID); err != nil || !current.CancelRequested {
 		return nil
 	}
-	e := end(spool.Cancelled, CodeCancelledBeforeStart, "the job was cancelled before it began", "")
+	e := cancelledWaiting(job)
 	return &e
 }
 
 // overdue is the ending of a job that the agent did not come to in time, nil for others.
 // One that waits for a hold has been come to, however long it waits; after a restart it
-// counts again.
-func overdue(job spool.Job) *Ending {
-	if !job.Overdue(time.Now()) {
+// counts again. One that waits for its next attempt has begun.
+func (r *Runner) overdue(job spool.Job) *Ending {
+	if job.Attempt > 0 || !job.Overdue(time.Now()) {
 		return nil
 	}
 	e := end(spool.Expired, CodeStartTooLate,

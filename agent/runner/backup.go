@@ -56,7 +56,7 @@ func (t *Task) backup() restic.Backup {
 	b := restic.Backup{
 		Sources: t.Schedule.Paths, Excludes: t.Excludes,
 		Host: t.SnapshotHost, Tags: t.Schedule.Tags,
-		ScheduleID: t.Schedule.ID, JobID: t.Job.ID,
+		ScheduleID: t.Schedule.ID, JobID: t.Job.ID, Limits: t.limits,
 	}
 	if t.Schedule.Source != "" {
 		b.Excludes, b.Named = nil, &restic.NamedSource{Script: t.source, Env: t.variables("", nil)}

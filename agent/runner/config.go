@@ -42,6 +42,8 @@ type Schedule struct {
 	Tags         []string
 	Source       string // the named source that is backed up instead of Paths
 	Hooks        Hooks
+
+	Timing
 }
 
 // SecretRefs lists every secret that c names, each once, in order of their ids.

@@ -13,7 +13,9 @@ import (
 
 // Codes of results that come neither from restic nor from the policy file.
 const (
+	CodeCancelled            = "cancelled"
 	CodeCancelledBeforeStart = "cancelled_before_start"
+	CodeTookTooLong          = "took_too_long"
 	CodeStartTooLate         = "start_too_late"
 	CodeConfigNotInForce     = "config_not_in_force"
 	CodeRepoMissing          = "repo_missing"

@@ -53,7 +53,8 @@ type Task struct {
 	runner *Runner
 	access restic.Access
 	scripts
-	probed Deletion // what this job's own probe of the credential found, if it made one
+	limits restic.Limits // of this attempt
+	probed Deletion      // what this job's own probe of the credential found, if it made one
 }
 
 // Note adds an event to the job.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -45,8 +46,9 @@ type Options struct {
 	Config   func() Config                  // the configuration in force
 	Secrets  Secrets
 	Listings Listings
-	Storage  *http.Client // reaches REST servers as restic does; nil asks no storage anything
-	Recipes  []Recipe     // nil for Recipes()
+	Storage  *http.Client     // reaches REST servers as restic does; nil asks no storage anything
+	Recipes  []Recipe         // nil for Recipes()
+	Now      func() time.Time // the clock on the wall; nil for time.Now
 	Log      *slog.Logger
 }
 
@@ -60,6 +62,7 @@ type Runner struct {
 	listings Listings
 	storage  *http.Client
 	recipes  []Recipe
+	now      func() time.Time
 	log      *slog.Logger
 
 	holds  holds
@@ -71,9 +74,12 @@ func New(o Options) *Runner {
 	if o.Recipes == nil {
 		o.Recipes = Recipes()
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	return &Runner{
 		spool: o.Spool, restic: o.Restic, policy: o.Policy, config: o.Config, secrets: o.Secrets,
-		listings: o.Listings, storage: o.Storage, recipes: o.Recipes, log: o.Log,
+		listings: o.Listings, storage: o.Storage, recipes: o.Recipes, now: o.Now, log: o.Log,
 	}
 }
 
@@ -102,35 +108,53 @@ func (r *Runner) record(what string, job spool.Job, err error) {
 
 // execute returns how the job ended, or nil for one that stays in the journal.
 func (r *Runner) execute(ctx context.Context, job spool.Job) *Ending {
-	if e := cmp.Or(r.calledOff(job), overdue(job)); e != nil {
+	if e := cmp.Or(r.calledOff(job), r.overdue(job)); e != nil {
 		return e
 	}
+	for {
+		task, e := r.attempt(ctx, job)
+		if e == nil || task == nil || ctx.Err() != nil {
+			return e
+		}
+		wait, more := task.Schedule.retry(task.Job.Attempt, e)
+		if !more {
+			return e
+		}
+		job = task.Job
+		job.RetryAt = r.now().Add(wait)
+		r.putOff(job, task.Schedule, e)
+	}
+}
+
+// attempt carries a job out once, when its turn comes. The task is nil if it was not
+// started; the Ending is nil for a job that stays in the journal.
+func (r *Runner) attempt(ctx context.Context, job spool.Job) (*Task, *Ending) {
 	task, refusal := r.admit(job)
 	if refusal != nil {
-		return refusal
+		return nil, refusal
 	}
-	release, err := r.holds.take(ctx, job.ID, task.wants(), func(on string) {
-		r.record("wait", job, r.spool.Wait(context.Background(), job.ID, on))
-	})
-	if err != nil {
-		return notStarted(ctx)
+	release := r.turn(ctx, task)
+	if release == nil {
+		return nil, notStarted(ctx, job)
 	}
 	defer release()
 	if e := r.calledOff(job); e != nil {
-		return e
+		return nil, e
 	}
 	if task, refusal = r.admit(job); refusal != nil {
-		return refusal
+		return nil, refusal
 	}
 	if ctx.Err() != nil {
-		return notStarted(ctx)
+		return nil, notStarted(ctx, job)
 	}
 	started, err := r.spool.Start(context.Background(), job.ID)
 	if err != nil {
-		return failed(CodeJournalFailed, "the start could not be recorded on the disk, so nothing was started", nextJournal)
+		return nil, failed(CodeJournalFailed, "the start could not be recorded on the disk, so nothing was started", nextJournal)
 	}
-	task.Job = started
+	task.Job, task.limits = started, task.Schedule.limits(r.now())
 	began := time.Now()
+	ctx, cancel := task.bounded(ctx)
+	defer cancel()
 	defer r.announceStop(ctx, job)()
 	ending := task.open(ctx)
 	if ending == nil {
@@ -138,7 +162,15 @@ func (r *Runner) execute(ctx context.Context, job spool.Job) *Ending {
 	}
 	ending.probed(task.probed)
 	ending.elapsed(began)
-	return ending
+	return task, ending
+}
+
+// putOff records that a job goes on with another attempt later, and why.
+func (r *Runner) putOff(job spool.Job, s Schedule, e *Ending) {
+	at, now := s.in(job.RetryAt), s.in(r.now())
+	on := clip(fmt.Sprintf("waits for attempt %d of %d, %s; the last one failed: %s", job.Attempt+1, s.Retries+1, clockOf(at, now), e.Message), 500)
+	r.record("wait", job, r.spool.WaitUntil(context.Background(), job.ID, on, job.RetryAt))
+	r.log.Info("attempt failed", "job", job.ID, "op", job.Operation, "attempt", job.Attempt, "code", e.Code, "next", job.RetryAt)
 }
 
 // announceStop records at once that a running job was told to end. The function
@@ -156,19 +188,31 @@ func (r *Runner) announceStop(ctx context.Context, job spool.Job) (done func()) 
 	}
 }
 
-// notStarted is the ending of a job that was told to end before it started.
-func notStarted(ctx context.Context) *Ending {
-	if errors.Is(context.Cause(ctx), ErrCancelled) {
-		e := end(spool.Cancelled, CodeCancelledBeforeStart, "the job was cancelled before it began", "")
-		return &e
+// notStarted is the ending of a job that was told to end while it waited; nil for one
+// that the agent's next life goes on with.
+func notStarted(ctx context.Context, job spool.Job) *Ending {
+	if !errors.Is(context.Cause(ctx), ErrCancelled) {
+		return nil
 	}
-	return nil
+	e := cancelledWaiting(job)
+	return &e
+}
+
+func cancelledWaiting(job spool.Job) Ending {
+	if job.Attempt > 0 {
+		return end(spool.Cancelled, CodeCancelled, "the job was cancelled while it waited for its next attempt", "")
+	}
+	return end(spool.Cancelled, CodeCancelledBeforeStart, "the job was cancelled before it began", "")
 }
 
 // stopped is the ending of a job that was told to end under way.
 func stopped(ctx context.Context) *Ending {
-	if errors.Is(context.Cause(ctx), ErrCancelled) {
-		e := end(spool.Cancelled, "cancelled", "the job was cancelled", "")
+	var long errTooLong
+	switch cause := context.Cause(ctx); {
+	case errors.As(cause, &long):
+		return tookTooLong(long.most)
+	case errors.Is(cause, ErrCancelled):
+		e := end(spool.Cancelled, CodeCancelled, "the job was cancelled", "")
 		return &e
 	}
 	e := end(spool.Interrupted, CodeAgentStopped, "the agent was stopped while the job ran, and stopped it", "run it again")
