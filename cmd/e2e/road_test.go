@@ -158,6 +158,18 @@ func TestEachWayABackupGoesWrongHasItsOwnTrueResult(t *testing.T) {
 		}
 		w.wantCondition("repositories", repository)
 	})
+	t.Run("a locked repository", func(t *testing.T) {
+		repository := w.addRepository("locked", repositorySpec{})
+		h := w.addHost("locked", repository, []string{files(t, 3)})
+		h.backUp("succeeded")
+		release := w.lock("locked", repository)
+		j := h.backUp("failed")
+		if j.Outcome.Code != "repo_locked" {
+			t.Errorf("code %s: %s", j.Outcome.Code, j.Outcome.Message)
+		}
+		release()
+		h.backUp("succeeded")
+	})
 	t.Run("wrong credentials at the storage", func(t *testing.T) {
 		repository := w.addRepository("credentials", repositorySpec{})
 		h := w.addHost("credentials", repository, []string{files(t, 3)})
@@ -217,6 +229,28 @@ func (w *world) wantCondition(kind, id string) {
 	w.api.must("GET", "/api/v1/"+kind+"/"+id, nil, &o)
 	if len(o.Conditions) == 0 {
 		w.t.Errorf("%s %s has no condition", kind, id)
+	}
+}
+
+// lock makes a real restic hold an exclusive lock on a repository until release.
+func (w *world) lock(name, repository string) (release func()) {
+	w.t.Helper()
+	locks := filepath.Join(w.rest.RepositoryDir(name), "locks")
+	cmd := w.plainRestic(w.t.Context(), repository, "check", "--read-data", "--limit-download", "1")
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	eventually(w.t, "the lock of restic check", time.Minute, func() bool {
+		held, err := os.ReadDir(locks)
+		return err == nil && len(held) > 0
+	})
+	return func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+		eventually(w.t, "the lock to go", time.Minute, func() bool {
+			held, err := os.ReadDir(locks)
+			return err == nil && len(held) == 0
+		})
 	}
 }
 

@@ -546,17 +546,23 @@ func (w *world) sheet(repository string) (s struct{ Location, Password, Text str
 // restic runs plain restic against a repository with what its sheet says.
 func (w *world) restic(repository string, args ...string) string {
 	w.t.Helper()
-	s := w.sheet(repository)
 	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, w.bins.Restic, args...)
-	cmd.Env = []string{"HOME=" + w.t.TempDir(), "PATH=/usr/bin:/bin", "RESTIC_REPOSITORY=" + s.Location, "RESTIC_PASSWORD=" + s.Password,
-		"RESTIC_REST_USERNAME=" + w.rest.User, "RESTIC_REST_PASSWORD=" + w.rest.Password}
-	out, err := cmd.CombinedOutput()
+	out, err := w.plainRestic(ctx, repository, args...).CombinedOutput()
 	if err != nil {
 		w.t.Fatalf("restic %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out)
+}
+
+// plainRestic is such a restic that has not been started.
+func (w *world) plainRestic(ctx context.Context, repository string, args ...string) *exec.Cmd {
+	w.t.Helper()
+	s := w.sheet(repository)
+	cmd := exec.CommandContext(ctx, w.bins.Restic, args...)
+	cmd.Env = []string{"HOME=" + w.t.TempDir(), "PATH=/usr/bin:/bin", "RESTIC_REPOSITORY=" + s.Location, "RESTIC_PASSWORD=" + s.Password,
+		"RESTIC_REST_USERNAME=" + w.rest.User, "RESTIC_REST_PASSWORD=" + w.rest.Password}
+	return cmd
 }
 
 // files writes n small files of known content into a new directory.
