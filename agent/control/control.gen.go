@@ -600,6 +600,9 @@ type Outcome struct {
 	DurationMs int64      `json:"duration_ms,omitempty,omitzero"`
 	Locks      []LockInfo `json:"locks,omitempty,omitzero"`
 
+	// LogNextSeq Behind the last chunk of the log: it is complete once the chunks below this number are there. Absent where the agent did not tell.
+	LogNextSeq int64 `json:"log_next_seq,omitempty,omitzero"`
+
 	// Message Plain words with restic's own
 	Message        string              `json:"message,omitempty,omitzero"`
 	NextStep       string              `json:"next_step,omitempty,omitzero"`

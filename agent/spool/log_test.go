@@ -31,6 +31,21 @@ func TestLogIsCutByLinesAndBytes(t *testing.T) {
 	}
 }
 
+func TestAResultTellsWhereItsLogEnds(t *testing.T) {
+	s := mustOpen(t, Options{Dir: t.TempDir()})
+	mustJournal(t, s, runCommand(1, 1))
+	mustStart(t, s, id(1))
+	for i := range chunkLines + 1 {
+		s.Log(id(1), Line{Stream: Stdout, Text: fmt.Sprint(i)})
+	}
+	must(t, s.Finish(t.Context(), id(1), Outcome{Result: Succeeded}, nil))
+	item := mustBatch(t, s)[0]
+	last := item.Events[len(item.Events)-1]
+	if last.Outcome == nil || last.Outcome.LogNextSeq != int64(len(item.Log))+1 || len(item.Log) != 2 {
+		t.Errorf("%d chunks travel, and the result says %+v", len(item.Log), last.Outcome)
+	}
+}
+
 func TestLongLineGoesOnAsAnother(t *testing.T) {
 	s := mustOpen(t, Options{Dir: t.TempDir()})
 	mustJournal(t, s, runCommand(1, 1))

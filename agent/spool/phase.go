@@ -207,6 +207,7 @@ func (s *Spool) Finish(ctx context.Context, id string, o Outcome, snapshot *Snap
 			return err
 		}
 		j.reopened = false
+		o.LogNextSeq = j.Chunks.Next
 		return j.finish(now, o, snapshot)
 	})
 }

@@ -20,9 +20,12 @@ const (
 	maxText    = 16 << 10
 )
 
-// settleTime is how long a finished job must have been quiet before its log counts
-// as complete: results travel before logs.
-const settleTime = 5 * time.Second
+// Results travel before logs. A finished job's log is complete when the chunks are
+// there that its agent told of, or nothing came for so long.
+const (
+	settleTime  = 5 * time.Second // where the agent did not tell
+	patientTime = time.Minute     // where it told of more
+)
 
 // LogQuery says where to read a job's log from; at most one is set.
 type LogQuery struct {
@@ -81,9 +84,23 @@ func (s *Service) Log(ctx context.Context, id fleet.JobID, q LogQuery) (LogPage,
 			break
 		}
 	}
-	quiet := s.Store.Now().Sub(j.LastReport.Time()) > settleTime
-	page.End = !j.Active() && quiet && page.Next >= j.NextLogSeq-1
-	return page, nil
+	if !j.Active() && page.Next >= j.NextLogSeq-1 {
+		page.End, err = s.settled(j)
+	}
+	return page, err
+}
+
+// settled tells whether nothing more of a finished job's log is awaited.
+func (s *Service) settled(j *fleet.Job) (bool, error) {
+	var o Outcome
+	if err := j.Outcome.Read(&o); err != nil {
+		return false, fmt.Errorf("read the outcome of job %s: %w", j.ID, err)
+	}
+	quiet := s.Store.Now().Sub(j.LastReport.Time())
+	if o.LogNextSeq == 0 {
+		return quiet > settleTime, nil
+	}
+	return j.NextLogSeq >= o.LogNextSeq || quiet > patientTime, nil
 }
 
 // startOf finds the chunk behind which to begin.

@@ -65,6 +65,36 @@ func TestALogEndsWhenItsJobIsFinishedAndQuiet(t *testing.T) {
 	}
 }
 
+func TestALogEndsWithTheChunksThatItsAgentToldOf(t *testing.T) {
+	w := lite(t)
+	a, wk := w.running()
+	a.say(wk, "one")
+	read := func() bool {
+		page, err := w.jobs.Log(t.Context(), wk.job, job.LogQuery{})
+		w.must(err)
+		return page.End
+	}
+	a.finish(wk, job.Outcome{Result: "failed", LogNextSeq: 3}, nil)
+	if w.clock.advance(30 * time.Second); read() {
+		t.Error("the log ended before its second chunk was there")
+	}
+	a.say(wk, "two")
+	a.report(wk)
+	if !read() {
+		t.Error("the log is complete and has no end")
+	}
+}
+
+func TestALogWhoseRestNeverComesEndsAfterAWhile(t *testing.T) {
+	w := lite(t)
+	a, wk := w.running()
+	a.finish(wk, job.Outcome{Result: "failed", LogNextSeq: 9}, nil)
+	w.clock.advance(2 * time.Minute)
+	if page, err := w.jobs.Log(t.Context(), wk.job, job.LogQuery{}); err != nil || !page.End {
+		t.Errorf("got end %t, %v", page.End, err)
+	}
+}
+
 func TestAChunkThatIsNotWhatItSaysBecomesOneLine(t *testing.T) {
 	w := lite(t)
 	a, wk := w.running()

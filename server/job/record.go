@@ -54,6 +54,7 @@ type Outcome struct {
 	Locks          []Lock        `json:"locks,omitempty"`
 	CanDelete      string        `json:"can_delete,omitempty"` // "yes", "no" or "unknown"
 	DurationMs     int64         `json:"duration_ms,omitempty"`
+	LogNextSeq     int64         `json:"log_next_seq,omitempty"` // behind the log's last chunk; 0: not told
 }
 
 // BackupStats is what restic counted.
