@@ -11,6 +11,10 @@ import (
 // IdempotencyKept is how long the answer to a key is kept.
 const IdempotencyKept = 24 * time.Hour
 
+// IdempotencyLease is how long a request may work at its answer: longer than any does.
+// One that has none by then died with its server, and its key is free again.
+const IdempotencyLease = 2 * time.Minute
+
 // Replay is the answer that was given to a key before.
 type Replay struct {
 	Status int    `db:"status"`
@@ -25,7 +29,9 @@ type Replay struct {
 // in which the change is made and its answer is not kept: then a repeat waits for
 // the first one instead of being refused.
 func (tx *Tx) ClaimIdempotency(ctx context.Context, keyHash, fingerprint string) (*Replay, error) {
-	if _, err := tx.exec(ctx, `DELETE FROM idempotency WHERE key_hash = ? AND created_at <= ?`, keyHash, tx.Now.Add(-IdempotencyKept)); err != nil {
+	_, err := tx.exec(ctx, `DELETE FROM idempotency WHERE key_hash = ? AND (created_at <= ? OR status = 0 AND created_at <= ?)`,
+		keyHash, tx.Now.Add(-IdempotencyKept), tx.Now.Add(-IdempotencyLease))
+	if err != nil {
 		return nil, fmt.Errorf("forget an old idempotency key: %w", err)
 	}
 	n, err := tx.exec(ctx, `INSERT INTO idempotency (key_hash, fingerprint, created_at) VALUES (?, ?, ?) ON CONFLICT (key_hash) DO NOTHING`,

@@ -3,6 +3,7 @@ package store_test
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"restic-manager/server/fleet"
 	"restic-manager/server/store"
@@ -42,6 +43,36 @@ func TestAnIdempotencyKeyIsClaimedOnce(t *testing.T) {
 		write(t, s, func(tx *store.Tx) error { return tx.ReleaseIdempotency(t.Context(), "k") })
 		if r, err := claim("k", "f"); r != nil || err != nil {
 			t.Errorf("after it was released: %+v, %v", r, err)
+		}
+	})
+}
+
+func TestAKeyWhoseRequestDiedIsFreeAfterItsLease(t *testing.T) {
+	eachAt(t, func(t *testing.T, s *store.Store, c *clock) {
+		claim := func(key string) (r *store.Replay, err error) {
+			err = s.Write(t.Context(), func(tx *store.Tx) (err error) {
+				r, err = tx.ClaimIdempotency(t.Context(), key, "f")
+				return err
+			})
+			return r, err
+		}
+		for _, key := range []string{"died", "answered"} {
+			if r, err := claim(key); r != nil || err != nil {
+				t.Fatalf("first: %+v, %v", r, err)
+			}
+		}
+		write(t, s, func(tx *store.Tx) error {
+			return tx.FinishIdempotency(t.Context(), "answered", store.Replay{Status: 201, Body: "{}"})
+		})
+		c.advance(store.IdempotencyLease - time.Second)
+		_, err := claim("died")
+		wantCode(t, err, fleet.IdempotencyInFlight)
+		c.advance(time.Second)
+		if r, err := claim("died"); r != nil || err != nil {
+			t.Errorf("after the lease: %+v, %v; want to be the first again", r, err)
+		}
+		if r, err := claim("answered"); err != nil || r == nil {
+			t.Errorf("the answer was forgotten with the lease: %+v, %v", r, err)
 		}
 	})
 }
