@@ -27,9 +27,13 @@ func (h *Handlers) answered(ctx context.Context) AgentAnswer {
 
 // Enrol turns a one-time token into an agent's identity.
 func (h *Handlers) Enrol(ctx context.Context, r EnrolRequestObject) (EnrolResponseObject, error) {
-	host, err := h.jobs.Enrol(ctx, actor(ctx), job.Enrolment{
-		TokenHash: auth.HashSecret(r.Body.Token), Install: r.Body.InstallId, SecretHash: r.Body.SecretHash,
-		Hostname: r.Body.Hostname, OS: r.Body.Os, Arch: r.Body.Arch, AgentVersion: r.Body.AgentVersion,
+	var host *fleet.Host
+	err := h.auth.Enrol(ctx, func() (err error) {
+		host, err = h.jobs.Enrol(ctx, actor(ctx), job.Enrolment{
+			TokenHash: auth.HashSecret(r.Body.Token), Install: r.Body.InstallId, SecretHash: r.Body.SecretHash,
+			Hostname: r.Body.Hostname, OS: r.Body.Os, Arch: r.Body.Arch, AgentVersion: r.Body.AgentVersion,
+		})
+		return err
 	})
 	if err != nil {
 		return nil, err

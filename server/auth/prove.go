@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -78,7 +79,7 @@ func (a *Auth) prove(ctx context.Context, try attempt, user *fleet.User, passwor
 		return false, err
 	}
 	if !match {
-		if err := a.failed(ctx, try); err != nil {
+		if err := errors.Join(a.failed(ctx, try), a.list(ctx, user)); err != nil {
 			return false, err
 		}
 		return false, fleet.Errorf(fleet.InvalidCredentials, "Name and password do not belong together.")

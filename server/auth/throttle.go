@@ -22,6 +22,8 @@ const (
 	failuresInSum    = 30 // of an address with all accounts
 	addressKnownFor  = 30 * 24 * time.Hour
 	setupCodeGuesses = 10
+	tokenGuesses     = 20 // of enrolment tokens, at one address
+	failuresListed   = 50 // in the audit log, of all together
 )
 
 // RetryAfter is the key in fleet.Error.Extra for the seconds after which a refused
@@ -59,6 +61,22 @@ func (a *Auth) signInAttempt(ctx context.Context, name string) (attempt, error) 
 // setupAttempt is a try to know the set-up code.
 func setupAttempt(from netip.Addr) attempt {
 	return attempt{limits: map[string]int64{keyed("setup", network(from)): setupCodeGuesses}}
+}
+
+// Enrol lets an agent enrol, unless too many from its address came with a token that is
+// no good: then TooManyRequests, whatever this one brings.
+func (a *Auth) Enrol(ctx context.Context, enrol func() error) error {
+	try := attempt{limits: map[string]int64{keyed("enrol", network(VisitOf(ctx).Address)): tokenGuesses}}
+	if err := a.allowed(ctx, try); err != nil { //guard:enrol-throttle
+		return err
+	}
+	err := enrol()
+	if fleet.Is(err, fleet.EnrolmentTokenInvalid) || fleet.Is(err, fleet.EnrolmentTokenUsed) {
+		if counted := a.failed(ctx, try); counted != nil {
+			return counted
+		}
+	}
+	return err
 }
 
 func keyed(parts ...string) string {
@@ -102,6 +120,27 @@ func (a *Auth) failed(ctx context.Context, try attempt) error {
 		}
 		return nil
 	})
+}
+
+// list writes a wrong password to the audit log; of a flood, only the first ones. A name
+// that is no account's is not written: people type passwords into the wrong field.
+func (a *Auth) list(ctx context.Context, user *fleet.User) error {
+	var n int64
+	err := a.store.Write(ctx, func(tx *store.Tx) (err error) {
+		n, err = tx.CountFailure(ctx, "listed", window)
+		return err
+	})
+	if err != nil || n > failuresListed { //guard:failures-listed
+		return err
+	}
+	entry := Audit(ctx, "user.wrong-password")
+	if user != nil {
+		entry = auditOf(ctx, entry.Action, user)
+	}
+	if n == failuresListed {
+		entry.Detail = "more of them are not listed for a while"
+	}
+	return a.store.Update(ctx, entry, func(*store.Tx) error { return nil })
 }
 
 // succeeded forgets the failures before a try that was right, and remembers where
