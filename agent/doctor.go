@@ -20,6 +20,7 @@ import (
 	"restic-manager/agent/policy"
 	"restic-manager/agent/runner"
 	"restic-manager/agent/secret"
+	"restic-manager/agent/service"
 	"restic-manager/agent/spool"
 )
 
@@ -72,8 +73,34 @@ func Examine(ctx context.Context, configPath, version string, getenv func(string
 	x.server(ctx)
 	x.restic(ctx)
 	x.policy()
+	x.scripts()
 	x.repositories(ctx)
+	x.service()
+	for _, other := range FindOthers("/") {
+		x.found(Warning, "other schedule", other.Says, other.Next+", once its backups are made here")
+	}
 	return x.findings
+}
+
+// service looks whether the agent runs, and will after the next start of the machine.
+func (x *examination) service() {
+	const subject = "service"
+	manager, err := service.Open()
+	if err != nil {
+		x.found(Unknown, subject, err.Error(), "")
+		return
+	}
+	state, err := manager.State()
+	switch {
+	case err != nil:
+		x.found(Unknown, subject, err.Error(), "")
+	case state == service.Running:
+		x.found(Good, subject, fmt.Sprintf("%s runs (%s)", service.Name, manager), "")
+	case state == service.Stopped:
+		x.found(Warning, subject, fmt.Sprintf("%s is installed and does not run (%s)", service.Name, manager), "run: restic-manager-agent service start")
+	default:
+		x.found(Warning, subject, "the agent is no service of this machine, and does not start with it", "run: restic-manager-agent service install")
+	}
 }
 
 func (x *examination) configuration() {

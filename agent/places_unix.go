@@ -15,7 +15,8 @@ func defaultPlaces(func(string) string) places {
 
 // resticPlaces are where packages and people put restic.
 func resticPlaces(func(string) string) []string {
-	return []string{"/usr/bin/restic", "/usr/local/bin/restic", "/opt/restic/restic", "/usr/pkg/bin/restic"}
+	return []string{"/usr/bin/restic", "/usr/local/bin/restic", "/opt/restic/restic", "/usr/pkg/bin/restic",
+		"/usr/local/lib/restic-manager/restic"} // the installer's own
 }
 
 const resticAdvice = "install restic (apt install restic, dnf install restic, or the program from restic.net as /usr/local/bin/restic), " +

@@ -30,16 +30,7 @@ func (e *enrollCommand) Run(ctx context.Context, w world, c *commands) error {
 		ConfigPath: c.Config, Server: e.Server, Pin: e.Pin, Token: token,
 		Profile: e.Profile, AllowRepositories: e.AllowRepository, Version: version, Getenv: w.getenv,
 	})
-	for _, step := range result.Done {
-		fmt.Fprintln(w.stdout, step)
-	}
-	if err != nil {
-		return err
-	}
-	for _, advice := range result.Next {
-		fmt.Fprintln(w.stdout, "next:", advice)
-	}
-	return nil
+	return w.tell(result, err)
 }
 
 func readToken(stdin io.Reader) (string, error) {

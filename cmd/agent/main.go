@@ -14,12 +14,17 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"restic-manager/agent"
 )
 
 // version is set by the linker.
 var version = "dev"
 
 func main() {
+	if code, is := agent.StartScript(os.Args[1:]); is {
+		os.Exit(code)
+	}
 	// A restic that looks whether a lock's owner lives sends it a hang-up, and the
 	// number in the lock may by now be ours.
 	signal.Ignore(syscall.SIGHUP)
@@ -68,11 +73,14 @@ func exitCode(err error) int {
 type commands struct {
 	Config string `placeholder:"FILE" help:"Configuration file (or RM_AGENT_CONFIG)."`
 
-	Enroll  enrollCommand  `cmd:"" help:"Make this machine known to a server, with the token of its enrolment line."`
-	Run     runCommand     `cmd:"" help:"Run the agent until it is told to stop."`
-	Doctor  doctorCommand  `cmd:"" help:"Look at everything that the agent needs, and say what is wrong."`
-	Policy  policyCommand  `cmd:"" help:"Show or change what the agent may do on this machine."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Install   installCommand   `cmd:"" help:"Enrol this machine and make the agent a service that starts with it; what the enrolment line runs."`
+	Uninstall uninstallCommand `cmd:"" help:"Remove the agent and all that it has made on this machine."`
+	Enroll    enrollCommand    `cmd:"" help:"Make this machine known to a server, with the token of its enrolment line."`
+	Run       runCommand       `cmd:"" help:"Run the agent until it is told to stop."`
+	Service   serviceCommand   `cmd:"" help:"Look at the agent's service, or start, stop, install or remove it."`
+	Doctor    doctorCommand    `cmd:"" help:"Look at everything that the agent needs, and say what is wrong."`
+	Policy    policyCommand    `cmd:"" help:"Show or change what the agent may do on this machine."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
 // ended carries kong's wish to exit, for instance after --help, out of its parser.
