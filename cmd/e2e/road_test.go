@@ -232,6 +232,36 @@ func (w *world) wantCondition(kind, id string) {
 	}
 }
 
+func TestAStorageThatComesBackIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	h := w.addHost("patient", w.addRepository("patient", repositorySpec{}), []string{files(t, 3)})
+	h.backUp("succeeded")
+	w.rest.Stop()
+	j := h.runNow()
+	eventually(t, "restic tries again", time.Minute, func() bool { return strings.Contains(w.log(j.ID), "retrying") })
+	w.rest.Start()
+	if j = w.finished(j.ID, 3*time.Minute); j.Outcome.Result != "succeeded" {
+		t.Errorf("the backup ended as %s (%s: %s)", j.Outcome.Result, j.Outcome.Code, j.Outcome.Message)
+	}
+}
+
+// A restic that finds nobody at the storage's address goes on for a quarter of an hour.
+func TestAStorageThatStaysAwayIsToldAsUnreachable(t *testing.T) {
+	if os.Getenv("RM_PROOF") == "" {
+		t.Skip("takes a quarter of an hour: runs in make proof")
+	}
+	t.Parallel()
+	w := newWorld(t)
+	h := w.addHost("away", w.addRepository("away", repositorySpec{}), []string{files(t, 3)})
+	h.backUp("succeeded")
+	w.rest.Stop()
+	j := w.finished(h.runNow().ID, 40*time.Minute)
+	if j.Outcome.Result != "failed" || j.Outcome.Code != "repo_unreachable" {
+		t.Errorf("the backup ended as %s (%s: %s)", j.Outcome.Result, j.Outcome.Code, j.Outcome.Message)
+	}
+}
+
 // lock makes a real restic hold an exclusive lock on a repository until release.
 func (w *world) lock(name, repository string) (release func()) {
 	w.t.Helper()
