@@ -17,7 +17,9 @@
 //   - log.js: <job-log data-job="ID">, a window onto a log of any length; progress.js:
 //     <job-progress data-job="ID" data-version="N" data-state="running">, with a progress
 //     element and elements that say data-show="percent|left|bytes|files|speed|errors|
-//     phase|at|current".
+//     phase|at|current"; throughput.js: <job-throughput> in it, a line of its speed.
+//   - cron.js: <cron-preview data-cron="ID" data-zone="ID"> tells how a time is read
+//     and its next runs; button[data-cron] fills it in.
 //   - copy.js: button[data-copy="id"] copies the text of that element.
 //   - form.js: dialogs become modal, forms answer at once and are sent once,
 //     input[data-hides] hides what is marked data-hidden-by.

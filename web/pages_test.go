@@ -121,7 +121,9 @@ func sampleFiles(t *testing.T) fs.FS {
 			files[name] = &fstest.MapFile{Data: must(os.ReadFile(file))}
 		}
 	}
-	delete(files, "partial/list.html")
+	for _, of := range []string{"list", "alert", "strip"} { // of the contract's types
+		delete(files, "partial/"+of+".html")
+	}
 	return files
 }
 

@@ -150,6 +150,7 @@ type Field struct {
 
 	Autocomplete string
 	Pattern      string // of "field", for the browser to check
+	List         string // of "field": the id of a datalist with suggestions
 	Options      []Option
 	Rows         int // of "area"
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"restic-manager/server/api"
@@ -30,6 +31,33 @@ func get[T any](v *visit, path string, query url.Values) (T, error) {
 		path += "?" + query.Encode()
 	}
 	return out, v.call(http.MethodGet, path, nil, &out)
+}
+
+// part reads what a page can do without. ok is false where the contract cannot tell
+// it now; the page then says that it is not known.
+func part[T any](v *visit, path string, query url.Values) (out T, ok bool, err error) {
+	out, err = get[T](v, path, query)
+	var p *problem
+	if errors.As(err, &p) && (p.Status == http.StatusNotFound || p.Status >= 500) {
+		v.u.log.WarnContext(v.r.Context(), "part of a page is not known", "path", v.r.URL.Path, "part", path, "code", p.Code)
+		return out, false, nil
+	}
+	return out, err == nil, err
+}
+
+// everything reads a list page by page to its end; read takes a page and gives the
+// token of the next. It stops at most pages, far beyond what a person chooses from.
+func everything(query url.Values, read func(url.Values) (next string, err error)) error {
+	const most = 100
+	query.Set("page_size", "200")
+	for range most {
+		next, err := read(query)
+		if err != nil || next == "" {
+			return err
+		}
+		query.Set("page_token", next)
+	}
+	return nil
 }
 
 // send changes something by the contract and reads the answer.
@@ -99,24 +127,33 @@ func (a *answer) problem() error {
 	return p
 }
 
-// mistakes finds what a problem says of the fields of a form, by the field's name:
-// the first part of the pointer. ok is false when the problem is not about fields.
-func mistakes(err error) (byField map[string]string, ok bool) {
+// mistake is what a problem says of one field, by the pointer to it.
+type mistake struct{ pointer, detail string }
+
+// mistakes finds what a problem says of the fields of a form. ok is false when the
+// problem is not about fields.
+func mistakes(err error) (list []mistake, ok bool) {
 	var p *problem
 	if !errors.As(err, &p) || (p.Field == "" && len(p.Fields) == 0) {
 		return nil, false
 	}
-	byField = map[string]string{}
 	for _, f := range p.Fields {
-		byField[fieldName(f.Field)] = f.Detail
+		list = append(list, mistake{f.Field, f.Detail})
 	}
-	if p.Field != "" && byField[fieldName(p.Field)] == "" {
-		byField[fieldName(p.Field)] = p.Detail
+	if len(list) == 0 {
+		list = append(list, mistake{p.Field, p.Detail})
 	}
-	return byField, true
+	return list, true
 }
 
-func fieldName(pointer string) string {
-	name, _, _ := strings.Cut(strings.TrimPrefix(pointer, "/"), "/")
-	return name
+// fieldOf finds the form's field that a pointer leads to or into: its last part that
+// the form has. "/options/windows/0/from" leads into "windows".
+func fieldOf(pointer string, shown []string) (name string, ok bool) {
+	parts := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
+	for i := len(parts) - 1; i >= 0; i-- {
+		if slices.Contains(shown, parts[i]) {
+			return parts[i], true
+		}
+	}
+	return "", false
 }

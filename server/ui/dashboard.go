@@ -1,9 +1,9 @@
 package ui
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"restic-manager/server/api"
 	"restic-manager/web"
@@ -11,13 +11,27 @@ import (
 
 type dashboardView struct {
 	web.Shell
-	Sentence  string
-	Tally     []web.State
+	Sentence  headline
+	Tally     []tallied
+	Score     int
+	Scored    bool // the score says something
+	NextDue   *dueAt
+	Alerts    alertList
 	Attention []attention
+	Pressing  []pressing
+	Calm      bool // nothing needs a person
+	Strip     *strip
 	Running   []api.Job
+	MoreRuns  bool
 	Recent    []api.Job
-	Hosts     []hostRow
+	Due       []dueAt
 	Empty     *web.Empty // the first step, while there is no host
+}
+
+// dueAt is a slot or a breach to come.
+type dueAt struct {
+	api.Due
+	Past bool
 }
 
 func (u *UI) dashboard(v *visit) error {
@@ -32,33 +46,70 @@ func (u *UI) dashboard(v *visit) error {
 	if err != nil {
 		return err
 	}
-	running, err := get[api.JobPage](v, "/api/v1/jobs", url.Values{"active": {"true"}, "page_size": {"20"}})
-	if err != nil {
-		return err
-	}
-	recent, err := get[api.JobPage](v, "/api/v1/jobs", url.Values{"state": {"finished"}, "page_size": {"8"}})
-	if err != nil {
-		return err
-	}
-	hosts, err := get[api.HostPage](v, "/api/v1/hosts", url.Values{"page_size": {"200"}})
-	if err != nil {
-		return err
-	}
-	repositories, err := get[api.RepositoryPage](v, "/api/v1/repositories", url.Values{"page_size": {"200"}})
-	if err != nil {
-		return err
-	}
-	view := dashboardView{Shell: shell, Running: running.Jobs, Recent: recent.Jobs, Empty: firstStep(counts)}
+	view := dashboardView{Shell: shell, Tally: tally(counts), Empty: firstStep(counts)}
 	if view.Empty != nil && !shell.User.May("admin") {
 		view.Empty.Action = web.Link{}
 	}
-	for _, h := range hosts.Hosts {
-		view.Hosts = append(view.Hosts, rowOf(h, shell.User))
+	p := counts.Protection
+	view.Score, view.Scored = counts.Score, counted(p) > p.NotScheduled
+	view.Due, view.NextDue = dueNext(counts, u.now())
+	if err := v.fillAttention(&view, counts); err != nil {
+		return err
 	}
-	view.Sentence = sentence(counts, view.Hosts)
-	view.Tally = tally(view.Hosts)
-	view.Attention = needsAttention(hosts.Hosts, repositories.Repositories)
+	if err := v.fillJobs(&view); err != nil {
+		return err
+	}
+	if counts.Hosts > 0 {
+		if view.Strip, err = v.strip(""); err != nil {
+			return err
+		}
+	}
 	return v.show(http.StatusOK, "dashboard", view)
+}
+
+func dueNext(c api.Overview, now time.Time) (list []dueAt, breach *dueAt) {
+	for _, d := range c.DueNext {
+		list = append(list, dueAt{d, !d.At.After(now)})
+	}
+	if !c.NextBreach.At.IsZero() {
+		breach = &dueAt{c.NextBreach, !c.NextBreach.At.After(now)}
+	}
+	return list, breach
+}
+
+// fillAttention adds what needs a person: alerts by their cause, then conditions that
+// no alert speaks of, then hosts by how they stand.
+func (v *visit) fillAttention(view *dashboardView, counts api.Overview) error {
+	alerts, err := v.openAlerts(url.Values{"page_size": {"20"}}, view.User)
+	if err != nil {
+		return err
+	}
+	view.Alerts = alerts.waiting()
+	view.Alerts.Plain = true
+	told := alerts.objects()
+	if view.Attention, err = v.conditions(alerts); err != nil {
+		return err
+	}
+	pressing, worst, err := v.needing(counts, view.User, told)
+	if err != nil {
+		return err
+	}
+	view.Pressing, view.Sentence = pressing, sentence(counts, worst)
+	view.Calm = counts.Hosts > 0 && alerts.Known && len(view.Alerts.Rows) == 0 && len(view.Attention) == 0 && len(view.Pressing) == 0
+	return nil
+}
+
+func (v *visit) fillJobs(view *dashboardView) error {
+	running, err := get[api.JobPage](v, "/api/v1/jobs", url.Values{"active": {"true"}, "page_size": {"10"}})
+	if err != nil {
+		return err
+	}
+	recent, err := get[api.JobPage](v, "/api/v1/jobs", url.Values{"state": {"finished"}, "page_size": {"6"}})
+	if err != nil {
+		return err
+	}
+	view.Running, view.MoreRuns, view.Recent = running.Jobs, running.NextPageToken != "", recent.Jobs
+	return nil
 }
 
 // firstStep is what to do while something is missing.
@@ -72,71 +123,32 @@ func firstStep(c api.Overview) *web.Empty {
 	return nil
 }
 
-// sentence says how the fleet stands, and only what is known: whether a host is
-// protected is told once schedules have times and objectives.
-func sentence(c api.Overview, rows []hostRow) string {
-	if c.Hosts == 0 {
-		return "No hosts yet."
-	}
-	good := 0
-	for _, r := range rows {
-		if !r.Host.LastGoodBackupAt.IsZero() {
-			good++
-		}
-	}
-	s := fmt.Sprintf("%d of %s a good backup", good, plural(c.Hosts, "host has", "hosts have"))
-	if c.Hosts == 1 && good == 1 {
-		s = "The host has a good backup"
-	} else if c.Hosts == 1 {
-		s = "The host has no good backup yet"
-	}
-	if away := c.Offline; away > 0 {
-		s += fmt.Sprintf("; %d offline", away)
-	}
-	return s + "."
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}
-
-// tally counts the hosts by their state, in the order that they need a person.
-func tally(rows []hostRow) []web.State {
-	var order []web.State
-	counts := map[string]int{}
-	for _, tone := range []web.Tone{web.Risk, web.Warn, web.Run, web.OK, web.Idle} {
-		for _, r := range rows {
-			if r.State.Tone != tone {
-				continue
-			}
-			if counts[r.State.Word]++; counts[r.State.Word] == 1 {
-				order = append(order, r.State)
-			}
-		}
-	}
-	for i, s := range order {
-		order[i].Word = fmt.Sprintf("%d %s", counts[s.Word], s.Word)
-	}
-	return order
-}
-
-func needsAttention(hosts []api.Host, repositories []api.Repository) []attention {
+// conditions reads what holds for hosts and repositories and is no alert that is open.
+func (v *visit) conditions(alerts alertList) ([]attention, error) {
 	var all []attention
-	for _, r := range repositories {
-		href := "/repositories/" + string(r.Id)
-		all = append(all, attentions(string(r.Name), href, r.Conditions)...)
-		if !r.SheetSaved {
-			all = append(all, attention{
-				State: web.State{Tone: web.Warn, Glyph: "warn", Word: "Not saved"}, Object: string(r.Name), Href: href,
-				Message: "Its recovery sheet was not saved yet. Without the password in it nobody can read these backups when this server is lost.",
-			})
+	err := everything(url.Values{"attention": {"true"}}, func(q url.Values) (string, error) {
+		page, err := get[api.RepositoryPage](v, "/api/v1/repositories", q)
+		for _, r := range page.Repositories {
+			href := "/repositories/" + string(r.Id)
+			all = append(all, attentions(string(r.Name), href, alerts.unsaid(string(r.Id), r.Conditions))...)
+			if !r.SheetSaved {
+				all = append(all, attention{
+					State: web.State{Tone: web.Warn, Glyph: "warn", Word: "Not saved"}, Object: string(r.Name), Href: href,
+					Message: "has a recovery sheet that was not saved yet. Without the password in it nobody can read these backups when this server is lost.",
+				})
+			}
 		}
+		return page.NextPageToken, err
+	})
+	if err != nil {
+		return nil, err
 	}
-	for _, h := range hosts {
-		all = append(all, attentions(string(h.Name), "/hosts/"+string(h.Id), h.Conditions)...)
-	}
-	return all
+	err = everything(url.Values{"attention": {"true"}}, func(q url.Values) (string, error) {
+		page, err := get[api.HostPage](v, "/api/v1/hosts", q)
+		for _, h := range page.Hosts {
+			all = append(all, attentions(string(h.Name), "/hosts/"+string(h.Id), alerts.unsaid(string(h.Id), h.Conditions))...)
+		}
+		return page.NextPageToken, err
+	})
+	return all, err
 }

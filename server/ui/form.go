@@ -40,6 +40,20 @@ func (f *form) raw(name string) string {
 	return f.values[name][0]
 }
 
+// has tells whether the form had the field at all: a page of before an upgrade, or a
+// script, may send fewer.
+func (f *form) has(name string) bool { _, ok := f.values[name]; return ok }
+
+// set fills in a value that nobody typed.
+func (f *form) set(name, value string) { f.values[name] = []string{value} }
+
+// wrong marks a field; what was found first stays.
+func (f *form) wrong(name, detail string) {
+	if f.errors[name] == "" {
+		f.errors[name] = detail
+	}
+}
+
 // checked tells whether a check was set: a box that is not sends nothing.
 func (f *form) checked(name string) bool { return f.raw(name) != "" }
 
@@ -64,7 +78,7 @@ func (f *form) words(name string) []string {
 // names that the contract's members have in this form. What belongs to no field
 // comes back as a banner. An error that is no refusal comes back as it is.
 func (f *form) refused(err error, shown ...string) (*web.Banner, error) {
-	byField, ok := mistakes(err)
+	list, ok := mistakes(err)
 	if !ok {
 		p, isProblem := err.(*problem)
 		if !isProblem || p.Status == 401 || p.Status == 404 || p.Status >= 500 {
@@ -73,26 +87,21 @@ func (f *form) refused(err error, shown ...string) (*web.Banner, error) {
 		return refusal(p.Title, p.Detail), nil
 	}
 	var rest []string
-	for name, detail := range byField {
-		if contains(shown, name) {
-			f.errors[name] = detail
-		} else {
-			rest = append(rest, name+": "+detail)
+	for _, m := range list {
+		name, ok := fieldOf(m.pointer, shown)
+		switch {
+		case !ok:
+			rest = append(rest, strings.TrimPrefix(m.pointer, "/")+": "+m.detail)
+		case f.errors[name] == "":
+			f.errors[name] = m.detail
+		case !strings.Contains(f.errors[name], m.detail):
+			f.errors[name] += " " + m.detail
 		}
 	}
 	if len(rest) > 0 {
 		return refusal("Not saved", strings.Join(rest, " ")), nil
 	}
-	return nil, nil
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
+	return refusal("Not saved", "Look at the fields that are marked."), nil
 }
 
 func refusal(word, text string) *web.Banner {

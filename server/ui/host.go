@@ -12,13 +12,20 @@ import (
 
 // hostRow is a host in a list.
 type hostRow struct {
-	Host  api.Host
-	State web.State
-	Run   runButton
+	Host   api.Host
+	State  web.State
+	Away   *web.State // shown beside a state that does not tell it
+	Breach *due
+	Run    runButton
 }
 
-func rowOf(h api.Host, viewer web.Account) hostRow {
-	return hostRow{Host: h, State: hostState(h), Run: runOf(h, viewer)}
+func (v *visit) rowOf(h api.Host, viewer web.Account) hostRow {
+	row := hostRow{Host: h, State: hostState(h), Breach: v.breach(h.Protection.BreachAt), Run: runOf(h, viewer)}
+	if h.Presence == api.PresenceOffline && h.Protection.State != api.ProtectionStateAsleep {
+		away := presenceState(h.Presence)
+		row.Away = &away
+	}
+	return row
 }
 
 // runButton is "Run now", or why it is off.
@@ -27,6 +34,8 @@ type runButton struct {
 	Why     string // empty: it is on
 	Hidden  bool   // the viewer's role does not run anything
 	Primary bool   // the page's first action
+	What    string // the schedule that it runs, where that is known
+	Pick    bool   // which one, a person must say first
 }
 
 // runOf is run now of a host; which schedule that means the contract decides.
@@ -65,7 +74,7 @@ func (u *UI) hosts(v *visit) error {
 		return err
 	}
 	q := url.Values{"page_size": {"50"}}
-	for _, name := range []string{"q", "tag", "presence", "page_token"} {
+	for _, name := range []string{"q", "tag", "protection", "presence", "attention", "page_token"} {
 		if s := v.query(name); s != "" {
 			q.Set(name, s)
 		}
@@ -78,11 +87,12 @@ func (u *UI) hosts(v *visit) error {
 	view := hostsView{Shell: shell, Pager: v.pager(page.NextPageToken), Filter: []web.Field{
 		{Name: "q", Label: "Name", Value: v.query("q"), Type: "search"},
 		{Name: "tag", Label: "Tag", Value: v.query("tag")},
-		{Name: "presence", Label: "State", Value: v.query("presence"), Options: []web.Option{
+		protectionFilter(v.query("protection")),
+		{Name: "presence", Label: "Presence", Value: v.query("presence"), Options: []web.Option{
 			{Label: "any"}, {Value: "online", Label: "online"}, {Value: "offline", Label: "offline"}, {Value: "never", Label: "waiting for its agent"}, {Value: "disabled", Label: "disabled"}}},
 	}}
 	for _, h := range page.Hosts {
-		view.Rows = append(view.Rows, rowOf(h, shell.User))
+		view.Rows = append(view.Rows, v.rowOf(h, shell.User))
 	}
 	switch {
 	case len(view.Rows) > 0:
@@ -93,6 +103,16 @@ func (u *UI) hosts(v *visit) error {
 	}
 	return v.show(http.StatusOK, "hosts", view)
 }
+
+func protectionFilter(value string) web.Field {
+	f := web.Field{Name: "protection", Label: "Protection", Value: value, Options: []web.Option{{Label: "any"}}}
+	for _, p := range protections {
+		f.Options = append(f.Options, web.Option{Value: string(p.state), Label: lower(p.look.Word)})
+	}
+	return f
+}
+
+func lower(s string) string { return strings.ToLower(s[:1]) + s[1:] }
 
 // pager leads on through a list that keeps its filters.
 func (v *visit) pager(next string) web.Pager {
@@ -127,6 +147,8 @@ type hostFrame struct {
 	Run      runButton
 	Tabs     []web.Tab
 	Prefix   string // /hosts/ID
+	// Schedules are the host's, for what run now means; nil where they are not known.
+	Schedules []api.Schedule
 }
 
 func (v *visit) hostFrame(tab string) (hostFrame, error) { return v.hostFrameOf(v.param("host"), tab) }
@@ -142,6 +164,10 @@ func (v *visit) hostFrameOf(id, tab string) (hostFrame, error) {
 	}
 	f := hostFrame{Shell: shell, Host: h, State: hostState(h), Presence: presenceState(h.Presence), Run: runOf(h, shell.User), Prefix: "/hosts/" + string(h.Id)}
 	f.Run.Primary = tab == "Overview"
+	if list, err := v.schedulesOf(string(h.Id)); err == nil {
+		f.Schedules = list
+		f.Run.choose(list, f.Prefix)
+	}
 	for _, t := range []web.Tab{
 		{Label: "Overview", Href: f.Prefix},
 		{Label: "Schedules", Href: f.Prefix + "/schedules", Count: some(h.Counts.Schedules)},
@@ -158,13 +184,38 @@ func (v *visit) hostFrameOf(id, tab string) (hostFrame, error) {
 	return f, nil
 }
 
+// choose says which schedule run now means, by the contract's rule: the only enabled
+// manual one, else the only enabled one, else a person must say.
+func (b *runButton) choose(schedules []api.Schedule, prefix string) {
+	var manual, enabled []string
+	for _, s := range schedules {
+		if s.Enabled {
+			enabled = append(enabled, string(s.Name))
+			if s.Manual {
+				manual = append(manual, string(s.Name))
+			}
+		}
+	}
+	switch {
+	case len(manual) == 1:
+		b.What = manual[0]
+	case len(enabled) == 1:
+		b.What = enabled[0]
+	case len(enabled) > 1:
+		b.Pick, b.Action = true, prefix+"/schedules?pick=1"
+	}
+}
+
 type hostView struct {
 	hostFrame
 	Attention []attention
+	Breach    *due
 	Facts     []web.Fact
 	Running   []api.Job
 	Jobs      []api.Job
-	Works     bool // a good backup was made; nothing makes the next one by itself
+	Strip     *strip
+	Offered   bool // the host publishes hooks or sources
+	Daily     *daily
 }
 
 func (u *UI) host(v *visit) error {
@@ -185,7 +236,11 @@ func (u *UI) host(v *visit) error {
 			view.Running = append(view.Running, j)
 		}
 	}
-	view.Works = h.Counts.Schedules > 0 && !h.LastGoodBackupAt.IsZero()
+	view.Breach, view.Daily = v.breach(h.Protection.BreachAt), dailyOffer(frame, frame.Schedules)
+	view.Offered = len(h.Offers.Hooks)+len(h.Offers.Sources) > 0
+	if view.Strip, err = v.strip(string(h.Id)); err != nil {
+		return err
+	}
 	return v.show(http.StatusOK, "host", view)
 }
 
@@ -205,7 +260,14 @@ func hostFacts(h api.Host, u *UI) []web.Fact {
 	if h.Config.Drift {
 		config.Big, config.Note = "not yet in force", fmt.Sprintf("agent has revision %d, wanted is %d", h.Config.InForceRevision, h.Config.WantedRevision)
 	}
-	return []web.Fact{last, {Term: "Snapshots", Big: web.Count(int64(h.Counts.Snapshots))}, agent, restic, config}
+	if h.Config.Error != "" {
+		config.Big, config.Note = "refused by the agent", visible(h.Config.Error)
+	}
+	next := web.Fact{Term: "Next run", Big: "none"}
+	if !h.NextSlotAt.IsZero() {
+		next.Big = web.Relative(h.NextSlotAt, u.now())
+	}
+	return []web.Fact{last, next, {Term: "Snapshots", Big: web.Count(int64(h.Counts.Snapshots))}, agent, restic, config}
 }
 
 type hostListView struct {

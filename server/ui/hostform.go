@@ -12,11 +12,12 @@ type hostFormView struct {
 	web.Shell
 	Refused                                *web.Banner
 	Name, Tags, Repository, Profile, Paths web.Field
+	Availability                           web.Field
 	NoRepository                           *web.Empty
 }
 
 func (u *UI) newHost(v *visit) error {
-	return v.showHostForm(http.StatusOK, filled(map[string]string{"profile": "guarded", "repository_id": v.query("repository")}), nil)
+	return v.showHostForm(http.StatusOK, filled(map[string]string{"profile": "guarded", "repository_id": v.query("repository"), "availability": "always_on"}), nil)
 }
 
 func (v *visit) showHostForm(status int, f *form, refused *web.Banner) error {
@@ -41,22 +42,27 @@ func (v *visit) showHostForm(status int, f *form, refused *web.Banner) error {
 			{Value: "guarded", Label: "Guarded: back up, and restore into a folder of the agent's own"}, {Value: "trusting", Label: "Trusting: also restore in place, anywhere"}},
 			Hint: "Written to the machine's own policy file when you paste the line; only root there can change it. Trusting means that whoever takes this server can overwrite files there."}),
 	}
+	view.Availability = f.with(availabilityField)
 	if len(options) == 0 {
 		view.NoRepository = &web.Empty{Title: "First, a place for backups", Text: "A host needs a repository to back up to.", Action: web.Link{Label: "Add a repository", Href: "/repositories/new"}}
 	}
 	return v.show(status, "host-new", view)
 }
 
-func (v *visit) repositoryOptions() ([]web.Option, error) {
-	page, err := get[api.RepositoryPage](v, "/api/v1/repositories", url.Values{"page_size": {"200"}})
-	if err != nil {
-		return nil, err
-	}
-	var options []web.Option
-	for _, r := range page.Repositories {
-		options = append(options, web.Option{Value: string(r.Id), Label: string(r.Name) + " · " + r.Location})
-	}
-	return options, nil
+var availabilityField = web.Field{Name: "availability", Label: "The machine", Options: []web.Option{
+	{Value: "always_on", Label: "is always on"}, {Value: "come_and_go", Label: "comes and goes, such as a laptop"}},
+	Hint: "One that comes and goes may be away without being at risk, until a backup is older than its objective."}
+
+// repositoryOptions are all repositories to choose from.
+func (v *visit) repositoryOptions() (options []web.Option, err error) {
+	err = everything(url.Values{}, func(q url.Values) (string, error) {
+		page, err := get[api.RepositoryPage](v, "/api/v1/repositories", q)
+		for _, r := range page.Repositories {
+			options = append(options, web.Option{Value: string(r.Id), Label: string(r.Name) + " · " + r.Location})
+		}
+		return page.NextPageToken, err
+	})
+	return options, err
 }
 
 // joiningView is the page with the line to paste. Its live part is read again from
@@ -68,6 +74,7 @@ type joiningView struct {
 	Told           bool // the line is on this page
 	Used           bool // the line was pasted
 	Schedule       string
+	Daily          *daily
 }
 
 func (u *UI) createHost(v *visit) error {
@@ -77,9 +84,10 @@ func (u *UI) createHost(v *visit) error {
 	}
 	made, err := send[api.HostCreated](v, http.MethodPost, "/api/v1/hosts", api.HostCreate{
 		Name: f.get("name"), Tags: f.words("tags"), Profile: api.Profile(f.raw("profile")), RepositoryId: f.raw("repository_id"), Paths: f.lines("paths"),
+		Availability: api.Availability(f.raw("availability")),
 	})
 	if err != nil {
-		banner, err := f.refused(err, "name", "tags", "repository_id", "paths", "profile")
+		banner, err := f.refused(err, "name", "tags", "repository_id", "paths", "profile", "availability")
 		if err != nil {
 			return err
 		}
@@ -114,7 +122,7 @@ func (v *visit) showJoining(host string, e *api.Enrolment) error {
 		token = string(e.Token.Id)
 	}
 	frame.Address = frame.Prefix + "/joining?" + url.Values{"token": {token}}.Encode()
-	view.hostFrame = frame
+	view.hostFrame, view.Daily = frame, dailyOffer(frame, frame.Schedules)
 	if view.Used, err = v.tokenUsed(frame.Host, token); err != nil {
 		return err
 	}
@@ -149,6 +157,7 @@ type hostSettingsView struct {
 	Refused    *web.Banner
 	Name, Tags web.Field
 	Disabled   web.Field
+	Available  web.Field
 	Profile    web.Field
 	Delete     web.Dialog
 }
@@ -162,7 +171,7 @@ func (v *visit) showHostSettings(status int, f *form, refused *web.Banner) error
 	}
 	h := frame.Host
 	if f == nil {
-		f = filled(map[string]string{"name": string(h.Name), "tags": joined(h.Tags)})
+		f = filled(map[string]string{"name": string(h.Name), "tags": joined(h.Tags), "availability": string(h.Availability)})
 		if h.Presence == api.PresenceDisabled {
 			f.values["disabled"] = []string{"true"}
 		}
@@ -170,10 +179,11 @@ func (v *visit) showHostSettings(status int, f *form, refused *web.Banner) error
 	f.values["profile"] = []string{string(h.Profile)}
 	return v.show(status, "host-settings", hostSettingsView{
 		hostFrame: frame, Refused: refused,
-		Name:     f.with(web.Field{Name: "name", Label: "Name", Required: true}),
-		Tags:     f.with(web.Field{Name: "tags", Label: "Tags", Hint: "Separated by blanks."}),
-		Disabled: f.with(web.Field{Name: "disabled", Label: "Disabled", Hint: "Its agent gets no commands from here."}),
-		Profile:  f.with(web.Field{Name: "profile", Label: "Profile of a policy file that is not there yet", Options: []web.Option{{Value: "guarded", Label: "Guarded"}, {Value: "trusting", Label: "Trusting"}}}),
+		Name:      f.with(web.Field{Name: "name", Label: "Name", Required: true}),
+		Tags:      f.with(web.Field{Name: "tags", Label: "Tags", Hint: "Separated by blanks."}),
+		Disabled:  f.with(web.Field{Name: "disabled", Label: "Disabled", Hint: "Its agent gets no commands from here. What it has to do by its schedules goes on."}),
+		Available: f.with(availabilityField),
+		Profile:   f.with(web.Field{Name: "profile", Label: "Profile of a policy file that is not there yet", Options: []web.Option{{Value: "guarded", Label: "Guarded"}, {Value: "trusting", Label: "Trusting"}}}),
 		Delete: web.Dialog{ID: "delete", Title: "Delete this host?", Text: "The host, its schedules and its history here are removed, and its agent is shut out. Its snapshots stay in their repositories.",
 			Action: frame.Prefix + "/delete", Confirm: "Delete " + string(h.Name), Keep: "Keep it", Danger: true, Typed: string(h.Name)},
 	})
@@ -198,9 +208,13 @@ func (u *UI) saveHost(v *visit) error {
 	if tags == nil {
 		tags = []string{}
 	}
-	_, err = send[api.Host](v, http.MethodPatch, "/api/v1/hosts/"+url.PathEscape(v.param("host")), api.HostUpdate{Name: &name, Tags: &tags, Disabled: &disabled})
+	change := api.HostUpdate{Name: &name, Tags: &tags, Disabled: &disabled}
+	if a := api.Availability(f.raw("availability")); a != "" {
+		change.Availability = &a
+	}
+	_, err = send[api.Host](v, http.MethodPatch, "/api/v1/hosts/"+url.PathEscape(v.param("host")), change)
 	if err != nil {
-		banner, err := f.refused(err, "name", "tags", "disabled")
+		banner, err := f.refused(err, "name", "tags", "disabled", "availability")
 		if err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ func (u *UI) jobs(v *visit) error {
 		return err
 	}
 	q := url.Values{"page_size": {"50"}}
-	for _, name := range []string{"host_id", "repository_id", "schedule_id", "state", "result", "operation", "trigger", "page_token"} {
+	for _, name := range []string{"host_id", "repository_id", "schedule_id", "state", "result", "operation", "trigger", "from", "to", "page_token"} {
 		if s := v.query(name); s != "" {
 			q.Set(name, s)
 		}
@@ -52,6 +52,7 @@ func (u *UI) jobs(v *visit) error {
 	view := jobsView{Shell: shell, Jobs: page.Jobs, Pager: v.pager(page.NextPageToken), Filter: []web.Field{
 		choice("operation", "Operation", v.query("operation"), names...),
 		choice("state", "State", v.query("state"), "pending", "acked", "waiting", "running", "stopping", "unresponsive", "finished"),
+		choice("trigger", "Why", v.query("trigger"), "schedule", "catch-up", "run-now", "maintenance", "drill"),
 		choice("result", "Result", v.query("result"), "succeeded", "warning", "failed", "cancelled", "interrupted", "rejected", "skipped", "missed", "expired", "lost"),
 	}}
 	switch {

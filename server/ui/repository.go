@@ -261,22 +261,27 @@ func (v *visit) preparer(r api.Repository) (api.Id, error) {
 			return before.HostId, err
 		}
 	}
-	hosts, err := get[api.HostPage](v, "/api/v1/hosts", url.Values{"presence": {"online"}, "page_size": {"200"}})
-	if err != nil {
-		return "", err
-	}
-	for _, h := range hosts.Hosts {
-		page, err := get[api.SchedulePage](v, "/api/v1/hosts/"+string(h.Id)+"/schedules", url.Values{"page_size": {"200"}})
+	var found api.Id
+	err := everything(url.Values{"presence": {"online"}}, func(q url.Values) (string, error) {
+		hosts, err := get[api.HostPage](v, "/api/v1/hosts", q)
 		if err != nil {
 			return "", err
 		}
-		for _, s := range page.Schedules {
-			if s.RepositoryId == r.Id {
-				return h.Id, nil
+		for _, h := range hosts.Hosts {
+			schedules, err := v.schedulesOf(string(h.Id))
+			if err != nil {
+				return "", err
+			}
+			for _, s := range schedules {
+				if s.RepositoryId == r.Id {
+					found = h.Id
+					return "", nil
+				}
 			}
 		}
-	}
-	return "", nil
+		return hosts.NextPageToken, nil
+	})
+	return found, err
 }
 
 func (u *UI) deleteRepository(v *visit) error {

@@ -53,9 +53,14 @@ func (v *visit) nav(c api.Overview, admin bool) []web.NavItem {
 		{Label: "Jobs", Href: "/jobs"},
 		{Label: "Snapshots", Href: "/snapshots", Count: some(c.Snapshots)},
 		{Label: "Repositories", Href: "/repositories", Count: some(c.Repositories)},
+		{Label: "Alerts", Href: "/alerts"},
+		{Label: "Channels", Href: "/channels"},
 	}
 	if c.ActiveJobs > 0 {
 		items[2].Count, items[2].Tone = fmt.Sprintf("%d running", c.ActiveJobs), web.Run
+	}
+	if c.Alerts > 0 {
+		items[5].Count, items[5].Tone = fmt.Sprintf("%d open", c.Alerts), web.Risk
 	}
 	if admin {
 		items = append(items, web.NavItem{Label: "Audit", Href: "/audit"}, web.NavItem{Label: "Users", Href: "/users"})
@@ -82,6 +87,14 @@ var done = map[string]*web.Banner{
 	"schedule-created":   said("The schedule was made. The agent has it with its next request."),
 	"schedule-saved":     said("The schedule was saved. The agent has it with its next request."),
 	"schedule-deleted":   said("The schedule was deleted. Its jobs and snapshots stay."),
+	"schedule-daily":     said("It runs every day at 02:00 from now on. The agent has it with its next request."),
+	"alert-acknowledged": said("Acknowledged. It goes away when its cause does."),
+	"alert-silenced":     said("The silence was set."),
+	"alert-resolved":     said("Resolved. A new fact raises it again."),
+	"rules-saved":        said("The rules were saved."),
+	"channel-created":    said("The channel was made. Send a test through it."),
+	"channel-saved":      said("The channel was saved."),
+	"channel-deleted":    said("The channel was deleted."),
 	"repository-created": said("The repository was added. Save its recovery sheet now."),
 	"repository-saved":   said("The repository was saved."),
 	"repository-deleted": said("The repository is forgotten here. Its data stays where it is."),

@@ -99,6 +99,7 @@ func (u *UI) routes() []route {
 		{"GET", "/hosts/{host}/schedules/{schedule}", u.editSchedule},
 		{"POST", "/hosts/{host}/schedules/{schedule}", u.saveSchedule},
 		{"POST", "/hosts/{host}/schedules/{schedule}/run", u.runSchedule},
+		{"POST", "/hosts/{host}/schedules/{schedule}/daily", u.makeDaily},
 		{"POST", "/hosts/{host}/schedules/{schedule}/delete", u.deleteSchedule},
 
 		{"GET", "/repositories", u.repositories},
@@ -117,6 +118,22 @@ func (u *UI) routes() []route {
 		{"POST", "/jobs/{job}/cancel", u.cancelJob},
 		{"POST", "/jobs/{job}/again", u.runAgain},
 		{"GET", "/snapshots", u.snapshots},
+
+		{"GET", "/alerts", u.alerts},
+		{"GET", "/alerts/rules", u.alertRules},
+		{"POST", "/alerts/rules", u.saveAlertRules},
+		{"GET", "/alerts/{alert}", u.alert},
+		{"POST", "/alerts/{alert}/acknowledge", u.acknowledgeAlert},
+		{"POST", "/alerts/{alert}/silence", u.silenceAlert},
+		{"POST", "/alerts/{alert}/resolve", u.resolveAlert},
+
+		{"GET", "/channels", u.channels},
+		{"GET", "/channels/new", u.newChannel},
+		{"POST", "/channels/new", u.createChannel},
+		{"GET", "/channels/{channel}", u.channel},
+		{"POST", "/channels/{channel}", u.saveChannel},
+		{"POST", "/channels/{channel}/test", u.testChannel},
+		{"POST", "/channels/{channel}/delete", u.deleteChannel},
 
 		{"GET", "/audit", u.audit},
 		{"GET", "/users", u.users},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 
 	"restic-manager/server/api"
 	"restic-manager/web"
@@ -24,6 +25,8 @@ const (
 	repositoryID = "01936f0e-5c1a-7c3e-9a54-000000000003"
 	jobID        = "01936f0e-5c1a-7c3e-9a54-000000000004"
 	userID       = "01936f0e-5c1a-7c3e-9a54-000000000005"
+	alertID      = "01936f0e-5c1a-7c3e-9a54-000000000007"
+	channelID    = "01936f0e-5c1a-7c3e-9a54-000000000008"
 )
 
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
@@ -47,12 +50,16 @@ func newContract() *contract {
 	host := api.Host{
 		Id: id(hostID), Name: markup, Tags: []api.Tag{"lab"}, Presence: api.PresenceOnline, Profile: "guarded", Version: 3, CreatedAt: noon, LastContactAt: noon, Hostname: hostile, Os: "linux", Arch: "amd64",
 		AgentVersion: "1.0", ResticVersion: "0.18.0", Counts: api.HostCounts{Schedules: 1, EnabledSchedules: 1, Snapshots: 2, ActiveJobs: 1}, LastGoodBackupAt: noon.Add(-time.Hour),
-		LastBackup: &api.JobBrief{Id: id(jobID), Operation: "backup", State: "finished", Result: "succeeded", At: noon},
-		Policy:     &api.PolicyReport{State: "ok", Profile: "guarded", Digest: "sha256:1", Rules: []api.PolicyRule{{Name: "operations", Value: hostile}}},
-		Conditions: []api.Condition{{Code: "x", Severity: "critical", Message: hostile, NextStep: hostile, Since: noon, JobId: id(jobID)}},
+		LastBackup:   &api.JobBrief{Id: id(jobID), Operation: "backup", State: "finished", Result: "succeeded", At: noon},
+		Policy:       &api.PolicyReport{State: "ok", Profile: "guarded", Digest: "sha256:1", Rules: []api.PolicyRule{{Name: "operations", Value: hostile}}},
+		Conditions:   []api.Condition{{Code: "x", Severity: "critical", Message: hostile, NextStep: hostile, Since: noon, JobId: id(jobID)}},
+		Availability: "come_and_go", NextSlotAt: noon.Add(time.Hour), Protection: api.Protection{State: "unprotected", Reason: hostile, Since: noon, BreachAt: noon.Add(-3 * time.Hour)},
+		Offers:   api.Offers{Hooks: []api.Offer{{Name: "stop-db"}, {Name: "bad", Problem: hostile}}, Sources: []api.Offer{{Name: "pg-dump"}}},
+		Absences: []api.Absence{{From: noon.Add(-9 * time.Hour), To: noon.Add(-time.Hour), Reason: "asleep"}, {From: noon, To: noon, Reason: hostile}},
 	}
 	schedule := api.Schedule{Id: id(scheduleID), HostId: id(hostID), Name: markup, RepositoryId: id(repositoryID), RepositoryName: markup, Paths: []string{"/etc", markup, "/a", "/b"}, Tags: []api.Tag{"t"},
-		Manual: true, Enabled: true, Retention: api.Retention{KeepDaily: 7}, Version: 2, LastJob: host.LastBackup, CreatedAt: noon, UpdatedAt: noon}
+		Manual: true, Enabled: true, Retention: api.Retention{KeepDaily: 7}, Version: 2, LastJob: host.LastBackup, CreatedAt: noon, UpdatedAt: noon, LastGoodAt: noon, BreachAt: noon.Add(time.Hour), Words: "every day at 02:00",
+		Options: api.ScheduleOptions{Hooks: api.ScheduleHooks{Before: "gone"}, Windows: []api.Window{{Days: []api.Weekday{"mon", "tue", "wed"}, From: "20:00", To: "06:00"}}}}
 	repository := api.Repository{Id: id(repositoryID), Name: markup, Location: "rest:https://nas:8000/a/", State: "failed", ResticId: strings.Repeat("a", 64), InitJobId: id(jobID), HasPassword: true, Conditions: host.Conditions, CreatedAt: noon,
 		Credentials: []api.CredentialInfo{{Slot: "append", Username: hostile, Version: 1, CanDelete: "no", UpdatedAt: noon}}}
 	running := api.Job{Id: id(jobID), HostId: id(hostID), HostName: markup, RepositoryId: id(repositoryID), RepositoryName: markup, ScheduleId: id(scheduleID), ScheduleName: markup, Operation: "backup", Trigger: "run-now", CreatedBy: "ana",
@@ -62,11 +69,37 @@ func newContract() *contract {
 	ended.Outcome = &api.Outcome{Result: "warning", Code: "some_unreadable", Message: hostile, NextStep: hostile, SnapshotId: strings.Repeat("b", 64), Stats: &api.BackupStats{FilesProcessed: 12}, WarningsTotal: 1,
 		Warnings: []api.FileWarning{{Path: hostile, Message: hostile}}, Locks: []api.LockInfo{{Id: "abc", Hostname: hostile, Pid: 7, CreatedAt: noon}}, DurationMs: 61000}
 	snapshot := api.Snapshot{Id: strings.Repeat("b", 64), RepositoryId: id(repositoryID), RepositoryName: hostile, HostId: id(hostID), HostName: hostile, JobId: id(jobID), Time: noon, FirstSeenAt: noon, Hostname: hostile, Paths: []string{hostile}, Tags: []string{"rm:x"}, Files: 3, Bytes: 1 << 30}
+	alert := api.Alert{Id: id(alertID), Code: "repository_unreachable", Severity: "critical", State: "raised", Title: hostile, Message: hostile, NextStep: hostile, Note: hostile, RaisedAt: noon, LastSeenAt: noon, Version: 1, ObjectsTotal: 40,
+		Objects: []api.AlertObject{{ObjectType: "host", ObjectId: "somebody", Name: hostile, Message: hostile, JobId: id(jobID), Since: noon}, {ObjectType: "fleet", Name: hostile, Since: noon}}}
+	off := false
+	limit := int64(30)
+	rules := api.AlertRules{Version: 5, RemindAfterS: 86400, Kinds: []api.AlertKind{{Code: "host_silent", Title: "A host is silent", Description: "d", Severity: "warning", Unit: "minutes", Threshold: 15}},
+		Rules: []api.AlertRule{{Scope: "host", HostId: id(hostID), Code: "host_silent", Enabled: &off}, {Scope: "tag", Tag: "lab", Code: "host_silent", Severity: "info", Threshold: &limit}}}
+	webhook := api.ChannelKind{Name: "webhook", Title: "Webhook", Description: "d", Fields: []api.ChannelField{{Name: "url", Label: "URL", Type: "url", Required: true}, {Name: "token", Label: "Token", Type: "password", Secret: true}, {Name: "how", Label: "How", Type: "choice", Options: []string{"a", "b"}}, {Name: "to", Label: "To", Type: "list"}}}
+	failed := api.Delivery{Id: id(jobID), ChannelId: id(channelID), AlertId: id(alertID), Kind: "raised", State: "failed", Subject: hostile, Error: hostile, Attempts: 3, CreatedAt: noon}
+	sender := api.Channel{Id: id(channelID), Name: markup, Kind: "webhook", Enabled: true, Settings: []api.ChannelSetting{{Name: "url", Value: "https://hook.test/" + markup}}, SecretsSet: []string{"token"}, LastDelivery: &failed, FailingSince: noon, Version: 4, CreatedAt: noon}
 	user := api.User{Id: id(userID), Name: "ana", Role: "admin", CreatedAt: noon}
 	return &contract{setUp: true, answers: map[string]any{
-		"GET /api/v1/changes":                                api.ChangeList{Cursor: 42, Changes: []api.Change{}},
-		"GET /api/v1/me":                                     user,
-		"GET /api/v1/overview":                               api.Overview{Hosts: 1, Online: 1, Repositories: 1, ActiveJobs: 1},
+		"GET /api/v1/changes": api.ChangeList{Cursor: 42, Changes: []api.Change{}},
+		"GET /api/v1/me":      user,
+		"GET /api/v1/overview": api.Overview{Hosts: 1, Online: 1, Repositories: 1, ActiveJobs: 1, Alerts: 1, Protection: api.ProtectionCounts{Unprotected: 1},
+			NextBreach: api.Due{HostId: id(hostID), HostName: hostile, At: noon.Add(time.Hour)}, DueNext: []api.Due{{HostId: id(hostID), HostName: hostile, ScheduleId: id(scheduleID), ScheduleName: hostile, At: noon.Add(time.Hour)}}},
+		"GET /api/v1/cron-preview":                           api.CronPreview{Words: "every day at 02:00", NextRuns: []time.Time{noon}, ObjectiveS: 93600},
+		"GET /api/v1/history":                                history(),
+		"GET /api/v1/alerts":                                 api.AlertPage{Alerts: []api.Alert{alert}, NextPageToken: "n"},
+		"GET " + alertPath:                                   alert,
+		"GET /api/v1/alert-rules":                            rules,
+		"PUT /api/v1/alert-rules":                            rules,
+		"POST " + alertPath + "/acknowledge":                 alert,
+		"POST " + alertPath + "/silence":                     alert,
+		"POST " + alertPath + "/resolve":                     alert,
+		"GET /api/v1/channel-kinds":                          api.ChannelKindList{Kinds: []api.ChannelKind{webhook}},
+		"GET /api/v1/channels":                               map[string]any{"channels": []any{sender}},
+		"GET " + channelPath:                                 sender,
+		"PUT " + channelPath:                                 sender,
+		"POST /api/v1/channels":                              sender,
+		"POST " + channelPath + "/test":                      failed,
+		"GET " + channelPath + "/deliveries":                 api.DeliveryPage{Deliveries: []api.Delivery{failed}},
 		"GET /api/v1/hosts":                                  api.HostPage{Hosts: []api.Host{host}, NextPageToken: "n"},
 		"GET /api/v1/hosts/" + hostID:                        host,
 		"GET /api/v1/hosts/" + hostID + "/schedules":         api.SchedulePage{Schedules: []api.Schedule{schedule}},
@@ -96,7 +129,18 @@ func newContract() *contract {
 const (
 	schedulePath   = "/api/v1/hosts/" + hostID + "/schedules/" + scheduleID
 	repositoryPath = "/api/v1/repositories/" + repositoryID
+	alertPath      = "/api/v1/alerts/" + alertID
+	channelPath    = "/api/v1/channels/" + channelID
 )
+
+func history() api.HistoryPage {
+	day := func(n int) openapi_types.Date {
+		return openapi_types.Date{Time: noon.AddDate(0, 0, -n).Truncate(24 * time.Hour)}
+	}
+	return api.HistoryPage{From: day(20), To: day(0), NextPageToken: "n", Hosts: []api.HistoryHost{{HostId: hostID, HostName: hostile, Protection: api.Protection{State: "at_risk"}, Days: []api.HistoryDay{
+		{Day: day(4), Worst: "good", Succeeded: 2}, {Day: day(3), Worst: "warning", Warning: 1}, {Day: day(2), Worst: "bad", Failed: 1, Missed: 2}, {Day: day(1), Worst: "bad", Missed: 3}, {Day: day(0), Worst: "none", Skipped: 1},
+	}}}}
+}
 
 func (c *contract) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
@@ -165,7 +209,7 @@ func TestTheContractLearnsWhetherAPersonAsked(t *testing.T) {
 }
 
 // known are the paths that stand for each pattern.
-var known = strings.NewReplacer("{host}", hostID, "{schedule}", scheduleID, "{repository}", repositoryID, "{job}", jobID, "{user}", userID)
+var known = strings.NewReplacer("{host}", hostID, "{schedule}", scheduleID, "{repository}", repositoryID, "{job}", jobID, "{user}", userID, "{alert}", alertID, "{channel}", channelID)
 
 func TestEveryPageIsRenderedWholeAndShowsNamesAsText(t *testing.T) {
 	c := newContract()
@@ -225,10 +269,11 @@ func TestAFormChangesThroughTheContractAndLeadsOn(t *testing.T) {
 		"run a schedule": {"/hosts/" + hostID + "/schedules/" + scheduleID + "/run", nil, "POST " + schedulePath + "/run {}", "/jobs/" + jobID},
 		"cancel":         {"/jobs/" + jobID + "/cancel", nil, "POST /api/v1/jobs/" + jobID + "/cancel", "/jobs/" + jobID},
 		"a manual schedule": {"/hosts/" + hostID + "/schedules/new", url.Values{"name": {"n"}, "repository_id": {repositoryID}, "paths": {"/etc\r\n/home \r\n\r\n"}, "manual": {"true"}, "cron": {"nonsense"}, "enabled": {"true"}, "keep_daily": {"7"}},
-			`POST /api/v1/hosts/` + hostID + `/schedules {"enabled":true,"manual":true,"name":"n","paths":["/etc","/home "],"repository_id":"` + repositoryID + `","retention":{"keep_daily":7}}`,
+			`POST /api/v1/hosts/` + hostID + `/schedules {"enabled":true,"manual":true,"name":"n","options":{},"paths":["/etc","/home "],"repository_id":"` + repositoryID + `","retention":{"keep_daily":7}}`,
 			"/hosts/" + hostID + "/schedules?done=schedule-created"},
 		"an edit knows its version": {"/hosts/" + hostID + "/schedules/" + scheduleID, url.Values{"name": {"n"}, "version": {"2"}, "cron": {"0 2 * * *"}, "zone": {"UTC"}},
-			`PUT ` + schedulePath + `?if_version=2 {"cron":"0 2 * * *","enabled":false,"name":"n","repository_id":"","retention":{},"zone":"UTC"}`,
+			`PUT ` + schedulePath + `?if_version=2 {"cron":"0 2 * * *","enabled":false,"name":"n","options":{"hooks":{"before":"gone"},"windows":[{"days":["mon","tue","wed"],"from":"20:00","to":"06:00"}]},` +
+				`"paths":["/etc","\u003cimg src=x onerror=alert(1)\u003e","/a","/b"],"repository_id":"` + repositoryID + `","retention":{"keep_daily":7},"tags":["t"],"zone":"UTC"}`,
 			"/hosts/" + hostID + "/schedules?done=schedule-saved"},
 		"sign in and go on":      {"/sign-in", url.Values{"name": {"ana"}, "password": {" pass "}, "to": {"/jobs?x=1"}}, `POST /api/v1/sign-in {"name":"ana","password":" pass "}`, "/jobs?x=1"},
 		"sign in, not elsewhere": {"/sign-in", url.Values{"name": {"ana"}, "password": {"p"}, "to": {"//evil.test"}}, `POST /api/v1/sign-in {"name":"ana","password":"p"}`, "/"},
@@ -295,14 +340,14 @@ func TestWhoOnlyReadsIsOfferedNothingElse(t *testing.T) {
 	c := newContract()
 	c.answers["GET /api/v1/me"] = api.User{Id: userID, Name: "vic", Role: "viewer", CreatedAt: noon}
 	h := newPages(t, c)
-	for _, path := range []string{"/", "/hosts", "/hosts/{host}", "/hosts/{host}/schedules", "/hosts/{host}/jobs", "/hosts/{host}/snapshots", "/hosts/{host}/policy", "/repositories", "/repositories/{repository}", "/jobs", "/jobs/{job}", "/snapshots"} {
+	for _, path := range []string{"/", "/hosts", "/hosts/{host}", "/hosts/{host}/schedules", "/hosts/{host}/jobs", "/hosts/{host}/snapshots", "/hosts/{host}/policy", "/repositories", "/repositories/{repository}", "/jobs", "/jobs/{job}", "/snapshots", "/alerts", "/alerts/{alert}", "/alerts/rules", "/channels", "/channels/{channel}"} {
 		body := visitPage(t, h, "GET", known.Replace(path), nil).Body.String()
 		for _, m := range postedTo.FindAllStringSubmatch(body, -1) {
 			if m[1] != "/theme" && m[1] != "/sign-out" {
 				t.Errorf("%s offers to post to %s", path, m[1])
 			}
 		}
-		for _, word := range []string{"Run now</button>", "popovertarget=\"delete", "popovertarget=\"cancel", "Add a host", "Add a repository", "Add a schedule", "Show the sheet"} {
+		for _, word := range []string{"Run now</button>", "popovertarget=\"delete", "popovertarget=\"cancel", "Add a host", "Add a repository", "Add a schedule", "Show the sheet", "Acknowledge", "Add a channel", "Send a test", "Add the rule"} {
 			if strings.Contains(body, word) {
 				t.Errorf("%s shows %q", path, word)
 			}

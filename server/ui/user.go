@@ -3,14 +3,22 @@ package ui
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"restic-manager/server/api"
 	"restic-manager/web"
 )
 
+// auditRow is an entry with who did it in words.
+type auditRow struct {
+	api.AuditEntry
+	Who  string
+	Href string // of the host whose agent it was
+}
+
 type auditView struct {
 	web.Shell
-	Entries []api.AuditEntry
+	Entries []auditRow
 	Pager   web.Pager
 	Filter  []web.Field
 }
@@ -30,9 +38,43 @@ func (u *UI) audit(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.show(http.StatusOK, "audit", auditView{Shell: shell, Entries: page.Entries, Pager: v.pager(page.NextPageToken), Filter: []web.Field{
+	rows, err := v.auditRows(page.Entries)
+	if err != nil {
+		return err
+	}
+	return v.show(http.StatusOK, "audit", auditView{Shell: shell, Entries: rows, Pager: v.pager(page.NextPageToken), Filter: []web.Field{
 		{Name: "actor", Label: "Who", Value: v.query("actor")}, {Name: "action", Label: "What", Value: v.query("action"), Placeholder: "host.create"},
 	}})
+}
+
+// auditRows names the hosts whose agents did something.
+func (v *visit) auditRows(entries []api.AuditEntry) ([]auditRow, error) {
+	names := map[string]string{}
+	rows := make([]auditRow, len(entries))
+	for i, e := range entries {
+		rows[i] = auditRow{AuditEntry: e, Who: e.Actor}
+		id, isAgent := strings.CutPrefix(e.Actor, "agent:")
+		if !isAgent {
+			continue
+		}
+		name, asked := names[id]
+		if !asked {
+			h, ok, err := part[api.Host](v, "/api/v1/hosts/"+url.PathEscape(id), nil)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				name = string(h.Name)
+			}
+			names[id] = name
+		}
+		if rows[i].Who = "the agent of " + name; name == "" {
+			rows[i].Who = "an agent of a host that is gone, " + short(id)
+		} else {
+			rows[i].Href = "/hosts/" + id
+		}
+	}
+	return rows, nil
 }
 
 type userRow struct {

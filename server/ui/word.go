@@ -18,8 +18,14 @@ var functions = template.FuncMap{
 	"jobState": func(j api.Job) web.State {
 		return jobState(string(j.State), result(j))
 	},
-	"briefState": func(b api.JobBrief) web.State { return jobState(string(b.State), string(b.Result)) },
-	"ms":         func(n int64) time.Duration { return time.Duration(n) * time.Millisecond },
+	"briefState":   func(b api.JobBrief) web.State { return jobState(string(b.State), string(b.Result)) },
+	"legend":       legend,
+	"severityLook": severityLook,
+	"absence":      absence,
+	"wide":         func(n int) int64 { return int64(n) },
+	"alertsOf":     func(rows []alertRow) alertList { return alertList{Rows: rows} },
+	"triggerWords": triggerWords,
+	"ms":           func(n int64) time.Duration { return time.Duration(n) * time.Millisecond },
 }
 
 // visible makes control and direction characters of names and messages seen, so that
@@ -86,34 +92,6 @@ func jobState(state, result string) web.State {
 	return web.State{Tone: web.Idle, Glyph: "idle", Word: word}
 }
 
-// hostState is how a host stands, in one word: what is wrong with it first, then
-// whether it is there, then how its last backup ended.
-func hostState(h api.Host) web.State {
-	switch h.Presence {
-	case api.PresenceDisabled:
-		return web.State{Tone: web.Idle, Glyph: "stop", Word: "Disabled"}
-	case api.PresenceNever:
-		return web.State{Tone: web.Idle, Glyph: "wait", Word: "Waiting for its agent"}
-	}
-	for _, c := range h.Conditions {
-		if c.Severity == api.SeverityCritical {
-			return web.State{Tone: web.Risk, Glyph: "risk", Word: "Needs attention"}
-		}
-	}
-	switch {
-	case h.Counts.ActiveJobs > 0:
-		return web.State{Tone: web.Run, Glyph: "run", Word: "Running"}
-	case h.Presence == api.PresenceOffline:
-		return web.State{Tone: web.Idle, Glyph: "idle", Word: "Offline"}
-	case h.LastGoodBackupAt.IsZero():
-		return web.State{Tone: web.Warn, Glyph: "none", Word: "Never backed up"}
-	case h.LastBackup != nil && h.LastBackup.Result != "succeeded" && h.LastBackup.Result != "":
-		return jobState("finished", string(h.LastBackup.Result))
-	}
-	// Schedules do not fire by their time yet, so nothing protects a host by itself.
-	return web.State{Tone: web.Idle, Glyph: "wait", Word: "Not scheduled"}
-}
-
 func presenceState(p api.Presence) web.State {
 	switch p {
 	case api.PresenceOnline:
@@ -168,6 +146,30 @@ func attentions(object, href string, list []api.Condition) []attention {
 		all = append(all, a)
 	}
 	return all
+}
+
+// absences are why an agent could not fire, in words.
+var absences = map[string]string{
+	"off": "the machine was off", "asleep": "the machine slept", "stopped": "the agent was not running", "locked": "its policy file locked the agent", "clock": "the clock jumped",
+}
+
+func absence(reason string) string {
+	if words, ok := absences[reason]; ok {
+		return words
+	}
+	return visible(reason)
+}
+
+// triggers are why a job exists, in words.
+var triggers = map[api.Trigger]string{
+	"schedule": "by its schedule", "catch-up": "catch-up", "run-now": "run now", "maintenance": "maintenance", "drill": "drill",
+}
+
+func triggerWords(t api.Trigger) string {
+	if words, ok := triggers[t]; ok {
+		return words
+	}
+	return string(t)
 }
 
 // inZone tells a slot in the schedule's own zone, with its offset.

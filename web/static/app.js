@@ -6,6 +6,8 @@ import "./copy.js";
 import "./live.js";
 import "./progress.js";
 import "./log.js";
+import "./cron.js";
+import "./throughput.js";
 import { freshen } from "./times.js";
 
 document.documentElement.dataset.script = "";
@@ -28,6 +30,12 @@ document.addEventListener("submit", (event) => {
     button.setAttribute("aria-pressed", String(button === event.submitter));
   }
 });
+
+// Tabs that have no room scroll: the one that is looked at comes into sight.
+for (const tab of document.querySelectorAll(".tabs [aria-current]")) {
+  const bar = tab.closest(".tabs");
+  bar.scrollLeft = tab.offsetLeft - bar.offsetLeft - (bar.clientWidth - tab.clientWidth) / 2;
+}
 
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -30,7 +30,7 @@ window.addEventListener("pageshow", settle);
 document.addEventListener("htmx:finally:request", settle);
 
 function hide(box) {
-  for (const part of box.form.querySelectorAll("[data-hidden-by]")) part.hidden = box.checked;
+  for (const part of box.form.querySelectorAll('[data-hidden-by]:not([data-hidden-by="source"])')) part.hidden = box.checked;
 }
 document.addEventListener("change", (event) => event.target.matches("input[data-hides]") && hide(event.target));
 document.querySelectorAll("input[data-hides]").forEach(hide);

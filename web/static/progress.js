@@ -72,6 +72,7 @@ class JobProgress extends HTMLElement {
 
   #show(progress) {
     if (!progress) return;
+    this.dispatchEvent(new CustomEvent("rm:sample", { detail: progress }));
     const bar = this.querySelector("progress");
     if (bar) bar.value = progress.percent;
     for (const element of this.querySelectorAll("[data-show]")) {
