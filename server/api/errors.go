@@ -52,6 +52,7 @@ func kinds() map[fleet.Code]kind {
 		fleet.RepositoryInUse:     {http.StatusConflict, "Repository in use", false},
 		fleet.RepositoryNotReady:  {http.StatusConflict, "Repository not ready", true},
 		fleet.LastAdmin:           {http.StatusConflict, "Last admin", false},
+		fleet.AlertIsResolved:     {http.StatusConflict, "Alert resolved", false},
 		fleet.IdempotencyInFlight: {http.StatusConflict, "First request still running", true},
 
 		fleet.BodyTooLarge: {http.StatusRequestEntityTooLarge, "Body too large", false},

@@ -38,6 +38,7 @@ const (
 	RepositoryInUse     Code = "repository_in_use"
 	RepositoryNotReady  Code = "repository_not_ready"
 	LastAdmin           Code = "last_admin"
+	AlertIsResolved     Code = "alert_resolved"
 	IdempotencyInFlight Code = "idempotency_in_flight"
 	IdempotencyMismatch Code = "idempotency_mismatch"
 	BodyTooLarge        Code = "body_too_large"
