@@ -78,6 +78,7 @@ type Agent struct {
 	uploadRate atomic.Int64           // bytes a second, 0 for no limit
 
 	sentPolicy control.PolicyReport // as the server last took it; the sync goroutine's alone
+	sentOffers control.Offers       // likewise
 }
 
 // New returns an agent that has done nothing yet. A configuration in force that is

@@ -42,6 +42,7 @@ type double struct {
 	secrets  map[string]control.SecretValue
 	hashes   map[string]bool // of agent secrets that are let in
 	lastSync control.SyncRequest
+	offers   []control.Offers // of the syncs that had any
 	requests map[string]int
 	refuse   func(control.ReportItem) *control.ReportVerdict
 	whole    func(control.ReportRequest) bool // reports that are refused as a whole
@@ -295,6 +296,9 @@ func (d *double) sync(r *http.Request, q control.SyncRequest) (int, any) {
 		}
 		d.note(q.JournalId, q.AckedSeq)
 		d.lastSync = q
+		if q.Offers.Hooks != nil {
+			d.offers = append(d.offers, q.Offers)
+		}
 		answer, something := d.answer(q)
 		wake := d.changed
 		d.mu.Unlock()

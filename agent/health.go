@@ -29,6 +29,7 @@ type health struct {
 	problems      []control.HealthProblem
 	policy        control.PolicyReport
 	resticVersion string
+	offers        control.Offers
 }
 
 // health looks at everything anew. It costs two small files to read: the version of
@@ -36,7 +37,9 @@ type health struct {
 func (a *Agent) health(ctx context.Context) health {
 	var h health
 	h.problems = a.spool.Health()
-	summary := policy.SummaryOf(a.policy())
+	rules, err := a.policy()
+	summary := policy.SummaryOf(rules, err)
+	h.offers = offersOf(rules)
 	h.policy = policyReport(summary)
 	if summary.State == policy.StateLocked {
 		h.add(summary.Code, summary.Message, summary.NextStep)

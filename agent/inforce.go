@@ -138,6 +138,7 @@ func understandConfig(offered control.AgentConfig, host string) (runner.Config, 
 		c.Schedules[s.Id] = runner.Schedule{
 			ID: s.Id, Name: s.Name, Version: s.Version, RepositoryID: s.RepositoryId,
 			Paths: s.Paths, Excludes: s.Excludes, Tags: s.Tags,
+			Source: s.Source, Hooks: hooksOf(s.Options),
 		}
 	}
 	return c, errors.Join(wrong...)

@@ -41,6 +41,7 @@ type machine struct {
 	runs      map[string]int     // how often each job was carried out
 	snapshots map[string]bool    // jobs whose snapshot is in the repository
 	work      func(ctx context.Context, t *runner.Task) *runner.Ending
+	rules     func() (*policy.Policy, error) // the policy file
 
 	network *pipeListener
 }
@@ -57,6 +58,7 @@ func newMachine(t *testing.T, seed uint64) *machine {
 	m := &machine{
 		t: t, server: newDouble(t), dir: filepath.Join(t.TempDir(), "state"), log: &bytes.Buffer{},
 		random: &lockedRand{rand: rand.New(rand.NewPCG(seed, 1))}, runs: map[string]int{}, snapshots: map[string]bool{},
+		rules: func() (*policy.Policy, error) { return policy.Default(policy.Trusting), nil },
 	}
 	err := custody.MakeFolder(m.dir)
 	if err != nil {
@@ -141,7 +143,7 @@ func (m *machine) begin(ctx context.Context) *life {
 	}
 	o := Options{
 		Identity: identity, Link: link, Spool: l.spool, Secrets: m.store, Version: "test", BootID: "boot",
-		Policy:  func() (*policy.Policy, error) { return policy.Default(policy.Trusting), nil },
+		Policy:  m.rules,
 		Recipes: m.recipes(l), Log: slog.New(slog.NewTextHandler(&lockedBuffer{to: m.log}, nil)), Rand: m.random.float,
 	}
 	if config, err := spool.LoadConfig(filepath.Join(m.dir, "host")); err == nil {

@@ -113,12 +113,13 @@ func (a *Agent) openSession(ctx context.Context) (*control.SessionAnswer, error)
 		AgentTime: time.Now().UTC(), UptimeMs: time.Since(a.started).Milliseconds(),
 		ConfigRevision: a.inForce.revision(), Jobs: a.spool.AgentJobs(), Spool: new(a.spool.Summary()),
 		Policy: &health.policy, Health: health.problems, SecretStore: a.vault.store.Rung(),
+		Offers: health.offers,
 	})
 	if err != nil {
 		return nil, err
 	}
 	a.session.Store(&answer.SessionId)
-	a.sentPolicy = health.policy
+	a.sentPolicy, a.sentOffers = health.policy, health.offers
 	if answer.Limits.MaxWaitS > 0 {
 		a.link.GrantWait(time.Duration(answer.Limits.MaxWaitS) * time.Second)
 	}

@@ -35,6 +35,9 @@ func (a *Agent) keepSynced(ctx context.Context, session string) error {
 		if request.Policy != nil {
 			a.sentPolicy = *request.Policy
 		}
+		if request.Offers.Hooks != nil {
+			a.sentOffers = request.Offers
+		}
 		if err := a.heed(ctx, session, answer); err != nil {
 			return err
 		}
@@ -47,7 +50,8 @@ func (a *Agent) keepSynced(ctx context.Context, session string) error {
 	}
 }
 
-// syncRequest says where the agent stands. The policy travels when it has changed.
+// syncRequest says where the agent stands. The policy, and what the host
+// publishes, travel when they have changed.
 func (a *Agent) syncRequest(ctx context.Context, session string) control.SyncRequest {
 	health := a.health(ctx)
 	running := a.spool.Running()
@@ -59,6 +63,9 @@ func (a *Agent) syncRequest(ctx context.Context, session string) control.SyncReq
 	}
 	if !reflect.DeepEqual(health.policy, a.sentPolicy) {
 		request.Policy = &health.policy
+	}
+	if !reflect.DeepEqual(health.offers, a.sentOffers) {
+		request.Offers = health.offers
 	}
 	return request
 }
