@@ -265,7 +265,7 @@ func (c *change) promise(ctx context.Context, channel *fleet.Channel, n *fleet.N
 	if err != nil {
 		return err
 	}
-	at := fleet.At(sendAt(&route, n.Severity, c.tx.Now.Time()))
+	at := fleet.At(route.SendAt(n.Severity, c.tx.Now.Time()))
 	c.promised++
 	return c.tx.AddDelivery(ctx, &fleet.Delivery{
 		ID: fleet.NewID[fleet.DeliveryID](), ChannelID: channel.ID, AlertID: a.ID, Kind: n.Kind, State: fleet.DeliveryPending,

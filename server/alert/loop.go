@@ -71,7 +71,7 @@ func (s *Service) Round(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the round of alerts: %w", err)
 	}
-	if round > 0 && now.Before(at.Time().Add(s.every()*3/4)) {
+	if round > 0 && now.Before(at.Time().Add(s.every()*3/4)) { //guard:alert-round
 		return nil
 	}
 	problem, err := s.auditProblem(ctx, fleet.At(now))
@@ -93,7 +93,7 @@ func (s *Service) Round(ctx context.Context) error {
 	wanted, marks := Evaluate(in)
 	promised := false
 	err = s.Store.Write(ctx, func(tx *store.Tx) error {
-		if ours, err := tx.TakeAlertRound(ctx, round); err != nil || !ours { //guard:alert-round
+		if ours, err := tx.TakeAlertRound(ctx, round); err != nil || !ours {
 			return err
 		}
 		c := &change{tx: tx, remind: time.Duration(rules.RemindAfter) * time.Second, tells: s.Tells}

@@ -105,3 +105,9 @@ func (tx *Tx) DropDeliveries(ctx context.Context, ids []fleet.DeliveryID) error 
 	_, err := tx.execIn(ctx, `DELETE FROM deliveries WHERE id IN (?) AND state = 'pending'`, ids)
 	return err
 }
+
+// DropPings removes a channel's pings that were not sent.
+func (tx *Tx) DropPings(ctx context.Context, id fleet.ChannelID) error {
+	_, err := tx.exec(ctx, `DELETE FROM deliveries WHERE channel_id = ? AND kind = 'ping' AND state = 'pending'`, id)
+	return err
+}
