@@ -111,6 +111,7 @@ var guards = []twin{
 	{"script-listed", "agent/policy", "TestAHookThatThePolicyDoesNotListIsRefused"},
 	{"script-folder", "agent/policy", "TestHooksInAFolderThatOthersCanChangeAreRefused"},
 	{"script-file", "agent/policy", "TestAHookThatOthersCouldHaveChangedIsRefused"},
+	{"orphan-mark", "restic", "TestWhatADeadScriptLeftIsKilledIfItIsOfTheSameRun"},
 	{"permit-source", "agent/runner", "TestScriptsThatTheHostDoesNotAllowRejectTheJob"},
 	{"permit-hook", "agent/runner", "TestScriptsThatTheHostDoesNotAllowRejectTheJob"},
 	{"hook-allowed", "agent/runner", "TestAHookThatIsTakenAwayMeanwhileIsNotRun"},

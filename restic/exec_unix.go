@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -65,7 +66,7 @@ func startChild(spec childSpec) (*child, error) {
 		return nil, err
 	}
 	pid := c.cmd.Process.Pid
-	c.ref = ProcessRef{PID: pid, Group: pid}
+	c.ref = ProcessRef{PID: pid, Group: pid, Mark: spec.mark}
 	var err error
 	if c.ref.Boot, err = bootID(); err == nil {
 		var stat processStat
@@ -174,6 +175,37 @@ func (ref ProcessRef) alive() (bool, error) {
 		return false, err
 	}
 	return !stat.zombie && stat.start == ref.Start && stat.group == ref.Group, nil
+}
+
+// killMarked kills what is left of a group whose leader is gone. A process that made a
+// group of its own, as a daemon does, is left alone.
+func killMarked(ref ProcessRef) (killed bool, err error) {
+	boot, err := bootID()
+	if err != nil || ref.Mark == "" || boot != ref.Boot {
+		return false, err
+	}
+	processes, err := os.ReadDir("/proc")
+	if err != nil {
+		return false, err
+	}
+	for _, entry := range processes {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := readStat(pid)
+		if err != nil || stat.zombie || stat.group != ref.Group || stat.start < ref.Start {
+			continue
+		}
+		environ, err := os.ReadFile("/proc/" + entry.Name() + "/environ")
+		if err != nil || !slices.Contains(strings.Split(string(environ), "\x00"), ref.Mark) { //guard:orphan-mark
+			continue
+		}
+		if unix.Kill(pid, unix.SIGKILL) == nil {
+			killed = true
+		}
+	}
+	return killed, nil
 }
 
 func killRecorded(ref ProcessRef) error {

@@ -13,7 +13,7 @@ import (
 // Hook is one run of a script before or after a backup.
 type Hook struct {
 	Script  Script
-	Env     []Variable    // beside what every script has
+	Env     []Variable    // beside what every script has; the first names the job, to tell what is left of it
 	Timeout time.Duration // after which it is ended; 0 for never
 	Access  Access        // what opens the repository: it must not be seen in the hook's output
 }
@@ -55,7 +55,8 @@ func (h HookResult) Words(timeout time.Duration) string {
 	return text
 }
 
-// scriptGrace is how long a script may take to end when it was asked to.
+// scriptGrace is how long a script may take to end when it was asked to, where
+// Config.Grace is not shorter.
 const scriptGrace = 10 * time.Second
 
 // RunHook runs a hook and returns when it, and what it left in its process group, is
@@ -73,7 +74,7 @@ func (r *Runner) RunHook(ctx context.Context, hook Hook, h Handlers) (HookResult
 	}
 	spec := childSpec{
 		path: starter, args: starterCommand(gate, hook.Script, hook.Env), password: word,
-		env: scriptSystem(), dir: filepath.Dir(hook.Script.Path),
+		mark: markOf(hook.Env), env: scriptSystem(), dir: filepath.Dir(hook.Script.Path),
 	}
 	streams, err := openStreams(&spec)
 	if err != nil {
@@ -87,7 +88,7 @@ func (r *Runner) RunHook(ctx context.Context, hook Hook, h Handlers) (HookResult
 	}
 	said := &hookOutput{redact: r.redactorFor(hook.Access), handlers: h}
 	drained := streams.drainBy(said.read)
-	result, err := hook.attend(ctx, c, h)
+	result, err := hook.attend(ctx, c, h, min(scriptGrace, r.config.Grace))
 	streams.await(drained)
 	said.log.end(hook.Script.Name, h.Line)
 	result.Last, result.Omitted = said.log.last, said.log.omitted
@@ -95,7 +96,7 @@ func (r *Runner) RunHook(ctx context.Context, hook Hook, h Handlers) (HookResult
 }
 
 // attend records the child, lets it begin and waits for its end.
-func (hook Hook) attend(ctx context.Context, c *child, h Handlers) (HookResult, error) {
+func (hook Hook) attend(ctx context.Context, c *child, h Handlers, patience time.Duration) (HookResult, error) {
 	var err error
 	if h.Started != nil {
 		err = h.Started(c.ref)
@@ -122,7 +123,7 @@ func (hook Hook) attend(ctx context.Context, c *child, h Handlers) (HookResult, 
 		if end == "" {
 			end, done = why, nil
 			c.terminate()
-			grace.Reset(scriptGrace)
+			grace.Reset(patience)
 		}
 	}
 	for {

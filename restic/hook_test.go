@@ -49,7 +49,7 @@ type hooked struct {
 }
 
 func newHooked(t *testing.T) *hooked {
-	return &hooked{t: t, runner: restic.New(restic.Config{CacheDir: t.TempDir(), TempDir: t.TempDir()})}
+	return &hooked{t: t, runner: restic.New(restic.Config{CacheDir: t.TempDir(), TempDir: t.TempDir(), Grace: time.Second})}
 }
 
 func (h *hooked) run(ctx context.Context, hook restic.Hook) restic.HookResult {
@@ -216,7 +216,7 @@ func TestAScriptThatIsNotRecordedDoesNotRun(t *testing.T) {
 	}
 }
 
-const hangs = "#!/bin/sh\necho $$ > pids\nsleep 1000 &\necho $! >> pids\necho ready\ntrap '' TERM\nwait\nsleep 1000\n"
+const hangs = "#!/bin/sh\ntrap '' TERM\necho $$ > pids\nsleep 1000 &\necho $! >> pids\necho ready\nwait\nsleep 1000\n"
 
 func TestAHookThatHangsIsEndedWithAllItStarted(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -16,6 +16,7 @@ type ProcessRef struct {
 	Group int    `json:"group"`          // process group on unix, 0 on windows
 	Start uint64 `json:"start"`          // clock ticks since boot on linux, file time on windows
 	Boot  string `json:"boot,omitempty"` // boot id on linux
+	Mark  string `json:"mark,omitempty"` // "NAME=value" in the environment of its scripts, on unix
 }
 
 // errNotAnOrphan refuses references that would hit more than one restic.
@@ -29,13 +30,18 @@ const (
 // KillOrphan kills the recorded process with its group if it is still the same
 // one, and returns when it is gone. It reports false when it was not there any
 // more. It does not interrupt first: an orphan has lost its output pipes and would
-// die on the attempt to say goodbye, so look for its lock afterwards.
+// die on the attempt to say goodbye, so look for its lock afterwards. Where the process
+// itself is gone, what is left of its group is killed if it is a script of the same run:
+// the number of the group alone may be another's by now.
 func KillOrphan(ctx context.Context, ref ProcessRef) (killed bool, err error) {
 	if ref.PID <= 1 || ref.PID == os.Getpid() || ref.Start == 0 {
 		return false, errNotAnOrphan
 	}
 	if alive, err := ref.alive(); err != nil || !alive { //guard:restic-orphan
-		return false, err
+		if err == nil {
+			killed, err = killMarked(ref)
+		}
+		return killed, err
 	}
 	if err := killRecorded(ref); err != nil {
 		return false, fmt.Errorf("kill process %d: %w", ref.PID, err)
@@ -62,6 +68,7 @@ type childSpec struct {
 	args     []string // without the program's name
 	env      []string
 	dir      string
+	mark     string // becomes ProcessRef.Mark
 	password string // by pipe, where the system can; "" when it needs none
 	stdout   *os.File
 	stderr   *os.File

@@ -4,6 +4,8 @@ package restic_test
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -99,4 +101,46 @@ func TestReferencesThatCannotBeOursAreRefused(t *testing.T) {
 			t.Errorf("%+v: got %v %v", ref, killed, err)
 		}
 	}
+}
+
+// TestWhatADeadScriptLeftIsKilledIfItIsOfTheSameRun has the recorded process die before
+// what it started in its group, as a script does that writes to the pipe of a dead agent.
+func TestWhatADeadScriptLeftIsKilledIfItIsOfTheSameRun(t *testing.T) {
+	dir := t.TempDir()
+	text := "echo $$ > pids; RM_JOB_ID=ours sleep 1000 & echo $! >> pids; RM_JOB_ID=theirs sleep 1000 & echo $! >> pids; read line"
+	cmd := exec.Command("/bin/sh", "-c", text)
+	cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Setpgid: true}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pids []string
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for len(pids) < 3 {
+		<-poll.C
+		raw, _ := os.ReadFile(filepath.Join(dir, "pids"))
+		pids = strings.Fields(string(raw))
+	}
+	ref, err := restic.RefOf(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref.Mark = "RM_JOB_ID=ours"
+	_ = stdin.Close()
+	_ = cmd.Wait()
+	killed, err := restic.KillOrphan(t.Context(), ref)
+	if err != nil || !killed {
+		t.Errorf("killed %v, %v", killed, err)
+	}
+	ours, _ := strconv.Atoi(pids[1])
+	theirs, _ := strconv.Atoi(pids[2])
+	waitGone(t, ours)
+	if stat, err := os.ReadFile("/proc/" + pids[2] + "/stat"); err != nil || strings.Contains(string(stat), ") Z ") {
+		t.Errorf("another's process of the same group was killed: %s, %v", stat, err)
+	}
+	_ = syscall.Kill(theirs, syscall.SIGKILL)
 }

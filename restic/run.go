@@ -189,18 +189,20 @@ func (r *Runner) execute(ctx context.Context, v Version, p plan, access Access, 
 	if p.missing != nil {
 		said.output.missing = lookAt(ctx, p.missing)
 	}
+	mark := ""
 	if p.named != nil {
 		starter, err := r.starter()
 		if err != nil {
 			return nil, notStarted("the program that starts its script is not found", err)
 		}
 		p.operands, said.scriptWords = p.named.command(starter), scriptWords(starter)
+		mark = markOf(p.named.Env)
 	}
 	args, err := arguments(p, v, access, dir)
 	if err != nil {
 		return nil, notStarted("its lists cannot be written", err)
 	}
-	spec := childSpec{path: r.path(), args: args, dir: dir, env: r.environment(access, dir, !p.noRepository)}
+	spec := childSpec{path: r.path(), args: args, dir: dir, mark: mark, env: r.environment(access, dir, !p.noRepository)}
 	if password := access.Password.Reveal(); !p.noRepository && pipesPassword(password) {
 		spec.password = password
 	}

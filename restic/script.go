@@ -125,6 +125,15 @@ func scriptEnvironment(variables []Variable) []string {
 	return env
 }
 
+// markOf is how what a script started is told from others: its first variable, which
+// names its job.
+func markOf(variables []Variable) string {
+	if len(variables) == 0 {
+		return ""
+	}
+	return scriptEnvironment(variables[:1])[len(scriptSystem())]
+}
+
 // starter is the program that starts scripts: this one.
 func (r *Runner) starter() (string, error) {
 	if r.config.Starter != "" {

@@ -12,7 +12,7 @@ import (
 // written it makes one without the file, and the result is a failure all the same.
 type NamedSource struct {
 	Script Script
-	Env    []Variable // beside what every script has
+	Env    []Variable // as a hook has
 }
 
 func (s *NamedSource) mistakes(b Backup) Errors {
