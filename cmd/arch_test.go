@@ -52,7 +52,7 @@ var arrows = map[string][]string{
 	"agent/spool":     {"agent/control", "agent/custody"},
 	"agent/schedule":  {"agent/slot", "agent/spool", "agent/control"},
 	"agent/retention": {"restic"},
-	"agent/runner":    {"agent/spool", "agent/policy", "agent/secret", "agent/retention", "restic", "restic/listing"},
+	"agent/runner":    {"agent/slot", "agent/spool", "agent/policy", "agent/secret", "agent/retention", "restic", "restic/listing"},
 	"agent":           {"agent/*", "restic"},
 
 	"cmd/server": {"server"},

@@ -75,6 +75,8 @@ var guards = []twin{
 	{"command-room", "agent/spool", "TestNoMoreCommandsAreTakenThanMayWait"},
 	{"command-params", "agent/spool", "TestParamsAreBounded"},
 	{"slot-forgotten", "agent/spool", "TestASlotBeforeAllMemoryGetsNoJob"},
+	{"slot-skipped", "agent/schedule", "TestASlotIsSkippedWhileTheRunBeforeIt"},
+	{"claim-unheard", "agent/schedule", "TestClaimsStopBeforeWhatTheServerHasNotHeardOf"},
 	{"verdict-number", "agent/spool", "TestVerdictsOfAHostileServerDoNoLastingHarm"},
 	{"verdict-fill", "agent/spool", "TestAStreamThatWasSentFarAheadComesBackAtOnce"},
 	{"runner-locked", "agent/runner", "TestRefusedJobs"},
