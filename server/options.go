@@ -35,6 +35,10 @@ type Options struct {
 	LogLevel  string `default:"info" help:"debug, info, warn or error."`
 	LogFormat string `default:"text" help:"text or json."`
 
+	NotifyLoopback   bool          `help:"Let channels send to this machine itself. Only for tests and demonstrations."`
+	NotifyPublicOnly bool          `help:"Keep channels from sending to private networks."`
+	MetricsToken     restic.Secret `secret:"" help:"Bearer token for /metrics, for Prometheus; at least 20 characters. Without it there is no /metrics."`
+
 	PasswordMemory   uint32        `default:"64" help:"MiB that one password hash takes."`
 	PasswordRounds   uint32        `default:"3" help:"Rounds of one password hash."`
 	PasswordParallel int           `default:"2" help:"Password hashes made at the same time."`
@@ -83,6 +87,9 @@ func (o Options) check() (*settings, error) {
 	}
 	if o.StopTimeout <= 0 || o.StopTimeout > 5*time.Minute {
 		note("stop_timeout", "must be more than 0s and at most 5m")
+	}
+	if n := len(s.MetricsToken.Reveal()); n > 0 && n < 20 {
+		note("metrics_token", "must have at least 20 characters, such as from: openssl rand -base64 32")
 	}
 	if s.SealingKey == "" {
 		s.SealingKey = filepath.Join(s.DataDir, "sealing.key")

@@ -15,9 +15,11 @@ import (
 	"sync"
 	"time"
 
+	"restic-manager/server/alert"
 	"restic-manager/server/api"
 	"restic-manager/server/auth"
 	"restic-manager/server/job"
+	"restic-manager/server/notify"
 	"restic-manager/server/store"
 	"restic-manager/server/wake"
 )
@@ -33,6 +35,8 @@ type Server struct {
 	store    *store.Store
 	waker    *wake.Waker
 	jobs     *job.Service
+	alerts   *alert.Service
+	notify   *notify.Service
 	http     *http.Server
 	lot      *api.Lot
 	returned *http.Server // of agents whose parked request was answered
@@ -150,8 +154,10 @@ func (s *Server) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { s.store.Run(background) })
 	loops.Go(func() { s.waker.Run(background) })
-	ended := make(chan error, 3)
+	ended := make(chan error, 5)
 	loops.Go(func() { ended <- s.jobs.Run(background) })
+	loops.Go(func() { ended <- s.alerts.Run(background) })
+	loops.Go(func() { ended <- s.notify.Run(background) })
 	go func() { ended <- s.serve() }()
 	go func() { ended <- served(s.returned.Serve(s.lot)) }()
 	s.log.InfoContext(ctx, "serving", "listen", s.Addr(), "url", s.URL(), "tls", s.settings.tls())

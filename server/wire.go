@@ -10,9 +10,11 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"restic-manager/server/alert"
 	"restic-manager/server/api"
 	"restic-manager/server/auth"
 	"restic-manager/server/job"
+	"restic-manager/server/notify"
 	"restic-manager/server/ui"
 	"restic-manager/server/wake"
 )
@@ -35,8 +37,13 @@ func (s *Server) wire(ctx context.Context, version, pin string) (http.Handler, e
 	s.waker = wake.New(s.store, s.log)
 	s.jobs = &job.Service{Store: s.store, Sealer: seals, Logger: s.log}
 	s.lot = api.NewLot()
+	s.notify = &notify.Service{
+		Store: s.store, Seals: seals.keys, Log: s.log, PublicURL: s.URL(),
+		Out: notify.NewEgress(s.settings.NotifyLoopback, s.settings.NotifyPublicOnly, nil),
+	}
+	s.alerts = &alert.Service{Store: s.store, Log: s.log, ServerVersion: version, Tells: notify.Tells, Promised: s.notify.Wake}
 	contract, err := api.New(api.Options{
-		Store: s.store, Jobs: s.jobs, Auth: a, Waker: s.waker, Seals: seals, Log: s.log, Lot: s.lot,
+		Store: s.store, Jobs: s.jobs, Auth: a, Waker: s.waker, Seals: seals, Log: s.log, Alerts: s.alerts, Notify: s.notify, Lot: s.lot,
 		PublicURL: s.settings.public, Pin: pin,
 	}).Routes()
 	if err != nil {
@@ -52,6 +59,9 @@ func (s *Server) wire(ctx context.Context, version, pin string) (http.Handler, e
 	mux := http.NewServeMux()
 	for _, pattern := range []string{"/api/", "/agent/", "/healthz", "/readyz"} {
 		mux.Handle(pattern, contract)
+	}
+	if token := s.settings.MetricsToken.Reveal(); token != "" {
+		mux.Handle("/metrics", s.metrics(token, version))
 	}
 	mux.Handle("/", pages)
 	return auth.Observe(s.log, s.settings.proxies, time.Now)(mux), nil

@@ -28,6 +28,7 @@ const (
 	defaultAuditEvery = time.Hour
 	forgetEvery       = 10 * time.Minute
 	seenEvery         = time.Minute // how exact LastSeenAt is
+	graceAfterOutage  = 5 * time.Minute
 )
 
 func (s *Service) every() time.Duration {
@@ -65,6 +66,14 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) Round(ctx context.Context) error {
 	now := s.Store.Now()
 	if now.Before(s.Store.QuietUntil()) { //guard:alert-quiet
+		return nil
+	}
+	// A replica that began later than another was itself never away.
+	outages, err := s.Store.Outages(ctx)
+	if err != nil {
+		return fmt.Errorf("read our outages: %w", err)
+	}
+	if n := len(outages); n > 0 && fleet.At(now) < outages[n-1].Until.Add(graceAfterOutage) { //guard:alert-outage
 		return nil
 	}
 	round, at, err := s.Store.AlertRound(ctx)

@@ -4,8 +4,10 @@ import (
 	"log/slog"
 	"net/url"
 
+	"restic-manager/server/alert"
 	"restic-manager/server/auth"
 	"restic-manager/server/job"
+	"restic-manager/server/notify"
 	"restic-manager/server/store"
 	"restic-manager/server/wake"
 )
@@ -18,6 +20,9 @@ type Options struct {
 	Waker *wake.Waker
 	Seals Sealer
 	Log   *slog.Logger
+
+	Alerts *alert.Service
+	Notify *notify.Service
 
 	Lot *Lot // nil: agents' requests are parked in their goroutines
 
@@ -35,6 +40,9 @@ type Handlers struct {
 	waker *wake.Waker
 	log   *slog.Logger
 
+	alerts *alert.Service
+	notify *notify.Service
+
 	sealer    Sealer
 	publicURL *url.URL
 	pin       string
@@ -47,6 +55,7 @@ type Handlers struct {
 func New(o Options) *Handlers {
 	return &Handlers{
 		store: o.Store, jobs: o.Jobs, auth: o.Auth, waker: o.Waker, log: o.Log,
+		alerts: o.Alerts, notify: o.Notify,
 		sealer: o.Seals, publicURL: o.PublicURL, pin: o.Pin,
 		problems: newProblems(), crowd: newCrowd(), lot: o.Lot,
 	}

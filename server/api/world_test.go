@@ -26,10 +26,12 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"restic-manager/restic"
+	"restic-manager/server/alert"
 	"restic-manager/server/api"
 	"restic-manager/server/auth"
 	"restic-manager/server/fleet"
 	"restic-manager/server/job"
+	"restic-manager/server/notify"
 	"restic-manager/server/secret"
 	"restic-manager/server/store"
 	"restic-manager/server/store/storetest"
@@ -46,6 +48,8 @@ type world struct {
 	lot      *api.Lot
 	auth     *auth.Auth
 	jobs     *job.Service
+	alerts   *alert.Service
+	notify   *notify.Service
 	http     *httptest.Server
 	contract routers.Router
 	code     string // of the set-up
@@ -91,10 +95,12 @@ func newWorld(t testing.TB) *world {
 	var loops sync.WaitGroup
 	loops.Go(func() { w.waker.Run(ctx) })
 	w.jobs = &job.Service{Store: w.store, Sealer: seals{keys}, Logger: log}
+	w.notify = &notify.Service{Store: w.store, Seals: keys, Log: log, Out: notify.NewEgress(true, false, nil)}
+	w.alerts = &alert.Service{Store: w.store, Log: log, Tells: notify.Tells}
 	public := &url.URL{Scheme: "http", Host: "127.0.0.1:8080"}
 	w.lot = api.NewLot()
 	routes, err := api.New(api.Options{
-		Store: w.store, Jobs: w.jobs, Auth: w.auth, Waker: w.waker, Seals: seals{keys}, Log: log, PublicURL: public, Lot: w.lot,
+		Store: w.store, Jobs: w.jobs, Auth: w.auth, Waker: w.waker, Seals: seals{keys}, Log: log, PublicURL: public, Alerts: w.alerts, Notify: w.notify, Lot: w.lot,
 	}).Routes()
 	if err != nil {
 		t.Fatal(err)
