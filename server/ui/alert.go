@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"restic-manager/server/api"
@@ -192,7 +193,7 @@ func alertTabs(at string, shell web.Shell) []web.Tab {
 	}
 	for _, n := range shell.Nav {
 		if n.Href == "/alerts" {
-			tabs[0].Count = n.Count
+			tabs[0].Count = strings.TrimSuffix(n.Count, " open")
 		}
 	}
 	return tabs

@@ -68,7 +68,7 @@ func (v *visit) showRules(status int, f *form, refused *web.Banner) error {
 	view.Host = f.with(web.Field{Name: "host_id", Label: "The host's name", Autocomplete: "off"})
 	view.Does = f.with(web.Field{Name: "does", Label: "Raise it", Options: []web.Option{{Value: "on", Label: "yes"}, {Value: "off", Label: "no"}}})
 	view.Severity = f.with(choiceOr("severity", "As", "its own severity", "critical", "warning", "info"))
-	view.Threshold = f.with(web.Field{Name: "threshold", Label: "From", Pattern: "[0-9]*", Placeholder: "its own", Hint: "In the unit of the table above; not every kind has one.", Autocomplete: "off"})
+	view.Threshold = f.with(web.Field{Name: "threshold", Label: "From", Pattern: "[0-9]*", Placeholder: "its own", Hint: "In the unit of the table below; not every kind has one.", Autocomplete: "off"})
 	return v.show(status, "alert-rules", view)
 }
 

@@ -204,7 +204,7 @@ type pressed struct {
 }
 
 // needing reads the hosts that need a person, the worst state first and a few of each;
-// skip leaves out hosts that an alert above has named already. worst is the first host
+// skip leaves out hosts whose trouble an alert above has named already. worst is the first host
 // of the worst state.
 func (v *visit) needing(c api.Overview, viewer web.Account, skip map[string]bool) (list []pressing, worst *api.Host, err error) {
 	const few = 6
@@ -235,7 +235,7 @@ func (v *visit) needing(c api.Overview, viewer web.Account, skip map[string]bool
 		told := 0
 		for _, h := range page.Hosts {
 			switch {
-			case skip[string(h.Id)]:
+			case skip[string(h.Id)] && (p.state == api.ProtectionStateUnprotected || p.state == api.ProtectionStateAtRisk):
 				told++
 			case len(group.Hosts) < few:
 				group.Hosts = append(group.Hosts, pressed{Host: h, Breach: v.breach(h.Protection.BreachAt), Run: runOf(h, viewer)})

@@ -283,7 +283,7 @@ func (view *scheduleFormView) fillWhen(f *form, isNew bool) {
 	if view.Preview.Known && view.Preview.Objective != "" {
 		objective = "Left out: " + view.Preview.Objective + ", from the time above."
 	}
-	view.Objective = f.with(web.Field{Name: "objective_s", Label: "A good backup may be at most so old", Placeholder: view.Preview.Objective, Hint: objective, Autocomplete: "off"})
+	view.Objective = f.with(web.Field{Name: "objective_s", Label: "The last good backup may be this old", Placeholder: view.Preview.Objective, Hint: objective, Autocomplete: "off"})
 	view.Windows = f.with(web.Field{Name: "windows", Label: "Only within these hours", Rows: 2, Mono: true, Placeholder: "mon-fri 20:00-06:00", Hint: "One a line, in the zone above; empty is always. A run that is due outside waits; one that runs goes on."})
 }
 

@@ -43,6 +43,7 @@ type contract struct {
 	answers map[string]any // "GET /path" → what comes back; a *api.Problem is an error
 	got     []string       // method, path and body of each change
 	seen    func(*http.Request)
+	lists   map[string]func(*http.Request) any // what depends on the query
 }
 
 func newContract() *contract {
@@ -151,6 +152,9 @@ func (c *contract) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.got = append(c.got, r.Method+" "+r.URL.RequestURI()+" "+strings.TrimSpace(string(body)))
 	}
 	a, ok := c.answers[r.Method+" "+r.URL.Path]
+	if list := c.lists[r.Method+" "+r.URL.Path]; list != nil {
+		a, ok = list(r), true
+	}
 	switch {
 	case r.URL.Path == "/api/v1/setup" && r.Method == http.MethodGet && !c.setUp:
 		a = api.Setup{Open: true}
