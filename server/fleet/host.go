@@ -92,7 +92,7 @@ type Host struct {
 	ProtectionSchedule ScheduleID      `db:"protection_schedule"` // the one that the reason is about
 	BreachAt           Time            `db:"breach_at"`           // of the first schedule; 0: none has an objective
 	NextSlot           Time            `db:"next_slot"`
-	Unchecked          Time            `db:"unchecked"` // the first of its schedules' slots of which nothing is known yet; 0: none
+	Unchecked          Time            `db:"unchecked"` // the first of its schedules' slots of which a word of the agent is wanted; 0: none
 	Away               bool            `db:"away"`      // its silence was noticed, see Standing
 }
 

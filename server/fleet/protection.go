@@ -143,6 +143,15 @@ func (s *Schedule) Foretell(now Time, a Availability) {
 	}
 }
 
+// wanted is the first slot of which a word of the agent is wanted: nothing is known of
+// it, or it was given up.
+func (s *Schedule) wanted() Time {
+	if s.SilentFrom > s.ClaimUntil {
+		return earlier(s.SilentFrom, s.Unchecked)
+	}
+	return s.Unchecked
+}
+
 // minSilence is how long after a slot nobody gives it up.
 const minSilence = 30 * time.Minute
 
@@ -188,7 +197,7 @@ func Judge(h *Host, schedules []Schedule, now Time, quiet bool) Standing {
 	for _, s := range j.timed {
 		st.BreachAt = earlier(st.BreachAt, s.BreachAt)
 		st.NextSlot = earlier(st.NextSlot, s.NextSlot)
-		st.Unchecked = earlier(st.Unchecked, s.Unchecked)
+		st.Unchecked = earlier(st.Unchecked, s.wanted())
 	}
 	return st
 }

@@ -50,6 +50,15 @@ func checkEach(pointer string, items []string, rule func(string) error) Fields {
 	return found
 }
 
+// CheckCron tells what is wrong with the schedule's cron or zone; the field is named
+// as the parameter "cron" or "zone".
+func (s *Schedule) CheckCron() error {
+	if e := checkCron(s.Cron, s.Zone); e != nil {
+		return e.At(strings.TrimPrefix(e.Field, "/"))
+	}
+	return nil
+}
+
 func checkCron(cron, zone string) *Error {
 	_, err := slot.Parse(cron, zone)
 	var e *slot.Error

@@ -155,7 +155,7 @@ func (o *Outcome) wrong() string {
 		return "a code is no text, or too long"
 	case !isText(o.Message, maxMessage), !isText(o.NextStep, 2000):
 		return "a text is none, or too long"
-	case len(o.Warnings) > maxWarnings, len(o.Locks) > maxWarnings:
+	case len(o.Warnings) > maxWarnings, len(o.Locks) > maxWarnings, len(o.Sources) > maxWarnings: //guard:outcome-lists
 		return "a list is longer than 200"
 	case o.SnapshotID != "" && !resticIDForm.MatchString(o.SnapshotID):
 		return "a snapshot id has 64 hexadecimal digits"
@@ -167,9 +167,13 @@ func (o *Outcome) wrong() string {
 		return "a warning has a text that is none, or too long"
 	case slices.ContainsFunc(o.Locks, Lock.wrong):
 		return "a lock has a text that is none, or too long"
+	case slices.ContainsFunc(o.Sources, SourceSeen.wrong): //guard:outcome-sources
+		return "a source has a text that is none, or too long"
 	}
 	return ""
 }
+
+func (s SourceSeen) wrong() bool { return !isText(s.Path, 4096) || !isText(s.State, 20) }
 
 func (w FileWarning) wrong() bool {
 	return !isText(w.Path, 8192) || !isText(w.Message, 2000) || !isText(w.During, 40)

@@ -15,6 +15,10 @@ func (s *Service) finish(ctx context.Context, tx *store.Tx, host *fleet.Host, j 
 	if o.SnapshotID == "" && e.Snapshot != nil {
 		o.SnapshotID = e.Snapshot.ID
 	}
+	before, err := counted(j)
+	if err != nil {
+		return err
+	}
 	j.Late = j.Late || j.State == fleet.Finished && j.Result.OursToRevise()
 	j.FinishedAt = onOurClock(host, e.At, tx.Now)
 	if e.Snapshot != nil {
@@ -22,7 +26,7 @@ func (s *Service) finish(ctx context.Context, tx *store.Tx, host *fleet.Host, j 
 			return err
 		}
 	}
-	if err := s.close(ctx, tx, j, o); err != nil {
+	if err := s.close(ctx, tx, j, o, before); err != nil {
 		return err
 	}
 	// The road from command to result is whole again.
@@ -37,8 +41,12 @@ func (s *Service) finish(ctx context.Context, tx *store.Tx, host *fleet.Host, j 
 // end gives a job the result that only the server can tell, and writes it: expired,
 // lost, or cancelled before any agent saw it.
 func (s *Service) end(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
+	before, err := counted(j)
+	if err != nil {
+		return err
+	}
 	j.FinishedAt = tx.Now
-	if err := s.close(ctx, tx, j, o); err != nil {
+	if err := s.close(ctx, tx, j, o, before); err != nil {
 		return err
 	}
 	touch(tx, j)
@@ -46,9 +54,9 @@ func (s *Service) end(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome
 }
 
 // close puts the outcome to the job and does everything that follows from it, in
-// one transaction: rollups, the repository's life, conditions. The caller writes
-// the job.
-func (s *Service) close(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
+// one transaction: rollups, the repository's life, conditions. before is what the job
+// counted for until now. The caller writes the job.
+func (s *Service) close(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, before fleet.Day) error {
 	if j.Active() {
 		if err := tx.CountActiveJob(ctx, j.HostID, -1); err != nil {
 			return err
@@ -71,6 +79,12 @@ func (s *Service) close(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outco
 	}
 	if j.Operation == OperationBackup {
 		if err := tx.NoteBackup(ctx, j, protects(j)); err != nil {
+			return err
+		}
+		if err := recount(ctx, tx, before, j); err != nil {
+			return err
+		}
+		if err := settleEnd(ctx, tx, j, o); err != nil {
 			return err
 		}
 	}

@@ -63,12 +63,41 @@ func newWorld(t testing.TB, url string) *world {
 	c := &clock{}
 	c.micros.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMicro())
 	s := storetest.Open(t, url, store.Options{Now: c.now})
-	t.Cleanup(func() { // runs before the store is closed
+	w := &world{t, s, &job.Service{Store: s, Sealer: plainSeals{}, Logger: slog.New(slog.DiscardHandler)}, c}
+	w.verifyAtEnd()
+	return w
+}
+
+// verifyAtEnd verifies the rollups before the store is closed, unless another one was
+// opened meanwhile.
+func (w *world) verifyAtEnd() {
+	s := w.store
+	w.Cleanup(func() {
+		if s != w.store {
+			return
+		}
 		if err := s.VerifyRollups(context.Background()); err != nil {
-			t.Errorf("after the test: %v", err)
+			w.Errorf("after the test: %v", err)
 		}
 	})
-	return &world{t, s, &job.Service{Store: s, Sealer: plainSeals{}, Logger: slog.New(slog.DiscardHandler)}, c}
+}
+
+// restart stops the server, lets time pass, and starts it on the same database.
+func (w *world) restart(url string, away time.Duration) {
+	w.Helper()
+	w.must(w.store.Close())
+	w.clock.advance(away)
+	w.store = storetest.Open(w, url, store.Options{Now: w.clock.now})
+	w.jobs = &job.Service{Store: w.store, Sealer: plainSeals{}, Logger: slog.New(slog.DiscardHandler)}
+	w.verifyAtEnd()
+}
+
+// sweep does what the loops do, once.
+func (w *world) sweep() {
+	w.Helper()
+	w.must(w.store.FlushContacts(w.Context()))
+	w.must(w.jobs.CheckSlots(w.Context()))
+	w.must(w.jobs.Judge(w.Context()))
 }
 
 // each runs a test on both databases.
@@ -208,6 +237,8 @@ type agent struct {
 	config  *job.Config
 	running []job.RunningJob
 	inForce []job.Directive
+	told    job.Status // of schedules: claims, absences, offers
+	spooled int        // jobs that it has to report
 	jobs    map[fleet.JobID]*work
 }
 
@@ -235,8 +266,9 @@ func (a *agent) open() *job.SessionAnswer {
 func (a *agent) sessionRequest() *job.SessionRequest {
 	r := &job.SessionRequest{
 		JournalID: a.journal, AckedSeq: a.acked, BootID: a.boot, MinProtocol: 1, MaxProtocol: 1, ConfigRevision: a.revision(),
-		AgentVersion: "1", ResticVersion: "0.18.0", OS: "linux", Arch: "amd64", AgentTime: a.clock.now(),
+		AgentVersion: "1", ResticVersion: "0.18.0", OS: "linux", Arch: "amd64", AgentTime: a.clock.now(), Status: a.told,
 	}
+	r.Spool = &job.SpoolSummary{Jobs: a.spooled}
 	for _, wk := range a.jobs {
 		phase := job.EventAcked
 		if n := len(wk.events); n > 0 {
@@ -258,11 +290,13 @@ func (a *agent) revision() int64 {
 }
 
 func (a *agent) syncRequest() *job.SyncRequest {
-	return &job.SyncRequest{
+	r := &job.SyncRequest{
 		Session: a.session, JournalID: a.journal, AckedSeq: a.acked, ConfigRevision: a.revision(),
-		Running: a.running, Directives: a.inForce, AgentTime: a.clock.now(),
-		Status: job.Status{Spool: &job.SpoolSummary{}, LastExchange: &job.LastExchange{Kind: "ok", Status: 200, ElapsedMs: a.clock.micros.Load() % 999}},
+		Running: a.running, Directives: a.inForce, AgentTime: a.clock.now(), Status: a.told,
 	}
+	r.Spool = &job.SpoolSummary{Jobs: a.spooled}
+	r.LastExchange = &job.LastExchange{Kind: "ok", Status: 200, ElapsedMs: a.clock.micros.Load() % 999}
+	return r
 }
 
 // ask makes one sync without wait and changes nothing at the agent.

@@ -53,6 +53,8 @@ type Outcome struct {
 	Repository     *Identity     `json:"repository,omitempty"`
 	Locks          []Lock        `json:"locks,omitempty"`
 	CanDelete      string        `json:"can_delete,omitempty"` // "yes", "no" or "unknown"
+	Sources        []SourceSeen  `json:"sources,omitempty"`
+	Storage        *StorageSpace `json:"storage,omitempty"`
 	DurationMs     int64         `json:"duration_ms,omitempty"`
 	LogNextSeq     int64         `json:"log_next_seq,omitempty"` // behind the log's last chunk; 0: not told
 }
@@ -85,6 +87,18 @@ type Identity struct {
 	KeyID         string `json:"key_id,omitempty"`
 	FormatVersion int    `json:"format_version,omitempty"`
 	KeyCount      int    `json:"key_count,omitempty"`
+}
+
+// SourceSeen is what an agent saw of a source before the backup.
+type SourceSeen struct {
+	Path  string `json:"path"`
+	State string `json:"state"` // "ok", "missing" or "empty"
+}
+
+// StorageSpace is that of a repository that is a path on the host.
+type StorageSpace struct {
+	FreeBytes  int64 `json:"free_bytes"`
+	TotalBytes int64 `json:"total_bytes"`
 }
 
 // Lock is a lock in a repository.

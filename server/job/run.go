@@ -25,6 +25,8 @@ func (s *Service) Run(ctx context.Context) error {
 		now := time.Now()
 		s.round(ctx, "expire jobs", s.Expire)
 		s.round(ctx, "look for silent jobs", s.Sweep)
+		s.round(ctx, "check slots", s.CheckSlots)
+		s.round(ctx, "judge hosts", s.Judge)
 		if now.Sub(prepared) >= prepareEvery {
 			prepared = now
 			s.round(ctx, "prepare repositories", s.prepareAll)

@@ -166,7 +166,7 @@ func journalConditions(ctx context.Context, tx *store.Tx, host *fleet.Host, r *S
 
 // takeFacts writes what the agent tells of its machine and itself.
 func (s *Service) takeFacts(ctx context.Context, tx *store.Tx, host *fleet.Host, r *SessionRequest) error {
-	next, err := r.Status.over(host)
+	next, err := r.Status.over(host, tx.Now.Time())
 	if err != nil {
 		return err
 	}
@@ -178,12 +178,13 @@ func (s *Service) takeFacts(ctx context.Context, tx *store.Tx, host *fleet.Host,
 	if err != nil {
 		return err
 	}
-	if next != store.StatusOf(host) {
-		if err := tx.SetHostStatus(ctx, host.ID, next); err != nil {
-			return err
-		}
+	if err := takeClaims(ctx, tx, host.ID, r.Claims); err != nil {
+		return err
 	}
-	return statusConditions(ctx, tx, host, next)
+	if next == store.StatusOf(host) {
+		return statusConditions(ctx, tx, host, next)
+	}
+	return setStatus(ctx, tx, host, next)
 }
 
 // identityConditions notices clones of a machine and agents that are too old.

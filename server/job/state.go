@@ -82,7 +82,10 @@ func open(ctx context.Context, tx *store.Tx, host *fleet.Host, it *Item) (*fleet
 	if !created { // by a report that runs beside this one
 		return nil, fleet.Errorf(fleet.Unavailable, "The job is being made at this moment.")
 	}
-	return j, born(ctx, tx, j)
+	if err := born(ctx, tx, j); err != nil {
+		return nil, err
+	}
+	return j, settleBirth(ctx, tx, j)
 }
 
 // place fills in schedule and repository as far as they are the host's: an agent
@@ -181,8 +184,21 @@ func (s *Service) follow(ctx context.Context, tx *store.Tx, host *fleet.Host, j 
 
 // revive takes back a result that the server gave.
 func revive(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
-	j.Result, j.Outcome, j.FinishedAt, j.Late = "", "", 0, true
-	return tx.CountActiveJob(ctx, j.HostID, 1)
+	day, err := counted(j)
+	if err != nil {
+		return err
+	}
+	j.State, j.Result, j.Outcome, j.FinishedAt, j.Late = fleet.Acked, "", "", 0, true
+	if err := tx.CountActiveJob(ctx, j.HostID, 1); err != nil {
+		return err
+	}
+	if j.Operation != OperationBackup {
+		return nil
+	}
+	if err := tx.AddDay(ctx, day.Less()); err != nil {
+		return err
+	}
+	return settleEnd(ctx, tx, j, Outcome{})
 }
 
 // takeProgress keeps the newest sample of a job's progress.

@@ -13,7 +13,7 @@ import (
 // takeStatus writes what an agent tells of itself where it differs from what is
 // known, and raises and clears the conditions that follow from it.
 func (s *Service) takeStatus(ctx context.Context, here *store.Attendance, r *SyncRequest) error {
-	next, err := r.Status.over(&here.Host)
+	next, err := r.Status.over(&here.Host, s.Store.Now())
 	if err != nil {
 		return err
 	}
@@ -23,18 +23,20 @@ func (s *Service) takeStatus(ctx context.Context, here *store.Attendance, r *Syn
 		next.ConfigError = clip(r.ConfigError.Message, 2000)
 	}
 	next.ClockOffset = clockOffset(here.ClockOffset, r.AgentTime, s.Store.Now())
-	if next == store.StatusOf(&here.Host) {
-		return nil
+	changed := next != store.StatusOf(&here.Host)
+	claimed, err := newClaims(ctx, s.Store.Queries, &here.Host, r.Claims, fleet.At(s.Store.Now()))
+	if err != nil || !changed && !claimed {
+		return err
 	}
 	err = s.Store.Write(ctx, func(tx *store.Tx) error {
 		host, err := tx.LockHost(ctx, here.ID)
 		if err != nil {
 			return err
 		}
-		if err := tx.SetHostStatus(ctx, host.ID, next); err != nil {
+		if err := takeClaims(ctx, tx, host.ID, r.Claims); err != nil || !changed {
 			return err
 		}
-		return statusConditions(ctx, tx, host, next)
+		return setStatus(ctx, tx, host, next)
 	})
 	if err != nil {
 		return fmt.Errorf("take the status of host %s: %w", here.ID, err)
@@ -42,10 +44,33 @@ func (s *Service) takeStatus(ctx context.Context, here *store.Attendance, r *Syn
 	return nil
 }
 
+// setStatus writes a status with what follows from it.
+func setStatus(ctx context.Context, tx *store.Tx, host *fleet.Host, next store.HostStatus) error {
+	if err := tx.SetHostStatus(ctx, host.ID, next); err != nil {
+		return err
+	}
+	if next.Policy != host.Policy || next.ConfigError != host.ConfigError { // they keep the next run from happening
+		if err := tx.JudgeHost(ctx, host.ID); err != nil {
+			return err
+		}
+	}
+	return statusConditions(ctx, tx, host, next)
+}
+
 // over puts what was told over what a host's row holds.
-func (t Status) over(h *fleet.Host) (store.HostStatus, error) {
+func (t Status) over(h *fleet.Host, now time.Time) (store.HostStatus, error) {
 	next := store.StatusOf(h)
 	var err error
+	if t.Offers != nil {
+		if next.Offers, err = fleet.NewDoc(t.Offers.bounded()); err != nil {
+			return next, err
+		}
+	}
+	if t.Absences != nil {
+		if next.Absences, err = fleet.NewDoc(boundedAbsences(t.Absences, now)); err != nil {
+			return next, err
+		}
+	}
 	if t.Policy != nil {
 		if next.Policy, err = fleet.NewDoc(t.Policy); err != nil {
 			return next, err

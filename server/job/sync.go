@@ -54,6 +54,9 @@ type Status struct {
 	Health       []HealthProblem // always told
 	Spool        *SpoolSummary
 	LastExchange *LastExchange
+	Offers       *Offers
+	Absences     []Absence // nil: not told
+	Claims       []Claim
 }
 
 // ConfigError is why an agent refused a configuration.

@@ -1,0 +1,529 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"restic-manager/agent/slot"
+	"restic-manager/server/fleet"
+	"restic-manager/server/store"
+)
+
+// The limits of what is made of missed slots.
+const (
+	missedRows   = 1000 // of a schedule in one go; older ones are summed up, a row a day
+	missedAtOnce = 200  // in a transaction
+	putOffTime   = 5 * time.Minute
+	patience     = 24 * time.Hour  // with an agent that is there and has not reported everything
+	promptly     = 2 * time.Minute // an agent that has new times in force within this missed none by that
+	outageEdge   = 2 * time.Minute // around an outage of ours
+)
+
+// Codes of missed slots.
+const (
+	CodeHostOff             = "host_off"
+	CodeHostAsleep          = "host_asleep"
+	CodeAgentStopped        = "agent_stopped"
+	CodeAgentLocked         = "agent_locked"
+	CodeClockJumped         = "clock_jumped"
+	CodeAgentAbsent         = "agent_absent" // for a reason that is not known here
+	CodeScheduleNotReceived = "schedule_not_received"
+	CodeCatchUpTookLater    = "catch_up_took_a_later_slot"
+	CodeNotFired            = "not_fired"
+	CodeNoWord              = "no_word" // the agent is there and says nothing of the slot
+	CodeHostSilent          = "host_silent"
+)
+
+// CheckSlots makes a job with the result missed of each slot that nobody ran. A slot is
+// decided about once its agent claims to have looked after it, or once nothing was heard
+// of it for too long. Every replica may call it at any time: jobs have their slot's id,
+// and a schedule's row says how far it was checked.
+func (s *Service) CheckSlots(ctx context.Context) error {
+	now := fleet.At(s.Store.Now())
+	quiet := s.Store.Now().Before(s.Store.QuietUntil())
+	due, err := s.Store.SchedulesToCheck(ctx, now, quiet, batch)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, ref := range due {
+		err := s.checkSlots(ctx, ref, now, quiet)
+		if err != nil && !errors.Is(err, errElsewhere) && !fleet.Is(err, fleet.NotFound) && !fleet.Is(err, fleet.Unavailable) {
+			failed = append(failed, fmt.Errorf("check the slots of schedule %s: %w", ref.ID, err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// Judge brings the standing of hosts up to date that changes because time passes.
+func (s *Service) Judge(ctx context.Context) error {
+	if s.Store.Now().Before(s.Store.QuietUntil()) { //guard:judge-outage
+		return nil
+	}
+	hosts, err := s.Store.HostsToJudge(ctx, fleet.At(s.Store.Now()), batch)
+	if err != nil {
+		return err
+	}
+	for _, id := range hosts {
+		err := s.Store.Write(ctx, func(tx *store.Tx) error { return tx.Foretell(ctx, id) })
+		if err != nil && !fleet.Is(err, fleet.NotFound) {
+			return fmt.Errorf("judge host %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// errElsewhere ends a check that another replica, or a change of the schedule, made
+// superfluous.
+var errElsewhere = errors.New("the schedule was changed or checked meanwhile")
+
+// check is one look at the slots of a schedule that can be decided about.
+type check struct {
+	ref      store.ScheduleRef
+	schedule fleet.Schedule // as it was read; the rows are compared with it
+	host     fleet.Host
+	absences []Absence
+	outages  []store.Outage
+	now      fleet.Time
+	byClaim  bool // else by silence
+	from, to fleet.Time
+	before   fleet.Time // how far the schedule was checked when the look began
+	caughtUp fleet.Time // when a catch-up was born after the first slot; 0: none
+}
+
+func (s *Service) checkSlots(ctx context.Context, ref store.ScheduleRef, now fleet.Time, quiet bool) error {
+	c := &check{ref: ref, now: now}
+	err := s.Store.View(ctx, func(q store.Queries) error { return c.read(ctx, q) })
+	if err != nil {
+		return err
+	}
+	if !c.begin(quiet) {
+		return s.Store.Write(ctx, func(tx *store.Tx) error { return c.putOff(ctx, tx) })
+	}
+	if c.caughtUp, err = s.Store.RanLater(ctx, ref.ID, c.from); err != nil {
+		return err
+	}
+	slots := c.slots()
+	older := slots[:max(0, len(slots)-missedRows)]
+	for len(older) > 0 {
+		n := slices.IndexFunc(older, func(t fleet.Time) bool { return fleet.DayOf(t) != fleet.DayOf(older[0]) })
+		if n < 0 {
+			n = len(older)
+		}
+		day := older[:n]
+		if err := s.Store.Write(ctx, func(tx *store.Tx) error { return c.decide(ctx, tx, day, true, false) }); err != nil {
+			return err
+		}
+		older = older[n:]
+	}
+	newer := slots[max(0, len(slots)-missedRows):]
+	for {
+		part := newer[:min(len(newer), missedAtOnce)]
+		newer = newer[len(part):]
+		last := len(newer) == 0
+		if err := s.Store.Write(ctx, func(tx *store.Tx) error { return c.decide(ctx, tx, part, false, last) }); err != nil || last {
+			return err
+		}
+	}
+}
+
+func (c *check) read(ctx context.Context, q store.Queries) error {
+	host, err := q.Host(ctx, c.ref.HostID)
+	if err != nil {
+		return err
+	}
+	schedule, err := q.Schedule(ctx, c.ref.HostID, c.ref.ID)
+	if err != nil {
+		return err
+	}
+	c.host, c.schedule = *host, *schedule
+	if c.outages, err = q.Outages(ctx); err != nil {
+		return err
+	}
+	return c.host.Absences.Read(&c.absences)
+}
+
+// begin finds which slots are to be decided about, and by what; false where it is too
+// early.
+func (c *check) begin(quiet bool) bool {
+	s := &c.schedule
+	c.before = s.CheckedUntil
+	reached := func(t fleet.Time) bool { return !t.IsZero() && t <= s.ClaimUntil }
+	switch {
+	case reached(s.Unchecked) || reached(s.SilentFrom):
+		c.byClaim, c.from, c.to = true, s.CheckedUntil, s.ClaimUntil
+		if reached(s.SilentFrom) {
+			c.from = min(c.from, s.SilentFrom-1)
+		}
+	case quiet || s.Unchecked.IsZero() || s.Overdue(s.Unchecked) > c.now || c.stillComing(): //guard:missed-early
+		return false
+	default:
+		c.from, c.to = s.CheckedUntil, c.now
+	}
+	c.from = max(c.from, c.host.EnrolledAt, c.now.Add(-claimsSince))
+	return true
+}
+
+// stillComing tells whether the agent is there and what it has to say may be on its
+// way: it has jobs to report, or its clock is behind ours.
+func (c *check) stillComing() bool {
+	if c.host.Presence(c.now.Time()) != fleet.Online {
+		return false
+	}
+	overdue := c.schedule.Overdue(c.schedule.Unchecked)
+	var spool SpoolSummary
+	if c.host.Spool.Read(&spool) == nil && spool.Jobs > 0 && c.now < overdue.Add(patience) { //guard:missed-spool
+		return true
+	}
+	offset := (time.Duration(c.host.ClockOffset) * time.Millisecond).Abs()
+	return offset > maxSkew && c.now < overdue.Add(min(offset, patience))
+}
+
+// putOff looks at the schedule again a little later, so that it does not stand in the
+// way of others.
+func (c *check) putOff(ctx context.Context, tx *store.Tx) error {
+	if _, err := tx.LockHost(ctx, c.ref.HostID); err != nil {
+		return err
+	}
+	s, err := tx.LockSchedule(ctx, c.ref.ID)
+	if err != nil || s.OverdueAt > tx.Now || s.Unchecked.IsZero() {
+		return err
+	}
+	s.OverdueAt = tx.Now.Add(putOffTime)
+	return tx.SaveTruth(ctx, s)
+}
+
+// slots enumerates what is to be decided about, oldest first.
+func (c *check) slots() []fleet.Time {
+	var list []fleet.Time
+	for at := c.schedule.SlotAfter(c.from); !at.IsZero() && at <= c.to; at = c.schedule.SlotAfter(at) {
+		if !c.byClaim && c.schedule.Overdue(at) > c.now {
+			break
+		}
+		list = append(list, at)
+	}
+	return list
+}
+
+// decide makes jobs of those slots that nobody ran, and moves on how far the schedule
+// was checked. summed makes one job of all slots, which are of one day; last ends the
+// look.
+func (c *check) decide(ctx context.Context, tx *store.Tx, slots []fleet.Time, summed, last bool) error {
+	host, err := tx.LockHost(ctx, c.ref.HostID)
+	if err != nil {
+		return err
+	}
+	s, err := tx.LockSchedule(ctx, c.ref.ID)
+	if err != nil {
+		return err
+	}
+	if s.CheckedUntil != c.schedule.CheckedUntil || s.SilentFrom != c.schedule.SilentFrom || s.TimingVersion != c.schedule.TimingVersion || host.Disabled { //guard:missed-once
+		return errElsewhere
+	}
+	made, err := c.settleSlots(ctx, tx, slots, summed)
+	if err != nil {
+		return err
+	}
+	c.move(s, slots, last)
+	if made {
+		if s.Missed, err = tx.CountMissed(ctx, s.ID, s.LastGood, ""); err != nil {
+			return err
+		}
+	}
+	s.Foretell(tx.Now, host.Availability)
+	if err := tx.SaveTruth(ctx, s); err != nil {
+		return err
+	}
+	c.schedule = *s
+	schedules, err := tx.Schedules(ctx, host.ID)
+	if err != nil {
+		return err
+	}
+	tx.Touch(fleet.TopicSchedules, string(s.ID))
+	return tx.Stand(ctx, host, schedules)
+}
+
+// move notes how far the schedule was checked, and from where on a claim has yet to
+// explain what silence decided.
+func (c *check) move(s *fleet.Schedule, slots []fleet.Time, last bool) {
+	if len(slots) > 0 {
+		s.CheckedUntil = max(s.CheckedUntil, slots[len(slots)-1])
+	}
+	switch {
+	case c.byClaim && last:
+		s.CheckedUntil, s.SilentFrom = max(s.CheckedUntil, c.to), 0
+	case last:
+		s.CheckedUntil = max(s.CheckedUntil, c.from)
+	}
+	if !c.byClaim && len(slots) > 0 && s.SilentFrom.IsZero() {
+		s.SilentFrom = slots[0]
+	}
+}
+
+// settleSlots writes the jobs of slots that nobody ran and tells whether any number
+// changed by it.
+func (c *check) settleSlots(ctx context.Context, tx *store.Tx, slots []fleet.Time, summed bool) (made bool, err error) {
+	ids := make([]fleet.JobID, len(slots))
+	for i, at := range slots {
+		if ids[i], err = slotJob(c.ref.ID, at); err != nil {
+			return false, err
+		}
+	}
+	known, err := tx.JobsNamed(ctx, ids)
+	if err != nil {
+		return false, err
+	}
+	byID := make(map[fleet.JobID]*fleet.Job, len(known))
+	for i := range known {
+		byID[known[i].ID] = &known[i]
+	}
+	sums, err := c.sumsBefore(ctx, tx, slots)
+	if err != nil {
+		return false, err
+	}
+	var rows []fleet.Job
+	for i, at := range slots {
+		why, told := c.why(at)
+		j := byID[ids[i]]
+		switch {
+		case j != nil:
+			changed, err := c.explain(ctx, tx, j, why, told)
+			if err != nil {
+				return false, err
+			}
+			made = made || changed
+		case told && !(at <= c.before && sums[fleet.DayOf(at)]): //guard:missed-summed
+			row, err := c.row(ids[i], at, why)
+			if err != nil {
+				return false, err
+			}
+			rows = append(rows, row)
+		}
+	}
+	if summed {
+		if rows, err = c.sum(ctx, tx, rows); err != nil {
+			return false, err
+		}
+	}
+	return made || len(rows) > 0, c.write(ctx, tx, rows)
+}
+
+// sumsBefore tells the days of which an earlier look has summed up slots.
+func (c *check) sumsBefore(ctx context.Context, tx *store.Tx, slots []fleet.Time) (map[int64]bool, error) {
+	days := map[int64]bool{}
+	var ids []fleet.JobID
+	for _, at := range slots {
+		if day := fleet.DayOf(at); at <= c.before && !days[day] {
+			days[day] = true
+			id, err := sumJob(c.ref.ID, at)
+			if err != nil {
+				return nil, err
+			}
+			ids = append(ids, id)
+		}
+	}
+	jobs, err := tx.JobsNamed(ctx, ids)
+	clear(days)
+	for i := range jobs {
+		days[fleet.DayOf(jobs[i].Slot)] = true
+	}
+	return days, err
+}
+
+// explain puts the reason that a claim gives in the place of "no word from the host".
+// Where the claim tells that the slot was looked after and we were not there to hear it,
+// nothing is known to have been missed.
+func (c *check) explain(ctx context.Context, tx *store.Tx, j *fleet.Job, why Outcome, told bool) (changed bool, err error) {
+	if !c.byClaim || j.Result != fleet.Missed {
+		return false, nil
+	}
+	var before Outcome
+	if err := j.Outcome.Read(&before); err != nil {
+		return false, fmt.Errorf("read the outcome of job %s: %w", j.ID, err)
+	}
+	if before.Code != CodeHostSilent && before.Code != CodeNoWord {
+		return false, nil
+	}
+	if !told {
+		if err := tx.AddDay(ctx, j.Day(0).Less()); err != nil {
+			return false, err
+		}
+		return true, tx.DeleteJob(ctx, j.ID)
+	}
+	if j.Outcome, err = fleet.NewDoc(why); err != nil {
+		return false, err
+	}
+	touch(tx, j)
+	return false, tx.SaveJob(ctx, j)
+}
+
+// row is the job of a slot that nobody ran.
+func (c *check) row(id fleet.JobID, at fleet.Time, why Outcome) (fleet.Job, error) {
+	doc, err := fleet.NewDoc(why)
+	return fleet.Job{
+		ID: id, HostID: c.ref.HostID, ScheduleID: c.ref.ID, RepositoryID: c.schedule.RepositoryID, Operation: OperationBackup,
+		Trigger: fleet.BySchedule, Slot: at, State: fleet.Finished, Result: fleet.Missed, Outcome: doc,
+		Epoch: 1, Attempt: 1, Version: 1, NextEventSeq: 1, NextLogSeq: 1, CreatedAt: at, FinishedAt: at,
+	}, err
+}
+
+// sum makes one job of those of a day; its id is none of theirs, so that each may still
+// be reported.
+func (c *check) sum(ctx context.Context, tx *store.Tx, rows []fleet.Job) ([]fleet.Job, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	row := rows[0]
+	var err error
+	if row.ID, err = sumJob(c.ref.ID, row.Slot); err != nil {
+		return nil, err
+	}
+	before, err := tx.LockJob(ctx, row.ID)
+	if err == nil { // an earlier look has summed up a part of the day
+		if err := tx.AddDay(ctx, fleet.Day{HostID: before.HostID, Day: fleet.DayOf(before.Slot), Missed: int64(len(rows))}); err != nil {
+			return nil, err
+		}
+		before.MoreSlots += int64(len(rows))
+		return nil, tx.SaveJob(ctx, before)
+	}
+	if !fleet.Is(err, fleet.NotFound) {
+		return nil, err
+	}
+	row.MoreSlots = int64(len(rows) - 1)
+	var why Outcome
+	if err := row.Outcome.Read(&why); err != nil {
+		return nil, err
+	}
+	why.Message = fmt.Sprintf("%d slots of this day from %s on were missed. ", len(rows), moment(row.Slot)) + why.Message
+	row.Outcome, err = fleet.NewDoc(why)
+	return []fleet.Job{row}, err
+}
+
+// write creates missed jobs with what they count for.
+func (c *check) write(ctx context.Context, tx *store.Tx, rows []fleet.Job) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := tx.CreateMissed(ctx, rows); err != nil {
+		return err
+	}
+	days := map[int64]fleet.Day{}
+	for i := range rows {
+		d := rows[i].Day(0)
+		d.Missed += days[d.Day].Missed
+		days[d.Day] = d
+	}
+	for _, d := range days {
+		if err := tx.AddDay(ctx, d); err != nil {
+			return err
+		}
+	}
+	newest := &rows[len(rows)-1]
+	if err := tx.NoteBackup(ctx, newest, false); err != nil {
+		return err
+	}
+	return tx.NoteScheduleJob(ctx, newest)
+}
+
+// slotJob is the id of a slot's job.
+func slotJob(id fleet.ScheduleID, at fleet.Time) (fleet.JobID, error) {
+	schedule, err := uuid.Parse(string(id))
+	if err != nil {
+		return "", fmt.Errorf("read the id of schedule %s: %w", id, err)
+	}
+	return fleet.JobID(slot.JobID(schedule, at.Time()).String()), nil
+}
+
+// sumJob is the id of the job that stands for a schedule's missed slots of a day.
+func sumJob(id fleet.ScheduleID, at fleet.Time) (fleet.JobID, error) {
+	schedule, err := uuid.Parse(string(id))
+	if err != nil {
+		return "", fmt.Errorf("read the id of schedule %s: %w", id, err)
+	}
+	return fleet.JobID(uuid.NewSHA1(schedule, []byte("missed on "+at.Time().Format(time.DateOnly))).String()), nil
+}
+
+// why says what kept a slot from being run. told is false where that is not known to
+// have happened at all.
+func (c *check) why(at fleet.Time) (why Outcome, told bool) {
+	why = Outcome{Result: string(fleet.Missed)}
+	s := &c.schedule
+	switch absence := c.absent(at); {
+	case absence != nil:
+		why.Code, why.Message = absenceWords(absence)
+		why.NextStep = "Nothing, if the machine was meant to be away; else see that it is on when its schedules fire."
+		if !c.caughtUp.IsZero() && c.caughtUp > at {
+			why.Message += fmt.Sprintf(" A catch-up ran at %s.", moment(c.caughtUp))
+		}
+	case c.wereAway(at): //guard:missed-outage
+		return why, false
+	case c.byClaim && at <= s.ClaimFrom && s.ClaimFrom < s.TimingSince.Add(promptly):
+		return why, false
+	case c.byClaim && at <= s.ClaimFrom:
+		why.Code = CodeScheduleNotReceived
+		why.Message = fmt.Sprintf("The agent did not have these times then; it took them on at %s.", moment(s.ClaimFrom))
+	case c.byClaim && !c.caughtUp.IsZero() && c.caughtUp > at:
+		why.Code = CodeCatchUpTookLater
+		why.Message = fmt.Sprintf("The agent did not run this slot; a catch-up ran at %s in its place.", moment(c.caughtUp))
+	case c.byClaim:
+		why.Code, why.Message = CodeNotFired, "The agent did not run this slot and tells no reason."
+		why.NextStep = "Look at the agent's log on the host."
+	case c.host.Presence(c.now.Time()) != fleet.Online:
+		why.Code = CodeHostSilent
+		why.Message = fmt.Sprintf("No word from the host since %s. If it ran, its report will replace this.", moment(c.host.LastContact))
+		why.NextStep = "Look after the host."
+	case s.Drift(&c.host):
+		why.Code, why.Message = CodeScheduleNotReceived, "The agent has not taken the schedule over."
+		why.NextStep = "See at the host why it refuses its configuration."
+	default:
+		why.Code, why.Message = CodeNoWord, "The agent is there and says nothing of this slot. If it ran, its report will replace this."
+		why.NextStep = "Look at the agent's log on the host, or update it."
+	}
+	return why, true
+}
+
+// absent finds the absence that a slot falls into.
+func (c *check) absent(at fleet.Time) *Absence {
+	for i := range c.absences {
+		if fleet.At(c.absences[i].From) <= at && at <= fleet.At(c.absences[i].To) {
+			return &c.absences[i]
+		}
+	}
+	return nil
+}
+
+// wereAway tells whether none of us was there at a slot. Whoever ran it may have told a
+// database that is gone since.
+func (c *check) wereAway(at fleet.Time) bool {
+	return slices.ContainsFunc(c.outages, func(o store.Outage) bool {
+		return o.From.Add(-outageEdge) <= at && at <= o.Until.Add(outageEdge)
+	})
+}
+
+func absenceWords(a *Absence) (code, message string) {
+	words := map[string][2]string{
+		"off":     {CodeHostOff, "The machine was off"},
+		"asleep":  {CodeHostAsleep, "The machine was asleep"},
+		"stopped": {CodeAgentStopped, "The agent was not running"},
+		"locked":  {CodeAgentLocked, "The agent was locked by its policy file"},
+		"clock":   {CodeClockJumped, "The machine's clock jumped over the slot"},
+	}
+	w, known := words[a.Reason]
+	if !known {
+		w = [2]string{CodeAgentAbsent, strings.TrimSpace("The agent could not fire " + a.Reason)}
+	}
+	return w[0], fmt.Sprintf("%s from %s to %s.", w[1], moment(fleet.At(a.From)), moment(fleet.At(a.To)))
+}
+
+func moment(t fleet.Time) string {
+	if t.IsZero() {
+		return "its enrolment"
+	}
+	return t.Time().Format("2 January 2006 15:04 UTC")
+}
