@@ -40,6 +40,7 @@ var guards = []twin{
 	{"sign-in-ended", "server/api", "TestSignInsEnd"},
 	{"parked-sign-in", "server/api", "TestASignInThatEndsMeanwhileGetsNoAnswer"},
 	{"throttle", "server/api", "TestGuessesAreThrottledAndNobodyElseIsKeptOut"},
+	{"report-closed", "server/job", "TestAReportOfAJobThatWasRemovedIsClosed"},
 	{"enrol-throttle", "server/auth", "TestEnrolmentIsThrottledByAddress"},
 	{"failures-listed", "server/auth", "TestAWrongPasswordIsInTheAuditLogAndAFloodIsNot"},
 	{"throttle-flood", "server/auth", "TestAFloodOfGuessesGetsNoMoreOfThemThrough"},

@@ -13,6 +13,7 @@ import (
 
 	"restic-manager/restic"
 	"restic-manager/server/auth"
+	"restic-manager/server/job"
 )
 
 // Options is the server's configuration, as flags, environment and file give it.
@@ -39,6 +40,9 @@ type Options struct {
 	NotifyPublicOnly bool          `help:"Keep channels from sending to private networks."`
 	MetricsToken     restic.Secret `secret:"" help:"Bearer token for /metrics, for Prometheus; at least 20 characters. Without it there is no /metrics."`
 
+	HistoryDays int `default:"400" help:"How long jobs are kept after their end, in days; 0 is for ever."`
+	LogDays     int `default:"90" help:"How long their logs are kept, in days; 0 is as long as the jobs."`
+
 	PasswordMemory   uint32        `default:"64" help:"MiB that one password hash takes."`
 	PasswordRounds   uint32        `default:"3" help:"Rounds of one password hash."`
 	PasswordParallel int           `default:"2" help:"Password hashes made at the same time."`
@@ -48,7 +52,7 @@ type Options struct {
 // Defaults is the options that nobody has to give.
 func Defaults() Options {
 	return Options{
-		Listen: "127.0.0.1:8080", LogLevel: "info", LogFormat: "text",
+		Listen: "127.0.0.1:8080", LogLevel: "info", LogFormat: "text", HistoryDays: 400, LogDays: 90,
 		PasswordMemory: 64, PasswordRounds: 3, PasswordParallel: 2, StopTimeout: 20 * time.Second,
 	}
 }
@@ -85,6 +89,7 @@ func (o Options) check() (*settings, error) {
 	if o.LogFormat != "text" && o.LogFormat != "json" {
 		note("log_format", "must be text or json")
 	}
+	s.checkHistory(note)
 	if o.StopTimeout <= 0 || o.StopTimeout > 5*time.Minute {
 		note("stop_timeout", "must be more than 0s and at most 5m")
 	}
@@ -191,4 +196,23 @@ func (s *settings) checkPasswords(note noteFunc) {
 	if s.PasswordParallel < 1 || s.PasswordParallel > 64 {
 		note("password_parallel", "must be from 1 to 64")
 	}
+}
+
+// leastHistory is what pages show by day, and more than an agent may be away for with
+// its reports still being of use.
+const leastHistory = 30
+
+func (s *settings) checkHistory(note noteFunc) {
+	const longest = 36500
+	if s.HistoryDays != 0 && (s.HistoryDays < leastHistory || s.HistoryDays > longest) {
+		note("history_days", "must be 0, for ever, or from %d to %d", leastHistory, longest)
+	}
+	if s.LogDays < 0 || s.LogDays > longest {
+		note("log_days", "must be from 0 to %d", longest)
+	}
+}
+
+func (s *settings) keep() job.Keep {
+	const day = 24 * time.Hour
+	return job.Keep{Jobs: time.Duration(s.HistoryDays) * day, Logs: time.Duration(s.LogDays) * day}
 }

@@ -113,7 +113,7 @@ func (s *Server) open(ctx context.Context, serve bool) (err error) {
 		database = path
 	}
 	s.store, err = store.Open(ctx, database, store.Options{
-		Logger: s.log, DataDir: s.settings.DataDir, ListenURL: s.settings.DatabaseListen.Reveal(), Serve: serve,
+		Logger: s.log, DataDir: s.settings.DataDir, ListenURL: s.settings.DatabaseListen.Reveal(), Serve: serve, Beside: !serve,
 	})
 	if err != nil {
 		return fmt.Errorf("open the database: %w", err)
@@ -156,6 +156,7 @@ func (s *Server) Run(ctx context.Context) error {
 	loops.Go(func() { s.waker.Run(background) })
 	ended := make(chan error, 5)
 	loops.Go(func() { ended <- s.jobs.Run(background) })
+	loops.Go(func() { s.jobs.RunRetain(background) })
 	loops.Go(func() { ended <- s.alerts.Run(background) })
 	loops.Go(func() { ended <- s.notify.Run(background) })
 	go func() { ended <- s.serve() }()

@@ -68,24 +68,27 @@ func (s *Service) Log(ctx context.Context, id fleet.JobID, q LogQuery) (LogPage,
 		return LogPage{}, err
 	}
 	defer d.close()
-	for len(page.Lines) < pageLines {
+	atEnd := false
+	for !atEnd && len(page.Lines) < pageLines {
 		chunks, err := s.Store.LogChunks(ctx, id, page.Next, pageChunks)
 		if err != nil {
 			return LogPage{}, err
 		}
+		atEnd = len(chunks) < pageChunks
 		for i := range chunks {
 			if len(page.Lines) >= pageLines {
+				atEnd = false
 				break
 			}
 			page.Lines = append(page.Lines, d.lines(&chunks[i])...)
 			page.Next = chunks[i].Seq
 		}
-		if len(chunks) < pageChunks {
-			break
-		}
 	}
-	if !j.Active() && page.Next >= j.NextLogSeq-1 {
+	if atEnd && !j.Active() {
 		page.End, err = s.settled(j)
+	}
+	if page.End && page.Next == 0 && j.LogLines > 0 {
+		page.Lines = []LogLine{{N: 1, At: j.FinishedAt.Time(), Stream: "agent", Text: "[this log is not kept any more]"}}
 	}
 	return page, err
 }

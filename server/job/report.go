@@ -66,10 +66,6 @@ const (
 	TakenUnknown  = "unknown_job" // not known, and not said how it was opened
 )
 
-// historyLimit is how long ago a job may have begun that is not known here: what is
-// older was purged, or nobody looks for it.
-const historyLimit = 400 * 24 * time.Hour
-
 // itemsAtOnce is how many items of one report are in the database at a time; the
 // store commits them together.
 const itemsAtOnce = 4

@@ -13,6 +13,7 @@ type Service struct {
 	Store  *store.Store
 	Sealer Sealer
 	Logger *slog.Logger
+	Keep   Keep
 }
 
 // Actor is who asks for something, as the audit log names them.

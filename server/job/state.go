@@ -54,7 +54,7 @@ func (s *Service) jobOf(ctx context.Context, tx *store.Tx, host *fleet.Host, it 
 		return j, "", err
 	case it.Opened == nil:
 		return nil, TakenUnknown, nil
-	case tx.Now.Time().Sub(it.Opened.At) > historyLimit:
+	case tx.Now.Time().Sub(it.Opened.At) > s.historyLimit(): //guard:report-closed
 		return nil, TakenClosed, nil
 	}
 	j, err = open(ctx, tx, host, it)

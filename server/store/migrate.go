@@ -40,21 +40,9 @@ func migrations() fs.FS {
 // migrate brings the schema up to this program's. It changes nothing where the
 // schema is newer.
 func migrate(ctx context.Context, db *sql.DB, m migration) error {
-	p, err := newProvider(db, m)
-	if err != nil {
+	p, have, want, err := versions(ctx, db, m)
+	if err != nil || have == want {
 		return err
-	}
-	have, want, err := p.GetVersions(ctx)
-	if err != nil {
-		return coded(fmt.Errorf("read the schema's version: %w", err))
-	}
-	if have > want {
-		return fleet.Errorf(fleet.SchemaNewer,
-			"The database has schema %d and this program knows schemas up to %d: a newer version has migrated it. "+
-				"Start that version, or restore the copy that it made before migrating.", have, want)
-	}
-	if have == want {
-		return nil
 	}
 	if m.copy != nil && have > 0 {
 		if err := m.copy(ctx, have); err != nil {
@@ -69,6 +57,33 @@ func migrate(ctx context.Context, db *sql.DB, m migration) error {
 		m.log.InfoContext(ctx, "schema migrated", "version", r.Source.Version, "dur", r.Duration)
 	}
 	return nil
+}
+
+// migrated fails where the schema is not this program's, and changes nothing.
+func migrated(ctx context.Context, db *sql.DB, m migration) error {
+	_, have, want, err := versions(ctx, db, m)
+	if err == nil && have < want {
+		return fleet.Errorf(fleet.NotFound, "The database has schema %d and this program needs %d: start this version's server first, "+
+			"which migrates it, or use the version that runs.", have, want)
+	}
+	return err
+}
+
+// versions reads which schema there is and which one this program knows. SchemaNewer
+// where it does not know that one.
+func versions(ctx context.Context, db *sql.DB, m migration) (p *goose.Provider, have, want int64, err error) {
+	if p, err = newProvider(db, m); err != nil {
+		return nil, 0, 0, err
+	}
+	if have, want, err = p.GetVersions(ctx); err != nil {
+		return nil, 0, 0, coded(fmt.Errorf("read the schema's version: %w", err))
+	}
+	if have > want {
+		return nil, 0, 0, fleet.Errorf(fleet.SchemaNewer,
+			"The database has schema %d and this program knows schemas up to %d: a newer version has migrated it. "+
+				"Start that version, or restore the copy that it made before migrating.", have, want)
+	}
+	return p, have, want, nil
 }
 
 func newProvider(db *sql.DB, m migration) (*goose.Provider, error) {

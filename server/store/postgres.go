@@ -18,12 +18,15 @@ const maxConnections = 16
 
 // openPostgres opens the pool and migrates. Replicas that start together wait for
 // each other.
-func (s *Store) openPostgres(ctx context.Context) error {
+func (s *Store) openPostgres(ctx context.Context, beside bool) error {
 	s.postgres = true
 	if err := s.connect(ctx); err != nil {
 		return err
 	}
 	s.Queries.x = s.db
+	if beside {
+		return migrated(ctx, s.db.DB, migration{log: s.log, files: migrations(), postgres: true})
+	}
 	// The default asks every five seconds only.
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300), lock.WithUnlockTimeout(1, 30))
 	if err != nil {

@@ -64,9 +64,10 @@ func (tx *Tx) recountSnapshotsOfRepository(ctx context.Context, id fleet.Reposit
 }
 
 // verifyDays counts again what host_days says of the days of hosts. What a backup
-// added in bytes stands in its outcome alone and is not added up again.
+// added in bytes stands in its outcome alone and is not added up again; nor are days
+// whose jobs may be gone.
 const verifyDays = `SELECT 'day ' || n.day || ' of host ' || n.host_id FROM (
-		SELECT host_id, day, succeeded, warning, failed, missed, skipped, other FROM host_days
+		SELECT host_id, day, succeeded, warning, failed, missed, skipped, other FROM host_days WHERE day >= ?
 		UNION ALL
 		SELECT host_id, finished_at / 86400000000,
 			-SUM(CASE WHEN result = 'succeeded' THEN 1 ELSE 0 END),
@@ -75,7 +76,7 @@ const verifyDays = `SELECT 'day ' || n.day || ' of host ' || n.host_id FROM (
 			-SUM(CASE WHEN result IN ('missed', 'expired') THEN 1 + more_slots ELSE 0 END),
 			-SUM(CASE WHEN result = 'skipped' THEN 1 ELSE 0 END),
 			-SUM(CASE WHEN result = 'cancelled' THEN 1 ELSE 0 END)
-		FROM jobs WHERE state = 'finished' AND operation = 'backup' GROUP BY host_id, finished_at / 86400000000
+		FROM jobs WHERE state = 'finished' AND operation = 'backup' AND finished_at / 86400000000 >= ? GROUP BY host_id, finished_at / 86400000000
 	) n GROUP BY n.host_id, n.day
 	HAVING SUM(succeeded) <> 0 OR SUM(warning) <> 0 OR SUM(failed) <> 0 OR SUM(missed) <> 0 OR SUM(skipped) <> 0 OR SUM(other) <> 0 LIMIT 5`
 
@@ -98,7 +99,6 @@ func (q Queries) VerifyRollups(ctx context.Context) error {
 		`SELECT 'schedule ' || id FROM schedules WHERE
 			missed <> (SELECT COALESCE(SUM(1 + j.more_slots), 0) FROM jobs j
 				WHERE j.schedule_id = schedules.id AND j.state = 'finished' AND j.result = 'missed' AND j.created_at > schedules.last_good) LIMIT 5`,
-		verifyDays,
 	} {
 		var ids []string
 		if err := q.all(ctx, &ids, query); err != nil {
@@ -106,6 +106,15 @@ func (q Queries) VerifyRollups(ctx context.Context) error {
 		}
 		wrong = append(wrong, ids...)
 	}
+	from, err := q.HistoryFrom(ctx)
+	if err != nil {
+		return err
+	}
+	var days []string
+	if err := q.all(ctx, &days, verifyDays, from, from); err != nil {
+		return fmt.Errorf("count the days again: %w", err)
+	}
+	wrong = append(wrong, days...)
 	standing, err := q.verifyStanding(ctx)
 	if err != nil {
 		return err

@@ -22,10 +22,13 @@ import (
 // openSQLite opens the file with one connection that writes and a pool that only
 // reads. A file made here is for its owner alone, and so are the two that SQLite
 // keeps beside it.
-func (s *Store) openSQLite(ctx context.Context, dataDir string) error {
+func (s *Store) openSQLite(ctx context.Context, dataDir string, beside bool) error {
 	path, err := sqlitePath(s.url)
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(path); beside && errors.Is(err, fs.ErrNotExist) {
+		return fleet.Wrap(fleet.NotFound, err, "There is no database %s: give the server's own options, and start it once first.", path)
 	}
 	if dataDir == "" {
 		dataDir = filepath.Dir(path)
@@ -39,7 +42,12 @@ func (s *Store) openSQLite(ctx context.Context, dataDir string) error {
 		return err
 	}
 	writing.SetMaxOpenConns(1)
-	if err := prepareFile(ctx, writing, s, path, dataDir, existed); err != nil {
+	if beside {
+		err = migrated(ctx, writing.DB, migration{log: s.log, files: migrations()})
+	} else {
+		err = prepareFile(ctx, writing, s, path, dataDir, existed)
+	}
+	if err != nil {
 		return errors.Join(err, writing.Close())
 	}
 	s.writer = newWriter(writing, &s.counters)

@@ -25,6 +25,7 @@ type Options struct {
 	Now     func() time.Time // nil is the clock: the machine's with SQLite, the database's with PostgreSQL
 	DataDir string           // where copies are put before a migration; empty is beside the database file
 	Serve   bool             // this process serves: with SQLite no other one may, until Close
+	Beside  bool             // beside a server that may run: makes and migrates nothing, is no replica
 
 	// ListenURL is where PostgreSQL notifies: a way past a pooler that hands out
 	// connections by the transaction. Empty is the database URL.
@@ -71,7 +72,8 @@ type counters struct{ statements, transactions, commits atomic.Int64 }
 // plain path for SQLite.
 //
 // It fails with DatabaseCorrupt for a damaged file, which it leaves as it is, with
-// SchemaNewer where a later program has migrated, and with DatabaseInUse where both
+// SchemaNewer where a later program has migrated, with NotFound where Beside finds no
+// database, or an older program's, and with DatabaseInUse where both
 // this process and another serve the same file. Close it.
 func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	if o.Logger == nil {
@@ -92,15 +94,18 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 
 	var err error
 	if scheme, _, ok := strings.Cut(databaseURL, "://"); ok && (scheme == "postgres" || scheme == "postgresql") {
-		err = s.openPostgres(ctx)
+		err = s.openPostgres(ctx, o.Beside)
 	} else if err = s.claimFile(o.Serve); err == nil {
-		err = s.openSQLite(ctx, o.DataDir)
+		err = s.openSQLite(ctx, o.DataDir, o.Beside)
 	}
-	if err == nil {
-		err = s.makeEpoch(ctx)
-	}
-	if err == nil {
-		err = s.join(ctx)
+	switch {
+	case err != nil:
+	case o.Beside:
+		err = s.measureClock(ctx)
+	default:
+		if err = s.makeEpoch(ctx); err == nil {
+			err = s.join(ctx)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
