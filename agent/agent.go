@@ -16,6 +16,7 @@ import (
 	"restic-manager/agent/control"
 	"restic-manager/agent/policy"
 	"restic-manager/agent/runner"
+	"restic-manager/agent/schedule"
 	"restic-manager/agent/secret"
 	"restic-manager/agent/spool"
 	"restic-manager/restic"
@@ -31,6 +32,7 @@ type Options struct {
 	Secrets  *secret.Store                  // what is sealed on this host
 	Policy   func() (*policy.Policy, error) // reads the policy file anew
 	Config   *control.AgentConfig           // in force when the agent last ran; nil for none
+	ConfigAt time.Time                      // when that came in force; zero for unknown
 	Version  string
 	BootID   string
 	Log      *slog.Logger
@@ -44,6 +46,9 @@ type Options struct {
 	Recipes      []runner.Recipe // nil for all
 	FirstContact time.Duration   // the first contact comes after a random part of this
 	Rand         func() float64  // numbers in [0,1); nil for math/rand
+
+	Now       func() time.Time             // the clock on the wall; nil for time.Now
+	Suspended func() (time.Duration, bool) // how long the machine has slept; nil for the system's
 }
 
 // Agent is one process life of an agent.
@@ -68,6 +73,8 @@ type Agent struct {
 	inForce    inForce
 	directives *directives
 	jobs       *jobs
+	cron       *schedule.Scheduler
+	now        func() time.Time
 	prefetch   sync.WaitGroup
 	// stopPrefetch ends the prefetch of the configuration in force; the sync goroutine's alone.
 	stopPrefetch context.CancelFunc
@@ -79,6 +86,8 @@ type Agent struct {
 
 	sentPolicy control.PolicyReport // as the server last took it; the sync goroutine's alone
 	sentOffers control.Offers       // likewise
+	sentSlots  []control.SlotClaim  // likewise
+	sentAways  []control.Absence    // likewise
 }
 
 // New returns an agent that has done nothing yet. A configuration in force that is
@@ -90,28 +99,52 @@ func New(o Options) (*Agent, error) {
 	if o.Rand == nil {
 		o.Rand = rand.Float64
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	a := &Agent{
 		identity: o.Identity, link: o.Link, spool: o.Spool, policy: o.Policy, restic: o.Restic, find: o.FindRestic,
 		version: o.Version, bootID: o.BootID, log: o.Log, rand: o.Rand,
-		firstContact: o.FirstContact, directives: newDirectives(), stopPrefetch: func() {}, started: time.Now(),
+		firstContact: o.FirstContact, directives: newDirectives(), stopPrefetch: func() {}, started: time.Now(), now: o.Now,
 	}
 	a.vault = newVault(o.Secrets, a.fetchFromServer, o.Rand, o.Log)
 	for _, recipe := range o.Recipes {
 		a.recipeNames = append(a.recipeNames, recipe.Operation)
 	}
+	a.cron = schedule.New(schedule.Options{
+		Spool: o.Spool, Start: func() { a.jobs.startPending() }, Locked: a.lockedOut, BootID: o.BootID, Log: o.Log,
+		Now: o.Now, Suspended: o.Suspended,
+	})
 	if o.Config != nil {
 		config, err := understandConfig(*o.Config, o.Identity.HostID)
 		if err != nil {
 			a.log.Error("configuration in force not understood", "revision", o.Config.Revision, "err", err)
 		} else {
 			a.inForce.put(o.Config.Revision, config)
+			a.cron.Configure(o.Config.Revision, a.inForceSince(o), entriesOf(*o.Config))
 		}
 	}
 	a.jobs = newJobs(o.Spool, runner.New(runner.Options{
 		Spool: o.Spool, Restic: o.Restic, Policy: o.Policy, Config: a.inForce.get, Secrets: a.vault,
-		Listings: a, Storage: o.Storage, Recipes: o.Recipes, Log: o.Log,
+		Listings: a, Storage: o.Storage, Recipes: o.Recipes, Now: o.Now, Log: o.Log,
 	}))
 	return a, nil
+}
+
+// inForceSince is when the times of the configuration in force began. An earlier life
+// that died after it had saved the configuration did not come to note that.
+func (a *Agent) inForceSince(o Options) time.Time {
+	known := a.cron.Revision()
+	if known == 0 || known == o.Config.Revision || o.ConfigAt.IsZero() || o.ConfigAt.After(a.now()) {
+		return a.now()
+	}
+	return o.ConfigAt
+}
+
+// lockedOut reports whether the policy file locks the agent.
+func (a *Agent) lockedOut() bool {
+	_, err := a.policy()
+	return err != nil
 }
 
 // How long the last words may take when the agent is stopped.
@@ -131,8 +164,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.jobs.recoverInterrupted()
 	a.jobs.startPending()
+	var firing sync.WaitGroup
+	firing.Go(func() { a.cron.Run(ctx) })
 	a.talk(ctx)
 	a.log.Info("stopping")
+	firing.Wait()
 	a.jobs.stop()
 	a.prefetch.Wait()
 	a.sayGoodbye(context.WithoutCancel(ctx))

@@ -86,6 +86,7 @@ func (a *Agent) applyConfig(ctx context.Context, offered control.AgentConfig) {
 		return
 	}
 	a.inForce.put(offered.Revision, config)
+	a.cron.Configure(offered.Revision, a.now(), entriesOf(offered))
 	a.log.Info("configuration in force", "revision", offered.Revision,
 		"repositories", len(config.Repositories), "schedules", len(config.Schedules))
 	a.vault.keep(config.SecretRefs())
@@ -118,6 +119,9 @@ func understandConfig(offered control.AgentConfig, host string) (runner.Config, 
 		Schedules:    map[string]runner.Schedule{},
 	}
 	var wrong []error
+	if n := len(offered.Schedules); n > maxSchedules { //guard:config-schedules
+		return c, fmt.Errorf("it has %d schedules, and a host may have %d", n, maxSchedules)
+	}
 	if offered.HostId != host { //guard:config-host
 		wrong = append(wrong, errors.New("it is for another host"))
 	}
@@ -135,10 +139,14 @@ func understandConfig(offered control.AgentConfig, host string) (runner.Config, 
 		if _, ok := c.Repositories[s.RepositoryId]; !ok {
 			wrong = append(wrong, fmt.Errorf("schedule %s: its repository is not in the configuration", s.Id))
 		}
+		timing, err := timingOf(s)
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("schedule %s: %w", s.Id, err))
+		}
 		c.Schedules[s.Id] = runner.Schedule{
 			ID: s.Id, Name: s.Name, Version: s.Version, RepositoryID: s.RepositoryId,
 			Paths: s.Paths, Excludes: s.Excludes, Tags: s.Tags,
-			Source: s.Source, Hooks: hooksOf(s.Options),
+			Source: s.Source, Hooks: hooksOf(s.Options), Timing: timing,
 		}
 	}
 	return c, errors.Join(wrong...)

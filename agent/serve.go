@@ -93,7 +93,7 @@ func (s Service) assemble(ctx context.Context, identity Identity, store *secret.
 	inForce, err := spool.LoadConfig(s.Config.hostDir(identity.HostID))
 	switch {
 	case err == nil:
-		options.Config = &inForce
+		options.Config, options.ConfigAt = &inForce, spool.ConfigSaved(s.Config.hostDir(identity.HostID))
 	case !errors.Is(err, fs.ErrNotExist):
 		s.Log.Error("configuration in force not read; waiting for the server's", "err", err)
 	}

@@ -120,6 +120,8 @@ func (a *Agent) openSession(ctx context.Context) (*control.SessionAnswer, error)
 	}
 	a.session.Store(&answer.SessionId)
 	a.sentPolicy, a.sentOffers = health.policy, health.offers
+	a.cron.Met(answer.ServerEpoch)
+	a.sentSlots, a.sentAways = nil, nil // with the first sync, when it is known whether the server has lost something
 	if answer.Limits.MaxWaitS > 0 {
 		a.link.GrantWait(time.Duration(answer.Limits.MaxWaitS) * time.Second)
 	}

@@ -38,6 +38,12 @@ func (a *Agent) keepSynced(ctx context.Context, session string) error {
 		if request.Offers.Hooks != nil {
 			a.sentOffers = request.Offers
 		}
+		if request.Slots != nil {
+			a.sentSlots = request.Slots
+		}
+		if request.Absences != nil {
+			a.sentAways = request.Absences
+		}
 		if err := a.heed(ctx, session, answer); err != nil {
 			return err
 		}
@@ -50,8 +56,8 @@ func (a *Agent) keepSynced(ctx context.Context, session string) error {
 	}
 }
 
-// syncRequest says where the agent stands. The policy, and what the host
-// publishes, travel when they have changed.
+// syncRequest says where the agent stands. The policy, what the host publishes, how far
+// its schedules are and when it was away travel when they have changed.
 func (a *Agent) syncRequest(ctx context.Context, session string) control.SyncRequest {
 	health := a.health(ctx)
 	running := a.spool.Running()
@@ -67,7 +73,17 @@ func (a *Agent) syncRequest(ctx context.Context, session string) control.SyncReq
 	if !reflect.DeepEqual(health.offers, a.sentOffers) {
 		request.Offers = health.offers
 	}
+	if claims := a.cron.Claims(); !slices.EqualFunc(claims, a.sentSlots, sameClaim) {
+		request.Slots = claims
+	}
+	if away := a.cron.Absences(); !slices.Equal(away, a.sentAways) {
+		request.Absences = away
+	}
 	return request
+}
+
+func sameClaim(a, b control.SlotClaim) bool {
+	return a.ScheduleId == b.ScheduleId && a.ScheduleVersion == b.ScheduleVersion && a.From.Equal(b.From) && a.Until.Equal(b.Until)
 }
 
 // heed does what an answer says, in the order that the contract demands: the

@@ -14,6 +14,9 @@ type Limits struct {
 // maxLimit is 10 GiB a second.
 const maxLimit = 10 << 20
 
+// Validate checks both bounds.
+func (l Limits) Validate() error { return l.mistakes().orNil() }
+
 func (l Limits) mistakes() Errors {
 	var errs Errors
 	for field, rate := range map[string]int{"limit_upload": l.UploadKiB, "limit_download": l.DownloadKiB} {

@@ -22,7 +22,7 @@ func want(t *testing.T, what string, got []string, want ...string) {
 func TestEachSlotGetsItsOneJob(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, h *host) {
 		h.configure(1, every(t, "0 */8 * * *"))
-		time.Sleep(24*time.Hour + time.Minute)
+		time.Sleep(24*time.Hour + 2*time.Minute)
 		want(t, "jobs", h.jobs(), "01-01 08:00 schedule succeeded", "01-01 16:00 schedule succeeded", "01-02 00:00 schedule succeeded")
 		id := slot.JobID(scheduleA, time.Date(2000, 1, 1, 8, 0, 0, 0, time.UTC)).String()
 		job, err := h.spool.Job(id)
@@ -87,7 +87,7 @@ func TestASlotIsSkippedWhileTheRunBeforeIt(t *testing.T) {
 		inVirtualTime(t, func(t *testing.T, h *host) {
 			h.set(func(h *host) { h.takes = 90 * time.Minute })
 			h.configure(1, every(t, "0 * * * *"))
-			time.Sleep(5*time.Hour + time.Minute)
+			time.Sleep(5*time.Hour + 2*time.Minute)
 			want(t, "jobs", h.jobs(), "01-01 01:00 schedule succeeded", "01-01 02:00 schedule skipped",
 				"01-01 03:00 schedule succeeded", "01-01 04:00 schedule skipped", "01-01 05:00 schedule")
 		})
@@ -239,7 +239,7 @@ func TestTheTimesOfAConfigurationThatWasJustSavedAreNotLost(t *testing.T) {
 			t.Fatalf("revision %d", got)
 		}
 		h.s.Configure(2, saved, []Entry{every(t, "0 3 * * *")})
-		time.Sleep(time.Minute)
+		time.Sleep(2 * time.Minute)
 		want(t, "jobs", h.jobs(), "01-01 03:00 catch-up succeeded")
 	})
 }

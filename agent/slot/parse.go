@@ -58,7 +58,7 @@ func Parse(text, zone string) (Schedule, error) {
 	if err != nil {
 		return Schedule{}, err
 	}
-	loc, err := parseZone(zone)
+	loc, err := Zone(zone)
 	if err != nil {
 		return Schedule{}, err
 	}
@@ -119,7 +119,8 @@ func accepted(p cron.Parser, field string) bool {
 	return err == nil
 }
 
-func parseZone(zone string) (*time.Location, error) {
+// Zone returns an IANA time zone. Its errors are of type *Error.
+func Zone(zone string) (*time.Location, error) {
 	// The library of Go takes "" for UTC and "Local" for the machine's own zone, which
 	// would differ between the agent and the server.
 	if zone == "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"restic-manager/agent/control"
 	"restic-manager/agent/custody"
@@ -40,4 +41,13 @@ func LoadConfig(dir string) (control.AgentConfig, error) {
 		return control.AgentConfig{}, fmt.Errorf("read configuration %s: %w", path, err)
 	}
 	return c, nil
+}
+
+// ConfigSaved is when the configuration in force was saved; zero if there is none.
+func ConfigSaved(dir string) time.Time {
+	info, err := os.Stat(filepath.Join(dir, configName))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
