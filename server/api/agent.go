@@ -136,6 +136,7 @@ func toSessionRequest(b *SessionRequest) *job.SessionRequest {
 		ConfigRevision: b.ConfigRevision, AgentTime: b.AgentTime, AgentVersion: b.AgentVersion, ResticVersion: b.ResticVersion,
 		OS: b.Os, Arch: b.Arch, Jobs: make([]job.AgentJob, len(b.Jobs)), Status: toStatus(b.Policy, b.Health, b.Spool, nil),
 	}
+	told(&r.Status, b.Offers, b.Slots, b.Absences)
 	for i, j := range b.Jobs {
 		r.Jobs[i] = job.AgentJob{
 			ID: fleet.JobID(j.JobId), Epoch: j.Epoch, Phase: j.Phase, Writer: j.WriterId,
@@ -143,6 +144,30 @@ func toSessionRequest(b *SessionRequest) *job.SessionRequest {
 		}
 	}
 	return r
+}
+
+// told adds what an agent tells of its schedules; what it left out stays "not told".
+func told(st *job.Status, offers Offers, slots []SlotClaim, absences []Absence) {
+	if offers.Hooks != nil || offers.Sources != nil {
+		st.Offers = &job.Offers{}
+		for _, o := range offers.Hooks {
+			st.Offers.Hooks = append(st.Offers.Hooks, job.Offer(o))
+		}
+		for _, o := range offers.Sources {
+			st.Offers.Sources = append(st.Offers.Sources, job.Offer(o))
+		}
+	}
+	if absences != nil {
+		st.Absences = make([]job.Absence, len(absences))
+		for i, a := range absences {
+			st.Absences[i] = job.Absence{From: a.From, To: a.To, Reason: a.Reason}
+		}
+	}
+	for _, c := range slots {
+		st.Claims = append(st.Claims, job.Claim{
+			Schedule: fleet.ScheduleID(c.ScheduleId), Version: c.ScheduleVersion, From: c.From, Until: c.Until,
+		})
+	}
 }
 
 func toStatus(policy *PolicyReport, health []HealthProblem, spool *SpoolSummary, last *LastExchange) job.Status {

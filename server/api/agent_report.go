@@ -109,6 +109,12 @@ func fromOutcome(o *Outcome) *job.Outcome {
 	for _, w := range o.Warnings {
 		out.Warnings = append(out.Warnings, job.FileWarning{Path: w.Path, Message: w.Message, During: w.During})
 	}
+	for _, source := range o.Sources {
+		out.Sources = append(out.Sources, job.SourceSeen{Path: source.Path, State: source.State})
+	}
+	if space := o.Storage; space != (StorageSpace{}) {
+		out.Storage = &job.StorageSpace{FreeBytes: space.FreeBytes, TotalBytes: space.TotalBytes}
+	}
 	for _, l := range o.Locks {
 		out.Locks = append(out.Locks, job.Lock{
 			ID: l.Id, Hostname: l.Hostname, Username: l.Username, PID: l.Pid, Exclusive: l.Exclusive, CreatedAt: l.CreatedAt,

@@ -191,6 +191,7 @@ func toSyncRequest(b *SyncRequest) *job.SyncRequest {
 		ConfigRevision: b.ConfigRevision, AgentTime: b.AgentTime,
 		Status: toStatus(b.Policy, b.Health, b.Spool, b.LastExchange),
 	}
+	told(&r.Status, b.Offers, b.Slots, b.Absences)
 	if b.ConfigError != nil {
 		r.ConfigError = &job.ConfigError{Revision: b.ConfigError.Revision, Code: b.ConfigError.Code, Message: b.ConfigError.Message}
 	}

@@ -14,11 +14,28 @@ func (h *Handlers) ReadOverview(ctx context.Context, _ ReadOverviewRequestObject
 	if err != nil {
 		return nil, err
 	}
-	return ReadOverview200JSONResponse{
+	view := ReadOverview200JSONResponse{
 		Hosts: o.Hosts, Online: o.Online, Offline: o.Offline, Never: o.Never, NotScheduled: o.NotScheduled,
 		ActiveJobs: o.ActiveJobs, Snapshots: o.Snapshots, Repositories: o.Repositories,
-		RepositoriesReady: o.RepositoriesReady, Conditions: o.Conditions, DueNext: []Due{},
-	}, nil
+		RepositoriesReady: o.RepositoriesReady, Conditions: o.Conditions, DueNext: make([]Due, len(o.DueNext)), Score: o.Score(),
+		Protection: ProtectionCounts{
+			Protected: o.Protected, AtRisk: o.AtRisk, Unprotected: o.Unprotected, Asleep: o.Asleep,
+			NotScheduled: o.Unscheduled, Never: o.NeverBacked,
+		},
+	}
+	for i := range o.DueNext {
+		view.DueNext[i] = toDue(&o.DueNext[i])
+	}
+	if o.NextBreach != nil {
+		view.NextBreach = toDue(o.NextBreach)
+	}
+	return view, nil
+}
+
+func toDue(d *store.Due) Due {
+	return Due{
+		HostId: string(d.HostID), HostName: d.HostName, ScheduleId: string(d.ScheduleID), ScheduleName: d.ScheduleName, At: d.At.Time(),
+	}
 }
 
 // ListChanges tells what changed after a cursor, and waits for it where that is

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"restic-manager/server/auth"
 	"restic-manager/server/fleet"
@@ -251,7 +252,7 @@ func (h *Handlers) viewHosts(ctx context.Context, hosts []fleet.Host) ([]Host, e
 func toHost(host *fleet.Host, presence fleet.Presence) (Host, error) {
 	view := Host{
 		Id: string(host.ID), Name: host.Name, Tags: host.Tags.Items(), Profile: Profile(host.Profile), Presence: Presence(presence),
-		Availability: Availability(host.Availability), Protection: Protection{State: ProtectionState(host.Protection)}, Absences: []Absence{},
+		Availability: Availability(host.Availability), Protection: toProtection(host), NextSlotAt: host.NextSlot.Time(),
 		LastContactAt: host.LastContact.Time(), Hostname: host.SnapshotHost, Os: host.OS, Arch: host.Arch,
 		AgentVersion: host.AgentVersion, ResticVersion: host.ResticVersion, Version: host.Version,
 		CreatedAt: host.CreatedAt.Time(), EnrolledAt: host.EnrolledAt.Time(), ClockOffsetMs: host.ClockOffset,
@@ -264,11 +265,23 @@ func toHost(host *fleet.Host, presence fleet.Presence) (Host, error) {
 		},
 		LastGoodBackupAt: host.LastGoodBackup.Time(),
 	}
-	err := readDocs(doc{host.Policy, &view.Policy}, doc{host.Spool, &view.Spool}, doc{host.LastExchange, &view.LastExchange})
+	err := readDocs(doc{host.Policy, &view.Policy}, doc{host.Spool, &view.Spool}, doc{host.LastExchange, &view.LastExchange},
+		doc{host.Offers, &view.Offers}, doc{host.Absences, &view.Absences})
 	if err != nil {
 		return Host{}, fmt.Errorf("read host %s: %w", host.ID, err)
 	}
+	slices.Reverse(view.Absences) // the newest first
+	view.Absences = orEmpty(view.Absences)
+	view.Offers.Hooks, view.Offers.Sources = orEmpty(view.Offers.Hooks), orEmpty(view.Offers.Sources)
 	return view, nil
+}
+
+// toProtection is how a host stands, as it was judged last.
+func toProtection(host *fleet.Host) Protection {
+	return Protection{
+		State: ProtectionState(host.Protection), Reason: host.ProtectionReason, Since: host.ProtectionSince.Time(),
+		BreachAt: host.BreachAt.Time(), ScheduleId: string(host.ProtectionSchedule),
+	}
 }
 
 // conditionsOf finds what holds for objects of a kind, by their ids.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"restic-manager/server/auth"
 	"restic-manager/server/fleet"
@@ -155,8 +156,12 @@ func describe(s *fleet.Schedule) string {
 	if !s.Manual {
 		when = s.Cron + " " + s.Zone
 	}
-	return fmt.Sprintf("host %s; repository %s; paths %s; excludes %s; when %q; enabled %t; keep %s",
-		s.HostID, s.RepositoryID, s.Paths, s.Excludes, when, s.Enabled, s.Retention)
+	what := "paths " + string(s.Paths)
+	if s.Source != "" {
+		what = "source " + s.Source
+	}
+	return fmt.Sprintf("host %s; repository %s; %s; excludes %s; when %q; enabled %t; keep %s; options %s; objective %d s",
+		s.HostID, s.RepositoryID, what, s.Excludes, when, s.Enabled, s.Retention, s.Options, s.Objective)
 }
 
 // scheduleChanged gives a repository that nobody has initialised yet its chance,
@@ -216,7 +221,9 @@ func (h *Handlers) toSchedule(s *fleet.Schedule, host *fleet.Host, known *names)
 		Version: s.Version, Drift: s.Drift(host), LastGoodAt: s.LastGood.Time(),
 		CreatedAt: s.CreatedAt.Time(), UpdatedAt: s.UpdatedAt.Time(),
 	}
-	view.Source, view.ObjectiveS = s.Source, s.Objective
+	view.Source, view.ObjectiveS, view.Words = s.Source, s.Objective, s.Words()
+	view.EffectiveObjectiveS = int64(s.EffectiveObjective(host.Availability) / time.Second)
+	view.BreachAt = s.BreachAt.Time()
 	if err := errors.Join(s.Retention.Read(&view.Retention), s.Options.Read(&view.Options)); err != nil {
 		return Schedule{}, fmt.Errorf("read schedule %s: %w", s.ID, err)
 	}

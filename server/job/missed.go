@@ -498,11 +498,11 @@ func (c *check) absent(at fleet.Time) *Absence {
 	return nil
 }
 
-// wereAway tells whether none of us was there at a slot. Whoever ran it may have told a
-// database that is gone since.
+// wereAway tells whether none of us was there at a slot, or after a slot that no claim
+// had covered before: whoever ran it may have told a database that is gone since.
 func (c *check) wereAway(at fleet.Time) bool {
 	return slices.ContainsFunc(c.outages, func(o store.Outage) bool {
-		return o.From.Add(-outageEdge) <= at && at <= o.Until.Add(outageEdge)
+		return at <= o.Until.Add(outageEdge) && (c.byClaim || at >= o.From.Add(-outageEdge))
 	})
 }
 
