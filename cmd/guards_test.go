@@ -22,6 +22,8 @@ var guards = []twin{
 	{"custody-mode", "agent/policy", "TestAFileThatOthersCouldHaveChangedLocksTheAgent"},
 	{"custody-mode", "agent/secret", "TestWhatCannotBeReadIsNeverOverwritten"},
 	{"custody-link", "agent/custody", "TestALinkIsRefusedWhereverItLies"},
+	{"program-digest", "server/program", "TestAProgramThatHasChangedIsNotHandedOutAndSaysSo"},
+	{"add-digest", "server/program", "TestWhatIsNoUsableResticIsNotAdded"},
 	{"install-digest", "agent", "TestAProgramOfAnotherDigestIsNotPutInPlace"},
 	{"uninstall-own", "agent", "TestUninstallLeavesAFolderThatIsNotTheAgents"},
 	{"uninstall-folder", "agent", "TestUninstallLeavesAFolderThatIsNotTheAgents"},

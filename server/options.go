@@ -27,6 +27,8 @@ type Options struct {
 	DatabaseListen restic.Secret `secret:"" help:"Another way to the same PostgreSQL for its notifications, past a pooler. Default: the database itself."`
 	SealingKey     string        `help:"File of the key that opens the stored secrets. Default: sealing.key in the data directory."`
 
+	ProgramsDir string `help:"Directory of the programs that machines are given, beside the agents that came with the server. Default: programs in the data directory."`
+
 	TLSCertificate string   `name:"tls-certificate" help:"PEM file of the certificate and its chain."`
 	TLSKey         string   `name:"tls-key" help:"PEM file of the certificate's key."`
 	TLSSelfMade    bool     `name:"tls-self-made" help:"Make a certificate and let agents pin it. The default where it does not listen on loopback and none is given."`
@@ -98,6 +100,9 @@ func (o Options) check() (*settings, error) {
 	}
 	if s.SealingKey == "" {
 		s.SealingKey = filepath.Join(s.DataDir, "sealing.key")
+	}
+	if s.ProgramsDir == "" {
+		s.ProgramsDir = filepath.Join(s.DataDir, "programs")
 	}
 	if len(mistakes) > 0 {
 		return nil, fmt.Errorf("mend these %d options:\n%w", len(mistakes), errors.Join(mistakes...))

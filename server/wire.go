@@ -44,7 +44,7 @@ func (s *Server) wire(ctx context.Context, version, pin string) (http.Handler, e
 	s.alerts = &alert.Service{Store: s.store, Log: s.log, ServerVersion: version, Tells: notify.Tells, Promised: s.notify.Wake}
 	contract, err := api.New(api.Options{
 		Store: s.store, Jobs: s.jobs, Auth: a, Waker: s.waker, Seals: seals, Log: s.log, Alerts: s.alerts, Notify: s.notify, Lot: s.lot,
-		PublicURL: s.settings.public, Pin: pin,
+		PublicURL: s.settings.public, Pin: pin, Programs: s.settings.programs(),
 	}).Routes()
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (s *Server) wire(ctx context.Context, version, pin string) (http.Handler, e
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	for _, pattern := range []string{"/api/", "/agent/", "/healthz", "/readyz"} {
+	for _, pattern := range []string{"/api/", "/agent/", "/install/", "/healthz", "/readyz"} {
 		mux.Handle(pattern, contract)
 	}
 	if token := s.settings.MetricsToken.Reveal(); token != "" {

@@ -36,7 +36,7 @@ func newMachine(b *testing.B, source string) *machine {
 	var made struct {
 		Host      struct{ ID string }
 		Enrolment struct {
-			Line string `json:"line_linux"`
+			Line string `json:"enroll_linux"`
 		}
 	}
 	m.plane.must("POST", "/api/v1/hosts", object{

@@ -149,7 +149,7 @@ func (d *demo) addHost(ctx context.Context, repository string) (host, schedule s
 	var made struct {
 		Host, Schedule struct{ ID string }
 		Enrolment      struct {
-			Line string `json:"line_linux"`
+			Line string `json:"enroll_linux"`
 		}
 	}
 	err = d.api.call(ctx, http.MethodPost, "/api/v1/hosts", map[string]any{

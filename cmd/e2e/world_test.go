@@ -442,7 +442,7 @@ func (w *world) makeHost(name, repository string, paths []string, opts ...hostOp
 	var made struct {
 		Host, Schedule struct{ ID string }
 		Enrolment      struct {
-			Line string `json:"line_linux"`
+			Line string `json:"enroll_linux"`
 		}
 	}
 	w.api.must("POST", "/api/v1/hosts", body, &made)

@@ -111,7 +111,7 @@ func (m *template) enrol(ctx context.Context, admin *person, i int) (enrolled, e
 	var made struct {
 		Host, Schedule struct{ ID string }
 		Enrolment      struct {
-			Line string `json:"line_linux"`
+			Line string `json:"enroll_linux"`
 		}
 	}
 	body := obj{"name": name, "repository_id": m.ready, "paths": []string{"/etc"}, "profile": "trusting"}

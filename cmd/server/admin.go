@@ -14,6 +14,7 @@ import (
 type adminCommand struct {
 	ResetPassword resetCommand `cmd:"" help:"Give an account another password and end its sign-ins."`
 	SetupCode     codeCommand  `cmd:"" help:"Print the one-time code of the first account."`
+	AddProgram    addCommand   `cmd:"" help:"Give machines that have no restic, or one that is too old, the one in a file."`
 	Verify        checkCommand `cmd:"" help:"Look whether the audit log is whole and the numbers shown are right."`
 }
 
@@ -46,6 +47,22 @@ func (c *codeCommand) Run(w world) error {
 		return err
 	}
 	_, err = fmt.Fprintln(w.stdout, code)
+	return err
+}
+
+type addCommand struct {
+	File      string `arg:"" help:"restic for Linux or Windows, as it was downloaded: the program, .bz2 or .zip."`
+	SHA256    string `name:"sha256" placeholder:"DIGEST" help:"What the file must have, by restic's list of digests."`
+	VersionIs string `placeholder:"0.19.1" help:"Version of a program that this machine cannot run."`
+	configured
+}
+
+func (c *addCommand) Run(ctx context.Context, w world) error {
+	added, err := server.AddProgram(ctx, c.Options, c.File, c.SHA256, c.VersionIs)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w.stdout, "Added %s with the SHA-256 %s. New enrolment lines carry it.\n", added.File, added.SHA256)
 	return err
 }
 

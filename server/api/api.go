@@ -8,6 +8,7 @@ import (
 	"restic-manager/server/auth"
 	"restic-manager/server/job"
 	"restic-manager/server/notify"
+	"restic-manager/server/program"
 	"restic-manager/server/store"
 	"restic-manager/server/wake"
 )
@@ -26,6 +27,8 @@ type Options struct {
 
 	Lot *Lot // nil: agents' requests are parked in their goroutines
 
+	Programs *program.Shelves // what machines are given; nil: nothing
+
 	PublicURL *url.URL // where people and agents reach the server
 	Pin       string   // "sha256:…" of a self-made certificate's key, for enrolment lines; empty: none
 }
@@ -43,6 +46,7 @@ type Handlers struct {
 	alerts *alert.Service
 	notify *notify.Service
 
+	programs  *program.Shelves
 	sealer    Sealer
 	publicURL *url.URL
 	pin       string
@@ -53,10 +57,13 @@ type Handlers struct {
 
 // New makes the handlers.
 func New(o Options) *Handlers {
+	if o.Programs == nil {
+		o.Programs = program.New()
+	}
 	return &Handlers{
 		store: o.Store, jobs: o.Jobs, auth: o.Auth, waker: o.Waker, log: o.Log,
 		alerts: o.Alerts, notify: o.Notify,
-		sealer: o.Seals, publicURL: o.PublicURL, pin: o.Pin,
+		programs: o.Programs, sealer: o.Seals, publicURL: o.PublicURL, pin: o.Pin,
 		problems: newProblems(), crowd: newCrowd(), lot: o.Lot,
 	}
 }

@@ -2,13 +2,17 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"restic-manager/server/auth"
 	"restic-manager/server/fleet"
+	"restic-manager/server/program"
 	"restic-manager/server/store"
 )
 
@@ -134,37 +138,105 @@ func checkLocation(text, pointer string) (string, *fleet.Error) {
 	return l.String(), nil
 }
 
-// enrolment makes the lines to paste. The token reaches the agent through its
-// standard input; it stands in no command line that other users could see, since
-// printf is a part of the shell.
+// enrolment makes the lines to paste. The token goes through standard input; it stands
+// in no command line that other users could see, since printf is a part of the shell.
 func (h *Handlers) enrolment(host *fleet.Host, token *fleet.EnrolmentToken, secret string) Enrolment {
-	arguments := func(quote func(string) string) string {
-		line := " --server " + plainOr(quote, strings.TrimSuffix(h.publicURL.String(), "/"))
-		if h.pin != "" {
-			line += " --pin " + h.pin
-		}
-		line += " --profile " + string(host.Profile)
-		for _, prefix := range host.Prefixes.Items() {
-			line += " --allow-repository " + quote(prefix)
-		}
-		return line + " --token-stdin"
+	arguments := []string{"--server", strings.TrimSuffix(h.publicURL.String(), "/")}
+	if h.pin != "" {
+		arguments = append(arguments, "--pin", h.pin)
 	}
-	return Enrolment{
-		Token:       toToken(token, h.store.Now()),
-		LineLinux:   "printf %s " + shellQuote(secret) + " | restic-manager-agent enroll" + arguments(shellQuote),
-		LineWindows: powerShellQuote(secret) + " | & restic-manager-agent.exe enroll" + arguments(powerShellQuote),
+	arguments = append(arguments, "--profile", string(host.Profile))
+	for _, prefix := range host.Prefixes.Items() {
+		arguments = append(arguments, "--allow-repository", prefix)
 	}
+	arguments = append(arguments, "--token-stdin")
+	e := Enrolment{
+		Token:         toToken(token, h.store.Now()),
+		EnrollLinux:   "printf %s " + shellQuote(secret) + " | restic-manager-agent enroll" + words(arguments, shellQuote),
+		EnrollWindows: powerShellQuote(secret) + " | & restic-manager-agent.exe enroll" + words(arguments, powerShellQuote),
+	}
+	e.LineLinux, e.LineWindows = e.EnrollLinux, e.EnrollWindows
+	if digest := h.installerDigest(program.LinuxInstaller, "linux"); digest != "" {
+		e.LineLinux = linuxLine(arguments, h.pin, digest, secret)
+	}
+	if digest := h.installerDigest(program.WindowsInstaller, "windows"); digest != "" {
+		e.LineWindows = windowsLine(arguments, digest, secret)
+	}
+	return e
 }
 
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.:/_-]*$`)
-
-// plainOr leaves a word as it is that means the same in every shell.
-func plainOr(quote func(string) string, text string) string {
-	if plainWord.MatchString(text) {
-		return text
+// words writes arguments after a command. Names of flags, and values that mean the
+// same in every shell, stay as they are; what people have typed is always quoted.
+func words(arguments []string, quote func(string) string) string {
+	var line strings.Builder
+	before := ""
+	for _, a := range arguments {
+		if before == "--allow-repository" || !plainWord.MatchString(a) {
+			a = quote(a)
+		}
+		line.WriteString(" " + a)
+		before = a
 	}
-	return quote(text)
+	return line.String()
 }
+
+// installerDigest is what an installer must have, or empty where it would have no
+// agent to install on that system.
+func (h *Handlers) installerDigest(name, system string) string {
+	programs, err := h.programs.Newest()
+	if err != nil {
+		h.log.Error("programs not read", "err", err)
+		return ""
+	}
+	if !slices.ContainsFunc(programs, func(p program.Program) bool { return p.Name == program.Agent && p.OS == system }) {
+		return ""
+	}
+	text, err := h.programs.Installer(name, h.pin)
+	if err != nil {
+		h.log.Error("installer not made", "err", err)
+		return ""
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// linuxLine fetches the installer, which needs curl or wget and is trusted by its
+// digest alone, and runs it. The script stands in an argument of sh and holds nothing
+// secret.
+func linuxLine(arguments []string, pin, digest, secret string) string {
+	curl, wget := "curl -fsS", "wget -q"
+	if pin != "" {
+		curl, wget = "curl -fsS -k --pinnedpubkey "+program.CurlPin(pin), "wget -q --no-check-certificate"
+	}
+	url := arguments[1] + "/install/" + program.LinuxInstaller
+	if !plainWord.MatchString(url) {
+		url = shellQuote(url)
+	}
+	script := `set -e; f=$(mktemp); trap 'rm -f "$f"' EXIT; u=` + url + `; ` +
+		`if command -v curl >/dev/null; then ` + curl + ` -o "$f" "$u"; else ` + wget + ` -O "$f" "$u"; fi; ` +
+		`if [ "$(sha256sum "$f" | cut -c1-64)" != ` + digest + ` ]; then echo "install.sh is not the one of this line: make a new line" >&2; exit 1; fi; ` +
+		`sh "$f"` + words(arguments, shellQuote)
+	return "printf %s " + shellQuote(secret) + " | sh -c " + shellQuote(script)
+}
+
+// windowsLine does the same in PowerShell, without a file that a policy for scripts
+// could refuse.
+func windowsLine(arguments []string, digest, secret string) string {
+	url := powerShellQuote(arguments[1] + "/install/" + program.WindowsInstaller)
+	quoted := make([]string, len(arguments))
+	for i, a := range arguments {
+		quoted[i] = powerShellQuote(a)
+	}
+	return "& { $ErrorActionPreference='Stop'; $f=[IO.Path]::GetTempFileName(); curl.exe -fsS -k -o $f " + url + "; " +
+		"$b=[IO.File]::ReadAllBytes($f); Remove-Item $f; " +
+		"$h=[BitConverter]::ToString([Security.Cryptography.SHA256]::Create().ComputeHash($b)).Replace('-',''); " +
+		"if ($h -ne '" + digest + "') { throw 'install.ps1 is not the one of this line: make a new line' }; " +
+		"$s=[ScriptBlock]::Create([Text.Encoding]::UTF8.GetString($b)); " +
+		powerShellQuote(secret) + " | & $s @(" + strings.Join(quoted, ",") + ") }"
+}
+
+// plainWord has nothing that any shell takes for something else.
+var plainWord = regexp.MustCompile(`^(--)?[A-Za-z0-9][A-Za-z0-9.:/_-]*$`)
 
 // shellQuote makes a text one word of a POSIX shell.
 func shellQuote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

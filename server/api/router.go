@@ -181,7 +181,7 @@ func (op *operation) timeout() time.Duration {
 	switch op.id {
 	case "sync":
 		return syncTimeout
-	case "downloadJobLog":
+	case "downloadJobLog", "downloadProgram":
 		return downloadTimeout
 	}
 	return answerTimeout

@@ -72,7 +72,7 @@ func (s seals) Open(table, id, column string, version int64, sealed string) (res
 }
 
 // newWorld starts a server whose set-up is open.
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, change ...func(*api.Options)) *world {
 	t.Helper()
 	w := &world{t: t}
 	w.file = storetest.SQLite(t)
@@ -99,9 +99,13 @@ func newWorld(t testing.TB) *world {
 	w.alerts = &alert.Service{Store: w.store, Log: log, Tells: notify.Tells}
 	public := &url.URL{Scheme: "http", Host: "127.0.0.1:8080"}
 	w.lot = api.NewLot()
-	routes, err := api.New(api.Options{
+	options := api.Options{
 		Store: w.store, Jobs: w.jobs, Auth: w.auth, Waker: w.waker, Seals: seals{keys}, Log: log, PublicURL: public, Alerts: w.alerts, Notify: w.notify, Lot: w.lot,
-	}).Routes()
+	}
+	for _, c := range change {
+		c(&options)
+	}
+	routes, err := api.New(options).Routes()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,9 +170,9 @@ func (w *world) pass(d time.Duration) {
 }
 
 // newAdmin starts a server and signs its first admin in.
-func newAdmin(t testing.TB) (*world, *client) {
+func newAdmin(t testing.TB, change ...func(*api.Options)) (*world, *client) {
 	t.Helper()
-	w := newWorld(t)
+	w := newWorld(t, change...)
 	c := w.client()
 	c.must(http.StatusCreated, "POST", "/api/v1/setup", obj{"code": w.code, "name": "admin", "password": password})
 	return w, c
