@@ -1,0 +1,319 @@
+package ui
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"restic-manager/server/api"
+)
+
+// says is the dashboard's first sentence as text.
+func (h headline) says() string {
+	s := h.Start
+	if h.Host != nil {
+		s += string(h.Host.Name)
+	}
+	s += h.Then
+	if !h.At.IsZero() {
+		s += noon.Sub(h.At).String() + " ago"
+	}
+	return s + h.End
+}
+
+func TestTheFirstSentenceIsTrueOfEveryMix(t *testing.T) {
+	worst := &api.Host{Name: "db-2", Protection: api.Protection{BreachAt: noon.Add(-3 * time.Hour)}}
+	for want, c := range map[string]api.Overview{
+		"No hosts yet.": {},
+		"Whether your 3 hosts are protected is not known.":                    {Hosts: 3},
+		"The host is protected.":                                              {Hosts: 1, Protection: api.ProtectionCounts{Protected: 1}},
+		"All 42 hosts are protected.":                                         {Hosts: 42, Protection: api.ProtectionCounts{Protected: 42}},
+		"41 of 42 hosts are protected; db-2 missed its objective 3h0m0s ago.": {Hosts: 42, Protection: api.ProtectionCounts{Protected: 41, Unprotected: 1}},
+		"1 of 4 hosts is protected; 2 miss their objective.":                  {Hosts: 4, Protection: api.ProtectionCounts{Protected: 1, Unprotected: 2, AtRisk: 1}},
+		"None of 2 hosts is protected; db-2 is at risk.":                      {Hosts: 2, Protection: api.ProtectionCounts{AtRisk: 1, Asleep: 1}},
+		"The host is not protected; db-2 has no schedule with a time.":        {Hosts: 1, Protection: api.ProtectionCounts{NotScheduled: 1}},
+		"2 of 5 hosts are protected; 3 have no good backup yet.":              {Hosts: 5, Protection: api.ProtectionCounts{Protected: 2, Never: 3}},
+		"2 of 4 hosts are protected; 2 are asleep, their objectives met.":     {Hosts: 4, Protection: api.ProtectionCounts{Protected: 2, Asleep: 2}},
+		"3 of 4 hosts are protected; db-2 is asleep, its objectives met.":     {Hosts: 9, Protection: api.ProtectionCounts{Protected: 3, Asleep: 1}},
+		"None of 1000 hosts is protected; 1000 have no schedule with a time.": {Hosts: 1000, Protection: api.ProtectionCounts{NotScheduled: 1000}},
+	} {
+		if got := sentence(c, worst).says(); got != want {
+			t.Errorf("%+v: %q, want %q", c.Protection, got, want)
+		}
+	}
+}
+
+func TestAPartThatIsNotKnownIsSaidAndThePageStands(t *testing.T) {
+	for path, want := range map[string]string{
+		"/": "Which alerts are open is not known now.", "/alerts": "Alerts are not known now.", "/alerts/rules": "Thresholds are not known now.", "/channels": "Channels are not known now.",
+		"/hosts/{host}": "Last good backup", "/hosts/{host}/schedules/{schedule}": "How the time is read is told when it is saved.", "/channels/{channel}": "Not known now.",
+	} {
+		for _, problem := range []*api.Problem{{Status: 404, Code: "not_found"}, {Status: 503, Code: "unavailable"}} {
+			c := newContract()
+			for _, part := range []string{"/api/v1/history", "/api/v1/alerts", "/api/v1/alert-rules", "/api/v1/cron-preview", "/api/v1/channels", "/api/v1/channels/" + channelID + "/deliveries"} {
+				c.answers["GET "+part] = problem
+			}
+			w := visitPage(t, newPages(t, c), "GET", known.Replace(path), nil)
+			if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) {
+				t.Errorf("%s with %s: got %d without %q", path, problem.Code, w.Code, want)
+			}
+		}
+	}
+}
+
+// A fleet is larger than a page of it: what is counted and chosen from is whole.
+func TestEveryHostIsCountedAndEveryRepositoryOffered(t *testing.T) {
+	c := newContract()
+	c.answers["GET /api/v1/overview"] = api.Overview{Hosts: 1000, Repositories: 250, Protection: api.ProtectionCounts{Protected: 900, Unprotected: 100}}
+	c.answers["GET /api/v1/alerts"] = api.AlertPage{}
+	c.lists = map[string]func(*http.Request) any{
+		"GET /api/v1/hosts": func(r *http.Request) any {
+			if r.URL.Query().Get("protection") != "unprotected" {
+				return api.HostPage{}
+			}
+			return api.HostPage{Hosts: []api.Host{{Id: hostID, Name: "web-1"}}, NextPageToken: "more"}
+		},
+		"GET /api/v1/repositories": func(r *http.Request) any {
+			n := 0
+			_, _ = fmt.Sscan(r.URL.Query().Get("page_token"), &n)
+			page := api.RepositoryPage{Repositories: []api.Repository{{Id: repositoryID, Name: fmt.Sprintf("nas-%d", n), SheetSaved: true}}}
+			if n < 2 {
+				page.NextPageToken = fmt.Sprint(n + 1)
+			}
+			return page
+		},
+	}
+	h := newPages(t, c)
+	body := visitPage(t, h, "GET", "/", nil).Body.String()
+	for _, want := range []string{"900 of 1000 hosts are protected; 100 miss their objective.", "99 more", "/hosts?protection=unprotected"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the dashboard has no %q", want)
+		}
+	}
+	if body := visitPage(t, h, "GET", "/hosts/new", nil).Body.String(); !strings.Contains(body, "nas-0 ") || !strings.Contains(body, "nas-2 ") {
+		t.Error("not every repository is offered")
+	}
+}
+
+func TestAConditionThatAnAlertSpeaksOfIsSaidOnce(t *testing.T) {
+	c := newContract()
+	host := c.answers["GET /api/v1/hosts/"+hostID].(api.Host)
+	host.Conditions = []api.Condition{{Code: "clock_wrong", Severity: "warning", Message: "said by the condition", Since: noon}, {Code: "other", Severity: "warning", Message: "another matter", Since: noon}}
+	c.answers["GET /api/v1/hosts"] = api.HostPage{Hosts: []api.Host{host}}
+	c.answers["GET /api/v1/repositories"] = api.RepositoryPage{}
+	c.answers["GET /api/v1/alerts"] = api.AlertPage{Alerts: []api.Alert{{Id: alertID, Code: "clock_wrong", Severity: "warning", State: "acknowledged", Title: "A clock is wrong", Objects: []api.AlertObject{{ObjectType: "host", ObjectId: hostID, Name: "web-1"}}}}}
+	body := visitPage(t, newPages(t, c), "GET", "/", nil).Body.String()
+	if strings.Contains(body, "said by the condition") || !strings.Contains(body, "another matter") {
+		t.Error("the condition of the alert is said again, or the other one is not")
+	}
+}
+
+func TestADayIsShownByItsWorst(t *testing.T) {
+	row := rowOfDays(history().Hosts[0], daysOf(history().To.Time))
+	if len(row.Cells) != stripDays {
+		t.Fatalf("%d days", len(row.Cells))
+	}
+	for i, want := range []string{"none nothing ran", "ok 2 succeeded", "warn 1 with warnings", "fail 1 failed, 2 missed", "missed 3 missed", "away 1 skipped"} {
+		c := row.Cells[stripDays-6+i]
+		if got := c.Glyph + " " + c.Word; got != want {
+			t.Errorf("day %d is %q, want %q", i, got, want)
+		}
+	}
+	if href := row.Cells[stripDays-3].Href; !strings.Contains(href, "from=2026-11-19T00%3A00%3A00Z&host_id="+hostID+"&to=2026-11-20") {
+		t.Errorf("the day that failed leads to %q", href)
+	}
+}
+
+func TestRunNowNamesTheScheduleItPicks(t *testing.T) {
+	manual, timed, off := api.Schedule{Name: "m", Manual: true, Enabled: true}, api.Schedule{Name: "t", Enabled: true}, api.Schedule{Name: "o", Manual: true}
+	for want, list := range map[string][]api.Schedule{"m": {timed, manual, off}, "t": {timed, off}, "pick": {timed, timed}, "pick two": {manual, manual}, "": {off}} {
+		var b runButton
+		b.choose(list, "/hosts/x")
+		if what, _, _ := strings.Cut(want, " "); (what == "pick") != b.Pick || (!b.Pick && b.What != want) {
+			t.Errorf("%q: %+v", want, b)
+		}
+	}
+}
+
+func TestAnEditKeepsWhatTheFormDoesNotShow(t *testing.T) {
+	c := newContract()
+	s := c.answers["GET "+schedulePath].(api.Schedule)
+	s.Cron, s.Zone, s.ObjectiveS = "0 5 * * *", "Europe/Paris", 7200
+	s.Options.MaxRunS, s.Options.Bandwidth = 3600, []api.BandwidthRule{{From: "08:00", To: "18:00", DownloadKibS: 5}}
+	c.answers["GET "+schedulePath] = s
+	visitPage(t, newPages(t, c), "POST", "/hosts/"+hostID+"/schedules/"+scheduleID, url.Values{"name": {"other"}, "manual": {"true"}, "version": {"2"}})
+	sent := strings.Join(c.got, "\n")
+	for _, want := range []string{`"name":"other"`, `"cron":"0 5 * * *"`, `"zone":"Europe/Paris"`, `"objective_s":7200`, `"max_run_s":3600`, `"download_kib_s":5`, `"before":"gone"`, `"windows":[{`, `"keep_daily":7`, `"tags":["t"]`} {
+		if !strings.Contains(sent, want) {
+			t.Errorf("sent without %s: %s", want, sent)
+		}
+	}
+}
+
+func TestTheWholeScheduleGoesThroughTheForm(t *testing.T) {
+	c := newContract()
+	w := visitPage(t, newPages(t, c), "POST", "/hosts/"+hostID+"/schedules/new", url.Values{
+		"name": {"n"}, "enabled": {"true"}, "repository_id": {repositoryID}, "cron": {"0 2 * * *"}, "zone": {"UTC"}, "catch_up": {"skip"}, "jitter_s": {"15 min"}, "objective_s": {"2 d"}, "windows": {"mon-fri 22:00-06:00"},
+		"source": {"pg-dump"}, "paths": {"/left/over"}, "bandwidth": {"08:00-18:00 upload 1 MiB/s"}, "max_run_s": {"8 h"}, "retry_attempts": {"3"}, "retry_after_s": {"10 min"},
+		"before": {"stop-db"}, "before_failure": {"go_on"}, "after_success": {"s"}, "after_failure": {"f"}, "timeout_s": {"90 s"}, "keep_daily": {"7"},
+	})
+	want := `POST /api/v1/hosts/` + hostID + `/schedules {"cron":"0 2 * * *","enabled":true,"name":"n","objective_s":172800,"options":{"bandwidth":[{"from":"08:00","to":"18:00","upload_kib_s":1024}],"catch_up":"skip",` +
+		`"hooks":{"after_failure":"f","after_success":"s","before":"stop-db","before_failure":"go_on","timeout_s":90},"jitter_s":900,"max_run_s":28800,"retry_after_s":600,"retry_attempts":3,` +
+		`"windows":[{"days":["mon","tue","wed","thu","fri"],"from":"22:00","to":"06:00"}]},"repository_id":"` + repositoryID + `","retention":{"keep_daily":7},"source":"pg-dump","zone":"UTC"}`
+	if w.Code != http.StatusSeeOther || len(c.got) != 1 || c.got[0] != want {
+		t.Errorf("got %d, sent\n%s, want\n%s", w.Code, c.got, want)
+	}
+}
+
+func TestAMistakeDeepInAScheduleStandsAtItsField(t *testing.T) {
+	c := newContract()
+	c.answers["POST /api/v1/hosts/"+hostID+"/schedules"] = &api.Problem{Status: 422, Code: "invalid_field", Fields: []api.FieldProblem{
+		{Field: "/options/windows/0/from", Detail: "windows are wrong"}, {Field: "/options/hooks/before", Detail: "no such hook"}, {Field: "/cron", Detail: "the second column"}, {Field: "/retention/keep_daily", Detail: "too many"}}}
+	body := visitPage(t, newPages(t, c), "POST", "/hosts/"+hostID+"/schedules/new", url.Values{"name": {"n"}, "windows": {"22:00-06:00"}, "before": {"stop-db"}, "cron": {"0 99 * * *"}, "zone": {"UTC"}, "keep_daily": {"7"}}).Body.String()
+	for _, want := range []string{`id="f-windows-error"`, "windows are wrong", `id="f-before-error"`, `id="f-cron-error"`, "the second column", `id="f-keep_daily-error"`, `value="0 99 * * *"`, `<option value="stop-db" selected>`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+	c = newContract()
+	body = visitPage(t, newPages(t, c), "POST", "/hosts/"+hostID+"/schedules/new", url.Values{"name": {"n"}, "jitter_s": {"soon"}, "windows": {"always"}}).Body.String()
+	if len(c.got) > 0 || !strings.Contains(body, `id="f-jitter_s-error"`) || !strings.Contains(body, `id="f-windows-error"`) || !strings.Contains(body, "always</textarea>") {
+		t.Errorf("sent %q; or a mistake is not at its field", c.got)
+	}
+}
+
+func TestADailyTimeIsOfferedOnceAndKeepsTheSchedule(t *testing.T) {
+	c := newContract()
+	h := newPages(t, c)
+	action := `action="/hosts/` + hostID + `/schedules/` + scheduleID + `/daily"`
+	if body := visitPage(t, h, "GET", "/hosts/"+hostID, nil).Body.String(); !strings.Contains(body, action) {
+		t.Error("a manual schedule with a good backup is not offered a time")
+	}
+	visitPage(t, h, "POST", "/hosts/"+hostID+"/schedules/"+scheduleID+"/daily", url.Values{"zone": {"Europe/Paris"}})
+	sent := strings.Join(c.got, "\n")
+	for _, want := range []string{"PUT " + schedulePath + "?if_version=2", `"cron":"0 2 * * *"`, `"zone":"Europe/Paris"`, `"windows":[{`, `"keep_daily":7`, `"before":"gone"`} {
+		if !strings.Contains(sent, want) {
+			t.Errorf("sent without %s: %s", want, sent)
+		}
+	}
+	if strings.Contains(sent, `"manual"`) {
+		t.Error("it is still manual")
+	}
+	host := c.answers["GET /api/v1/hosts/"+hostID].(api.Host)
+	host.Counts.TimedSchedules = 1
+	c.answers["GET /api/v1/hosts/"+hostID] = host
+	if body := visitPage(t, h, "GET", "/hosts/"+hostID, nil).Body.String(); strings.Contains(body, action) {
+		t.Error("a host that is scheduled is offered a time")
+	}
+}
+
+func TestAnAlertIsActedOn(t *testing.T) {
+	for path, tc := range map[string]struct {
+		form url.Values
+		want string
+	}{
+		"acknowledge": {url.Values{"note": {"mine"}}, `/acknowledge {"note":"mine"}`},
+		"resolve":     {url.Values{"note": {""}}, `/resolve {}`},
+		"silence":     {url.Values{"for": {"60"}, "because": {"holiday"}}, `/silence {"note":"holiday","until":"2026-11-21T13:00:00Z"}`},
+	} {
+		c := newContract()
+		w := visitPage(t, newPages(t, c), "POST", "/alerts/"+alertID+"/"+path, tc.form)
+		if w.Code != http.StatusSeeOther || len(c.got) != 1 || c.got[0] != "POST "+alertPath+tc.want {
+			t.Errorf("%s: got %d, sent %q", path, w.Code, c.got)
+		}
+	}
+	c := newContract()
+	if w := visitPage(t, newPages(t, c), "POST", "/alerts/"+alertID+"/silence", url.Values{"for": {"ever"}}); w.Code != http.StatusUnprocessableEntity || len(c.got) != 0 {
+		t.Errorf("a silence for ever: got %d, sent %q", w.Code, c.got)
+	}
+}
+
+func TestRulesAreAddedAndRemovedOneByOne(t *testing.T) {
+	for name, tc := range map[string]struct {
+		form url.Values
+		want []string
+	}{
+		"one for a tag":  {url.Values{"do": {"add"}, "version": {"5"}, "scope": {"tag"}, "tag": {"db"}, "code": {"host_silent"}, "does": {"on"}, "severity": {"critical"}, "threshold": {"7"}}, []string{"if_version=5", `{"code":"host_silent","enabled":true,"scope":"tag","severity":"critical","tag":"db","threshold":7}]}`, `"host_id":"` + hostID}},
+		"one for a host": {url.Values{"do": {"add"}, "version": {"5"}, "scope": {"host"}, "host_id": {markup}, "code": {"host_silent"}, "does": {"off"}}, []string{`{"code":"host_silent","enabled":false,"host_id":"` + hostID + `","scope":"host"}]}`}},
+		"one less":       {url.Values{"do": {"remove"}, "version": {"5"}, "number": {"0"}}, []string{`"rules":[{"code":"host_silent","scope":"tag"`}},
+		"reminders":      {url.Values{"do": {"remind"}, "version": {"5"}, "remind_after_s": {"2 h"}}, []string{`"remind_after_s":7200`, `"tag":"lab"`}},
+		"no reminders":   {url.Values{"do": {"remind"}, "version": {"5"}, "remind_after_s": {""}}, []string{`"remind_after_s":0`}},
+	} {
+		c := newContract()
+		w := visitPage(t, newPages(t, c), "POST", "/alerts/rules", tc.form)
+		for _, want := range tc.want {
+			if w.Code != http.StatusSeeOther || len(c.got) != 1 || !strings.Contains(c.got[0], want) {
+				t.Errorf("%s: got %d, sent %q without %s", name, w.Code, c.got, want)
+			}
+		}
+	}
+	c := newContract()
+	if w := visitPage(t, newPages(t, c), "POST", "/alerts/rules", url.Values{"do": {"add"}, "scope": {"host"}, "host_id": {"nobody"}, "code": {"x"}}); w.Code != http.StatusUnprocessableEntity || len(c.got) > 0 {
+		t.Errorf("a rule for nobody: got %d, sent %q", w.Code, c.got)
+	}
+}
+
+func TestAChannelKeepsItsSecretsUntilTheyAreTypedOrRemoved(t *testing.T) {
+	base := url.Values{"name": {"n"}, "version": {"4"}, "setting.url": {"https://x.test/"}, "min_severity": {"info"}, "quiet": {"22:00-07:00"}, "at": {"8:00"}}
+	for name, tc := range map[string]struct{ key, value, want, not string }{
+		"kept":    {"setting.token", "", `"settings":[{"name":"url","value":"https://x.test/"}]`, `"secrets"`},
+		"typed":   {"setting.token", " s3 cret ", `"secrets":[{"name":"token","value":" s3 cret "}]`, `"value":""`},
+		"removed": {"remove.token", "true", `"secrets":[{"name":"token","value":""}]`, `s3`},
+	} {
+		c := newContract()
+		form := url.Values{tc.key: {tc.value}}
+		for k, v := range base {
+			form[k] = v
+		}
+		w := visitPage(t, newPages(t, c), "POST", "/channels/"+channelID, form)
+		if w.Code != http.StatusSeeOther || len(c.got) != 1 || !strings.HasPrefix(c.got[0], "PUT "+channelPath+"?if_version=4 ") || !strings.Contains(c.got[0], tc.want) || strings.Contains(c.got[0], tc.not) {
+			t.Errorf("%s: got %d, sent %q", name, w.Code, c.got)
+		}
+		for _, want := range []string{`"resolved":false`, `"quiet":[{"from":"22:00","to":"07:00"}]`, `"at":"08:00"`, `"enabled":false`} {
+			if !strings.Contains(c.got[0], want) {
+				t.Errorf("%s: sent without %s", name, want)
+			}
+		}
+	}
+}
+
+func TestARefusedChannelShowsEachMistakeAtItsFieldAndNoSecret(t *testing.T) {
+	c := newContract()
+	c.answers["POST /api/v1/channels"] = &api.Problem{Status: 422, Code: "invalid_field", Fields: []api.FieldProblem{{Field: "/settings/0/value", Detail: "no https"}, {Field: "/secrets/token", Detail: "too short"}, {Field: "/route/quiet/0/to", Detail: "quiet is wrong"}}}
+	body := visitPage(t, newPages(t, c), "POST", "/channels/new", url.Values{"kind": {"webhook"}, "name": {"n"}, "setting.url": {"http://x.test/"}, "setting.token": {"s3cret"}}).Body.String()
+	for _, want := range []string{`id="f-setting.url-error"`, "no https", `id="f-setting.token-error"`, "too short", `id="f-quiet-error"`, `value="http://x.test/"`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+	if strings.Contains(body, "s3cret") {
+		t.Error("the secret is shown again")
+	}
+}
+
+func TestATestOfAChannelTellsWhatCameOfIt(t *testing.T) {
+	c := newContract()
+	h := newPages(t, c)
+	if body := visitPage(t, h, "POST", "/channels/"+channelID+"/test", nil).Body.String(); !strings.Contains(body, "The test did not get through") {
+		t.Error("a test that failed is not said to have failed")
+	}
+	c.answers["POST "+channelPath+"/test"] = api.Delivery{Id: jobID, State: "sent"}
+	if body := visitPage(t, h, "POST", "/channels/"+channelID+"/test", nil).Body.String(); !strings.Contains(body, "The test was sent") {
+		t.Error("a test that was sent is not said to be")
+	}
+}
+
+func TestTheAuditNamesHostsInsteadOfTheirIds(t *testing.T) {
+	c := newContract()
+	host := c.answers["GET /api/v1/hosts/"+hostID].(api.Host)
+	host.Name = "web-1"
+	c.answers["GET /api/v1/hosts/"+hostID] = host
+	c.answers["GET /api/v1/audit"] = api.AuditPage{Entries: []api.AuditEntry{{Seq: 2, At: noon, Actor: "agent:" + hostID, Action: "x"}, {Seq: 1, At: noon, Actor: "agent:" + userID, Action: "x"}}}
+	body := visitPage(t, newPages(t, c), "GET", "/audit", nil).Body.String()
+	if !strings.Contains(body, ">the agent of web-1</a>") || !strings.Contains(body, "an agent of a host that is gone, 01936f0e") {
+		t.Error("hosts are not named")
+	}
+}
