@@ -40,8 +40,7 @@ func (tx *Tx) RaiseCondition(ctx context.Context, c fleet.Condition) (raised boo
 		return false, fmt.Errorf("raise %s of %s %s: %w", c.Code, c.ObjectType, c.ObjectID, err)
 	}
 	if n == 1 {
-		tx.touchObject(c.ObjectType, c.ObjectID)
-		return true, nil
+		return true, tx.touchObject(ctx, c.ObjectType, c.ObjectID)
 	}
 	n, err = tx.named(ctx, `UPDATE conditions SET severity = :severity, message = :message, next_step = :next_step, job_id = :job_id
 		WHERE object_type = :object_type AND object_id = :object_id AND code = :code
@@ -50,7 +49,7 @@ func (tx *Tx) RaiseCondition(ctx context.Context, c fleet.Condition) (raised boo
 		return false, fmt.Errorf("raise %s of %s %s again: %w", c.Code, c.ObjectType, c.ObjectID, err)
 	}
 	if n > 0 {
-		tx.touchObject(c.ObjectType, c.ObjectID)
+		return false, tx.touchObject(ctx, c.ObjectType, c.ObjectID)
 	}
 	return false, nil
 }
@@ -67,15 +66,19 @@ func (tx *Tx) ClearCondition(ctx context.Context, objectType, objectID, code str
 	if err != nil {
 		return nil, fmt.Errorf("clear %s of %s %s: %w", code, objectType, objectID, err)
 	}
-	tx.touchObject(objectType, objectID)
-	return &c, nil
+	return &c, tx.touchObject(ctx, objectType, objectID)
 }
 
-func (tx *Tx) touchObject(objectType, id string) {
+// touchObject raises the version of what conditions are shown with, and tells of it:
+// whoever waits for another version is to see them.
+func (tx *Tx) touchObject(ctx context.Context, objectType, id string) (err error) {
 	switch objectType {
 	case ObjectHost:
 		tx.Touch(fleet.TopicHosts, id)
+		_, err = tx.exec(ctx, `UPDATE hosts SET version = version + 1 WHERE id = ?`, id)
 	case ObjectRepository:
 		tx.Touch(fleet.TopicRepositories, id)
+		_, err = tx.exec(ctx, `UPDATE repositories SET version = version + 1 WHERE id = ?`, id)
 	}
+	return err
 }

@@ -94,8 +94,9 @@ func (tx *Tx) writeContacts(ctx context.Context, batch []contact) error {
 		}
 		values := strings.TrimSuffix(strings.Repeat("(?, CAST(? AS BIGINT), CAST(? AS BIGINT)), ", len(part)), ", ")
 		_, err := tx.exec(ctx, `WITH seen (id, at, deadline) AS (VALUES `+values+`)
-			UPDATE hosts SET last_contact = seen.at, contact_deadline = seen.deadline
-			FROM seen WHERE hosts.id = seen.id AND hosts.last_contact < seen.at`, args...)
+			UPDATE hosts SET last_contact = seen.at, contact_deadline = seen.deadline,
+				version = version + CASE WHEN contact_deadline < CAST(? AS BIGINT) THEN 1 ELSE 0 END
+			FROM seen WHERE hosts.id = seen.id AND hosts.last_contact < seen.at`, append(args, tx.Now)...)
 		if err != nil {
 			return err
 		}
@@ -103,8 +104,8 @@ func (tx *Tx) writeContacts(ctx context.Context, batch []contact) error {
 	return nil
 }
 
-// tellOverdue tells of hosts whose deadline has passed since the last look: nobody
-// writes to their rows then.
+// tellOverdue tells of hosts whose deadline has passed since the last look, and raises
+// their version: they are shown as offline now.
 func (s *Store) tellOverdue(ctx context.Context) error {
 	now := s.now()
 	since := s.contacts.checked
@@ -116,11 +117,19 @@ func (s *Store) tellOverdue(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for overdue hosts: %w", err)
 	}
-	s.contacts.checked = now
-	var e Effects
-	for _, id := range overdue {
-		e.Changes = append(e.Changes, fleet.Change{Topic: fleet.TopicHosts, ID: string(id)})
+	if len(overdue) > 0 {
+		slices.Sort(overdue) // one order everywhere, as for contacts
+		err := s.Write(ctx, func(tx *Tx) error {
+			for _, id := range overdue {
+				tx.Touch(fleet.TopicHosts, string(id))
+			}
+			_, err := tx.execIn(ctx, `UPDATE hosts SET version = version + 1 WHERE id IN (?)`, overdue)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("tell of overdue hosts: %w", err)
+		}
 	}
-	s.committed(e)
+	s.contacts.checked = now
 	return nil
 }
