@@ -299,6 +299,9 @@ func (e *execution) supervise(ctx context.Context, c *child, p plan, config Conf
 		}
 		e.stop, done = reason, nil
 		c.interrupt()
+		if p.named != nil {
+			c.terminate() // a shell's background commands heed no interrupt
+		}
 		grace.Reset(config.Grace)
 	}
 	for {

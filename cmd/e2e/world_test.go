@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"restic-manager/restic/restictest"
+	"restic-manager/server/store/storetest"
 )
 
 // programs is the directory of the two built programs.
@@ -44,7 +45,7 @@ func TestMain(m *testing.M) {
 	if err := buildPrograms(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	} else {
-		code = m.Run()
+		code = storetest.Main(m) // ends the PostgreSQL of the tests that have one
 	}
 	os.RemoveAll(dir)
 	os.Exit(code)

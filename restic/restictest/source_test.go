@@ -3,6 +3,7 @@
 package restictest_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,5 +122,22 @@ func TestAScriptsWordsAreNotTheStorages(t *testing.T) {
 		backup := w.named("#!/bin/sh\necho 'unexpected HTTP response (401)' >&2\n" +
 			`echo '{"message_type":"exit_error","code":12,"message":"Fatal: wrong password"}' >&2` + "\nexit 1\n")
 		mustFail(w, run(w, backup), restic.CodeSourceFailed)
+	})
+}
+
+// TestACancelEndsANamedSourceAndWhatItStarted has a shell's background command, which
+// heeds no interrupt and holds the pipe that restic reads.
+func TestACancelEndsANamedSourceAndWhatItStarted(t *testing.T) {
+	eachSuite(t, func(t *testing.T, w *world) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		result := runWith(ctx, w, w.named("#!/bin/sh\nsleep 1000 &\necho ready >&2\nwait\n"), w.access, restic.Handlers{Line: func(l restic.Line) {
+			if l.Text == "ready" {
+				cancel()
+			}
+		}})
+		if result.Outcome != restic.Cancelled || result.Killed {
+			t.Errorf("it ended as %s, killed %v", result.Outcome, result.Killed)
+		}
 	})
 }
