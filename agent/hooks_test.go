@@ -68,7 +68,7 @@ func TestTheHostPublishesItsScriptsAndSaysWhenTheyChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, "that the hooks are gone", 5*time.Minute, func() bool { last, _ := told(); return last.Hooks != nil && len(last.Hooks) == 0 })
-		time.Sleep(time.Hour) // virtual
+		time.Sleep(time.Hour)              // virtual
 		if _, times := told(); times > 4 { // an exchange may be repeated
 			t.Errorf("told %d times of two changes", times)
 		}

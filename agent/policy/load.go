@@ -101,5 +101,5 @@ func (p *Policy) Write(path string) error {
 
 const header = `# What the agent of restic-manager may do on this machine. The server cannot change
 # this file. It belongs to root; if others could write it, the agent runs nothing.
-# Exceptions: restic-manager-agent policy allow …; the list of keys is in the manual.
+# Exceptions: restic-manager-agent policy allow …; every key is in policy.reference.yaml.
 `

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -276,4 +278,31 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("got %+v", p)
 		}
 	})
+}
+
+// TestTheReferenceIsUnderstoodAndHasEveryKey keeps the annotated example true.
+func TestTheReferenceIsUnderstoodAndHasEveryKey(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/policy.reference.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustLoad(t, policyFile(t, string(text)))
+	var keys func(of reflect.Type)
+	keys = func(of reflect.Type) {
+		for of.Kind() == reflect.Slice || of.Kind() == reflect.Pointer {
+			of = of.Elem()
+		}
+		if of.Kind() != reflect.Struct {
+			return
+		}
+		for i := range of.NumField() {
+			name, _, _ := strings.Cut(of.Field(i).Tag.Get("yaml"), ",")
+			// Keys for what no job can ask yet.
+			if of.Field(i).IsExported() && !slices.Contains([]string{"args", "key", "rights", "repository_id"}, name) && !strings.Contains(string(text), name+":") {
+				t.Errorf("the reference does not mention %s", name)
+			}
+			keys(of.Field(i).Type)
+		}
+	}
+	keys(reflect.TypeFor[Policy]())
 }
