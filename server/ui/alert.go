@@ -103,24 +103,11 @@ func (l alertList) waiting() alertList {
 func (l alertList) objects() map[string]bool {
 	ids := map[string]bool{}
 	for _, r := range l.Rows {
-		for _, o := range r.Objects {
+		for _, o := range r.Alert.Objects {
 			ids[o.ObjectId] = true
 		}
 	}
 	return ids
-}
-
-// unsaid leaves out the conditions of an object that an alert here speaks of.
-func (l alertList) unsaid(object string, conditions []api.Condition) (rest []api.Condition) {
-	for _, c := range conditions {
-		said := slices.ContainsFunc(l.Rows, func(r alertRow) bool {
-			return r.Alert.Code == c.Code && slices.ContainsFunc(r.Alert.Objects, func(o api.AlertObject) bool { return o.ObjectId == object })
-		})
-		if !said {
-			rest = append(rest, c)
-		}
-	}
-	return rest
 }
 
 type alertsView struct {

@@ -77,17 +77,17 @@ func dueNext(c api.Overview, now time.Time) (list []dueAt, breach *dueAt) {
 	return list, breach
 }
 
-// fillAttention adds what needs a person: alerts by their cause, then conditions that
-// no alert speaks of, then hosts by how they stand.
+// fillAttention adds what needs a person: alerts by their cause, then what no alert
+// speaks of, then hosts by how they stand.
 func (v *visit) fillAttention(view *dashboardView, counts api.Overview) error {
-	alerts, err := v.openAlerts(url.Values{"page_size": {"20"}}, view.User)
+	alerts, err := v.openAlerts(url.Values{"page_size": {"50"}}, view.User)
 	if err != nil {
 		return err
 	}
 	view.Alerts = alerts.waiting()
 	view.Alerts.Plain = true
 	told := alerts.objects()
-	if view.Attention, err = v.conditions(alerts); err != nil {
+	if view.Attention, err = v.conditions(alerts.Known); err != nil {
 		return err
 	}
 	pressing, worst, err := v.needing(counts, view.User, told)
@@ -123,14 +123,18 @@ func firstStep(c api.Overview) *web.Empty {
 	return nil
 }
 
-// conditions reads what holds for hosts and repositories and is no alert that is open.
-func (v *visit) conditions(alerts alertList) ([]attention, error) {
+// conditions reads what holds for repositories and hosts and is told by no alert. An
+// alert is raised for every condition from a warning on, so where alerts are known
+// only recovery sheets are left.
+func (v *visit) conditions(alerted bool) ([]attention, error) {
 	var all []attention
 	err := everything(url.Values{"attention": {"true"}}, func(q url.Values) (string, error) {
 		page, err := get[api.RepositoryPage](v, "/api/v1/repositories", q)
 		for _, r := range page.Repositories {
 			href := "/repositories/" + string(r.Id)
-			all = append(all, attentions(string(r.Name), href, alerts.unsaid(string(r.Id), r.Conditions))...)
+			if !alerted {
+				all = append(all, attentions(string(r.Name), href, r.Conditions)...)
+			}
 			if !r.SheetSaved {
 				all = append(all, attention{
 					State: web.State{Tone: web.Warn, Glyph: "warn", Word: "Not saved"}, Object: string(r.Name), Href: href,
@@ -140,13 +144,13 @@ func (v *visit) conditions(alerts alertList) ([]attention, error) {
 		}
 		return page.NextPageToken, err
 	})
-	if err != nil {
-		return nil, err
+	if err != nil || alerted {
+		return all, err
 	}
 	err = everything(url.Values{"attention": {"true"}}, func(q url.Values) (string, error) {
 		page, err := get[api.HostPage](v, "/api/v1/hosts", q)
 		for _, h := range page.Hosts {
-			all = append(all, attentions(string(h.Name), "/hosts/"+string(h.Id), alerts.unsaid(string(h.Id), h.Conditions))...)
+			all = append(all, attentions(string(h.Name), "/hosts/"+string(h.Id), h.Conditions)...)
 		}
 		return page.NextPageToken, err
 	})

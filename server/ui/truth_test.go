@@ -98,16 +98,22 @@ func TestEveryHostIsCountedAndEveryRepositoryOffered(t *testing.T) {
 	}
 }
 
-func TestAConditionThatAnAlertSpeaksOfIsSaidOnce(t *testing.T) {
+// Every condition that needs a person is an alert too: the dashboard says it once, and
+// by itself where alerts are not known.
+func TestAConditionIsSaidByItsAlertOrByItself(t *testing.T) {
 	c := newContract()
 	host := c.answers["GET /api/v1/hosts/"+hostID].(api.Host)
-	host.Conditions = []api.Condition{{Code: "clock_wrong", Severity: "warning", Message: "said by the condition", Since: noon}, {Code: "other", Severity: "warning", Message: "another matter", Since: noon}}
+	host.Conditions = []api.Condition{{Code: "clock_wrong", Severity: "warning", Message: "said by the condition", Since: noon}}
 	c.answers["GET /api/v1/hosts"] = api.HostPage{Hosts: []api.Host{host}}
-	c.answers["GET /api/v1/repositories"] = api.RepositoryPage{}
-	c.answers["GET /api/v1/alerts"] = api.AlertPage{Alerts: []api.Alert{{Id: alertID, Code: "clock_wrong", Severity: "warning", State: "acknowledged", Title: "A clock is wrong", Objects: []api.AlertObject{{ObjectType: "host", ObjectId: hostID, Name: "web-1"}}}}}
-	body := visitPage(t, newPages(t, c), "GET", "/", nil).Body.String()
-	if strings.Contains(body, "said by the condition") || !strings.Contains(body, "another matter") {
-		t.Error("the condition of the alert is said again, or the other one is not")
+	c.answers["GET /api/v1/repositories"] = api.RepositoryPage{Repositories: []api.Repository{{Id: repositoryID, Name: "nas"}}}
+	c.answers["GET /api/v1/alerts"] = api.AlertPage{}
+	h := newPages(t, c)
+	if body := visitPage(t, h, "GET", "/", nil).Body.String(); strings.Contains(body, "said by the condition") || !strings.Contains(body, "recovery sheet") {
+		t.Error("with alerts, a condition is said again or the sheet is not")
+	}
+	c.answers["GET /api/v1/alerts"] = &api.Problem{Status: 503, Code: "unavailable"}
+	if body := visitPage(t, h, "GET", "/", nil).Body.String(); !strings.Contains(body, "said by the condition") {
+		t.Error("without alerts, a condition is not said")
 	}
 }
 
