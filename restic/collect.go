@@ -36,14 +36,15 @@ type collector struct {
 	lastSample  time.Time
 	pending     *Progress
 	counters    progressCounters
-	changed     time.Time // when the counters last changed
+	began       time.Time
+	changed     time.Time // when the counters last changed, from the first word on; zero before it
 
 	scriptWords string // before each line of a named source's script; "" without one
 	script      scriptLog
 }
 
 func newCollector(redact redactor, h Handlers, now func() time.Time) *collector {
-	c := &collector{redact: redact, handlers: h, now: now, reported: map[string]string{}, changed: now()}
+	c := &collector{redact: redact, handlers: h, now: now, reported: map[string]string{}, began: now()}
 	c.output.items = &c.items
 	return c
 }
@@ -81,6 +82,9 @@ func (c *collector) read(stream Stream, pipe *os.File, document bool) {
 func (c *collector) line(stream Stream, raw []byte, omitted int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.changed.IsZero() && stream == Stdout { // what it warns of meanwhile is no beginning
+		c.changed = c.now()
+	}
 	if said, ok := c.fromScript(stream, raw); ok { //guard:source-words
 		c.scriptLine(said, omitted)
 		return
@@ -254,11 +258,19 @@ func (c *collector) finish(named *NamedSource) {
 	}
 }
 
-// idle is how long the counters have not changed.
-func (c *collector) idle() time.Duration {
+// silentTimes is how many times longer a restic may take until its first word: the first
+// download of a large index goes by in silence, and may take hours on a thin line.
+const silentTimes = 24
+
+// patience is how long the counters may still stay as they are, given how long they may
+// in all.
+func (c *collector) patience(stuckAfter time.Duration) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.now().Sub(c.changed)
+	if c.changed.IsZero() {
+		return c.began.Add(silentTimes * stuckAfter).Sub(c.now())
+	}
+	return c.changed.Add(stuckAfter).Sub(c.now())
 }
 
 // hopelessFor is how long restic has been trying in vain what trying does not

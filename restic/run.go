@@ -317,8 +317,8 @@ func (e *execution) supervise(ctx context.Context, c *child, p plan, config Conf
 		case <-deadline.C:
 			stop(stopDeadline)
 		case <-stuck.C:
-			if idle := e.said.idle(); idle < config.StuckAfter {
-				stuck.Reset(config.StuckAfter - idle)
+			if left := e.said.patience(config.StuckAfter); left > 0 {
+				stuck.Reset(min(left, config.StuckAfter))
 			} else {
 				stop(stopStuck)
 			}

@@ -123,6 +123,21 @@ func TestABackupWithoutProgressIsStopped(t *testing.T) {
 	}
 }
 
+// TestABackupMayBeSilentAtFirst has the first download of a large index, which takes
+// longer than a backup may stand still.
+func TestABackupMayBeSilentAtFirst(t *testing.T) {
+	warns := errs("Load(<index/0123456789>, 0, 0) returned error, retrying after 1s: connection reset by peer\n")
+	steps := []restictest.Step{warns, {Pause: time.Second}, {Out: `{"message_type":"status","bytes_done":1}` + "\n"}, out(summary)}
+	s := newStage(t, restic.Config{StuckAfter: 200 * time.Millisecond}, backupReply(0, steps...))
+	if result := s.backup(t.Context()); result.Outcome != restic.Succeeded {
+		t.Errorf("it was stopped: %s %v", result.Outcome, result.Failure)
+	}
+	s = newStage(t, restic.Config{StuckAfter: 20 * time.Millisecond, Grace: time.Minute}, backupReply(0, restictest.Step{Forever: true}))
+	if result := s.backup(t.Context()); result.Outcome != restic.Failed || code(result) != restic.CodeResticStuck {
+		t.Errorf("one that is silent for good: %s %v", result.Outcome, result.Failure)
+	}
+}
+
 func TestTryingInVainIsStopped(t *testing.T) {
 	full := "Save(<lock/200022da70>) returned error, retrying after 827ms: unexpected HTTP response (507): 507 Insufficient Storage\n"
 	away := "Save(<lock/200022da70>) returned error, retrying after 827ms: dial tcp 127.0.0.1:1: connect: connection refused\n"
