@@ -22,6 +22,12 @@ func makeSnapshot(ctx context.Context, t *Task) *Ending {
 	if _, e := t.pinned(ctx); e != nil {
 		return e
 	}
+	seen := t.sourcesSeen()
+	return carryOut(ctx, t).tellPlaces(t, seen)
+}
+
+// carryOut runs restic and tells what came of it by facts.
+func carryOut(ctx context.Context, t *Task) *Ending {
 	result, e := perform(ctx, t, t.backup())
 	if e != nil {
 		return t.unseen(ctx, e)

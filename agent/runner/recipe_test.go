@@ -165,6 +165,18 @@ func TestBackupsSayWhatIsMissing(t *testing.T) {
 			t.Errorf("warnings: %+v", got.Warnings)
 		}
 	})
+	t.Run("what was seen of each source is told, and what room the repository has", func(t *testing.T) {
+		empty, missing := t.TempDir(), filepath.Join(t.TempDir(), "gone")
+		p.schedule(func(s *Schedule) { s.Paths = []string{p.source, empty, missing} })
+		got := p.do("backup", backupParams()).outcome()
+		want := []spool.SourceSeen{{Path: p.source, State: "ok"}, {Path: empty, State: "empty"}, {Path: missing, State: "missing"}}
+		if !slices.Equal(got.Sources, want) {
+			t.Errorf("sources %+v, want %+v", got.Sources, want)
+		}
+		if got.Storage.TotalBytes <= 0 || got.Storage.FreeBytes <= 0 || got.Storage.FreeBytes > got.Storage.TotalBytes {
+			t.Errorf("storage %+v", got.Storage)
+		}
+	})
 	t.Run("a backup of nothing that exists fails", func(t *testing.T) {
 		p.schedule(func(s *Schedule) { s.Paths = []string{filepath.Join(t.TempDir(), "gone")} })
 		if got := p.do("backup", backupParams()).outcome(); got.Result != spool.Failed || got.SnapshotId != "" {

@@ -12,6 +12,8 @@ type (
 	LockInfo           = control.LockInfo
 	Snapshot           = control.SnapshotRecord
 	Progress           = control.Progress
+	SourceSeen         = control.SourceSeen
+	StorageSpace       = control.StorageSpace
 )
 
 // The results that an agent gives.
