@@ -156,6 +156,9 @@ func confirmSeen(ctx context.Context, tx *store.Tx, repository fleet.RepositoryI
 	for i := range confirmed {
 		j := &confirmed[i]
 		touch(tx, j)
+		if err := noteConfirmed(ctx, tx, j); err != nil {
+			return err
+		}
 		if looked[j.HostID] {
 			continue
 		}

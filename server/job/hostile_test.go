@@ -32,6 +32,8 @@ func TestTextsThatNoDatabaseTakesAreRejected(t *testing.T) {
 			"an outcome's code":  {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "failed", Code: "a\x00b"}},
 			"a warning":          {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "warning", Warnings: []job.FileWarning{{Path: "\x00"}}}},
 			"a lock":             {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "failed", Locks: []job.Lock{{Hostname: "\x00"}}}},
+			"a source":           {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "failed", Sources: []job.SourceSeen{{Path: "\x00"}}}},
+			"many sources":       {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "failed", Sources: make([]job.SourceSeen, 201)}},
 		} {
 			it := wk.item()
 			it.Events = []job.Event{bad}

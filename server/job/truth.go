@@ -107,7 +107,7 @@ func noteFacts(s *fleet.Schedule, j *fleet.Job, o Outcome) error {
 		f.Sources = append(f.Sources, fleet.SourceSeen(source))
 	}
 	if o.Storage != nil {
-		f.FreeBytes, f.TotalBytes = o.Storage.FreeBytes, o.Storage.TotalBytes
+		f.FreeBytes, f.TotalBytes = max(0, o.Storage.FreeBytes), max(0, o.Storage.TotalBytes)
 	}
 	if protects(j) && o.Stats != nil {
 		if again && len(f.RecentFiles) > 0 {
@@ -120,6 +120,23 @@ func noteFacts(s *fleet.Schedule, j *fleet.Job, o Outcome) error {
 	var err error
 	s.Facts, err = fleet.NewDoc(f)
 	return err
+}
+
+// noteConfirmed keeps that the snapshot of a backup was seen after all.
+func noteConfirmed(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
+	return settleTruth(ctx, tx, j, func(s *fleet.Schedule) error {
+		var f fleet.ScheduleFacts
+		if err := s.Facts.Read(&f); err != nil {
+			return fmt.Errorf("read the facts of schedule %s: %w", s.ID, err)
+		}
+		if f.Job != j.ID || !f.Unconfirmed {
+			return nil
+		}
+		f.Unconfirmed = false
+		var err error
+		s.Facts, err = fleet.NewDoc(f)
+		return err
+	})
 }
 
 func recent(list []int64, n int64) []int64 {
