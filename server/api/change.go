@@ -23,6 +23,9 @@ func (h *Handlers) ReadOverview(ctx context.Context, _ ReadOverviewRequestObject
 			NotScheduled: o.Unscheduled, Never: o.NeverBacked,
 		},
 	}
+	if view.Alerts, err = h.store.OpenAlerts(ctx); err != nil {
+		return nil, err
+	}
 	for i := range o.DueNext {
 		view.DueNext[i] = toDue(&o.DueNext[i])
 	}

@@ -80,10 +80,11 @@ func (q Queries) Alerts(ctx context.Context, f AlertFilter, p Page) ([]fleet.Ale
 	return paged(p, f, list, func(a *fleet.Alert) []any { return []any{a.Rank, a.RaisedAt, a.ID} })
 }
 
-// OpenAlerts counts the alerts that have not been resolved.
+// OpenAlerts counts the alerts that wait for somebody: neither acknowledged nor
+// silenced nor resolved.
 func (q Queries) OpenAlerts(ctx context.Context) (int, error) {
 	var n int
-	err := q.get(ctx, &n, `SELECT count(*) FROM alerts WHERE state <> 'resolved'`)
+	err := q.get(ctx, &n, `SELECT count(*) FROM alerts WHERE state = 'raised'`)
 	return n, err
 }
 
