@@ -2,6 +2,8 @@ package runner
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"restic-manager/agent/spool"
 	"restic-manager/restic"
@@ -19,13 +21,43 @@ func runInit(ctx context.Context, t *Task) *Ending {
 		}
 		return e
 	}
-	// It exists from here on. What else is read is worth having and no reason to fail.
-	identity, e := t.identity(context.WithoutCancel(ctx))
+	// It exists from here on. What else is read is worth having and no reason to fail,
+	// nor to keep an agent that is told to end.
+	ctx, cancel := lingering(ctx, t.runner.afterInit)
+	defer cancel()
+	identity, e := t.identity(ctx)
 	if e != nil {
 		e.NextStep = "identify the repository: it was made, but could not be read afterwards"
 		return e
 	}
 	return &Ending{Outcome: spool.Outcome{Result: spool.Succeeded, Repository: identity}}
+}
+
+// initPatience is how long what follows an init may take once it was told to end. With
+// the last restic's own end that makes about half a minute.
+const initPatience = 25 * time.Second
+
+// lingering returns a context that ends that long after ctx, with its cause.
+func lingering(ctx context.Context, patience time.Duration) (context.Context, func()) {
+	longer, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	var timer *time.Timer
+	var mu sync.Mutex
+	stop := context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if longer.Err() == nil {
+			timer = time.AfterFunc(patience, func() { end(context.Cause(ctx)) })
+		}
+	})
+	return longer, func() {
+		stop()
+		end(nil)
+		mu.Lock()
+		defer mu.Unlock()
+		if timer != nil {
+			timer.Stop()
+		}
+	}
 }
 
 // halfMade explains what an init that did not come to its end may have left.

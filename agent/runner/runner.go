@@ -65,6 +65,8 @@ type Runner struct {
 	now      func() time.Time
 	log      *slog.Logger
 
+	afterInit time.Duration // initPatience
+
 	holds  holds
 	proven proven
 }
@@ -80,6 +82,7 @@ func New(o Options) *Runner {
 	return &Runner{
 		spool: o.Spool, restic: o.Restic, policy: o.Policy, config: o.Config, secrets: o.Secrets,
 		listings: o.Listings, storage: o.Storage, recipes: o.Recipes, now: o.Now, log: o.Log,
+		afterInit: initPatience,
 	}
 }
 
