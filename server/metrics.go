@@ -47,8 +47,15 @@ func (s *Server) metrics(token, version string) http.Handler {
 	})
 }
 
-func describe(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("restic_manager_"+name, help, labels, nil)
+// metric is something that a scrape tells.
+type metric struct {
+	name string
+	desc *prometheus.Desc
+}
+
+func describe(name, help string, labels ...string) metric {
+	name = "restic_manager_" + name
+	return metric{name, prometheus.NewDesc(name, help, labels, nil)}
 }
 
 // What a scrape tells. deploy/grafana-dashboard.json uses these names.
@@ -63,7 +70,7 @@ var (
 	metricFailing    = describe("channels_failing", "Enabled channels whose last attempt failed.")
 )
 
-var allMetrics = []*prometheus.Desc{
+var allMetrics = []metric{
 	metricBuild, metricProtection, metricPresence, metricAlerts, metricJobs, metricBreach, metricPending, metricFailing,
 }
 
@@ -74,8 +81,8 @@ type collector struct {
 }
 
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range allMetrics {
-		out <- d
+	for _, m := range allMetrics {
+		out <- m.desc
 	}
 }
 
@@ -85,12 +92,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), metricsTimeout)
 	defer cancel()
 	var found []prometheus.Metric
-	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
-		found = append(found, prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...))
+	gauge := func(m metric, value float64, labels ...string) {
+		found = append(found, prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, value, labels...))
 	}
 	gauge(metricBuild, 1, c.version)
 	if err := c.store.View(ctx, func(q store.Queries) error { return readMetrics(ctx, q, fleet.At(c.store.Now()), gauge) }); err != nil {
-		out <- prometheus.NewInvalidMetric(metricBuild, err)
+		out <- prometheus.NewInvalidMetric(metricBuild.desc, err)
 		return
 	}
 	for _, m := range found {
@@ -98,7 +105,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-func readMetrics(ctx context.Context, q store.Queries, now fleet.Time, gauge func(*prometheus.Desc, float64, ...string)) error {
+func readMetrics(ctx context.Context, q store.Queries, now fleet.Time, gauge func(metric, float64, ...string)) error {
 	sums, err := q.FleetSums(ctx)
 	if err != nil {
 		return err

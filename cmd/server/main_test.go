@@ -113,7 +113,7 @@ func TestTheReferenceHasEveryOptionWithItsDefault(t *testing.T) {
 	}
 	for i := range options.NumField() {
 		name := options.Field(i).Name
-		if reflect.ValueOf(o).Field(i).IsZero() && !strings.Contains("TLSSelfMade InsecureHTTP", name) {
+		if reflect.ValueOf(o).Field(i).IsZero() && !strings.Contains("TLSSelfMade InsecureHTTP NotifyLoopback NotifyPublicOnly", name) {
 			t.Errorf("the reference says nothing of %s", name)
 		}
 	}
