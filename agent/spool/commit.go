@@ -158,7 +158,7 @@ func (s *Spool) settle(ctx context.Context, rows map[string]*job) error {
 		trimmed := j.trimmed || len(j.statements) > 0
 		j.Events.unsaved, j.Chunks.unsaved, j.statements = nil, nil, nil
 		j.tail = len(j.lines)
-		j.onDisk, j.dirty, j.trimmed = true, false, false
+		j.onDisk, j.dirty, j.trimmed, j.unrecorded = true, false, false, false
 		if !trimmed || s.jobs[j.ID] != j {
 			continue
 		}

@@ -378,3 +378,71 @@ func TestHealthEndsWithTheNextWriteThatHolds(t *testing.T) {
 		t.Errorf("health is %+v after a write that held", s.Health())
 	}
 }
+
+// TestAProcessThatOnlyMemoryKnowsOfIsNamed starts one while the disk is full.
+func TestAProcessThatOnlyMemoryKnowsOfIsNamed(t *testing.T) {
+	s := mustOpen(t, Options{Dir: t.TempDir()})
+	mustJournal(t, s, runCommand(1, 1))
+	mustStart(t, s, id(1))
+	codes := func() string {
+		var list []string
+		for _, p := range s.Health() {
+			list = append(list, p.Code)
+		}
+		return strings.Join(list, " ")
+	}
+	makeRoom := fillDisk(t, s)
+	must(t, s.Attach(t.Context(), id(1), []byte(`{"pid":7}`)))
+	if got := codes(); got != "journal_failed process_not_recorded" {
+		t.Errorf("on a full disk: %q", got)
+	}
+	if j, err := s.Job(id(1)); err != nil || string(j.Process) != `{"pid":7}` {
+		t.Errorf("memory has %s, %v", j.Process, err)
+	}
+	makeRoom()
+	must(t, s.Flush(t.Context()))
+	if got := codes(); got != "" {
+		t.Errorf("once there was room: %q", got)
+	}
+	if j, err := reopen(t, s).Job(id(1)); err != nil || string(j.Process) != `{"pid":7}` {
+		t.Errorf("the disk has %s, %v", j.Process, err)
+	}
+}
+
+func TestWhatAServerDidWrongIsForgottenAfterADay(t *testing.T) {
+	clock := newClock()
+	s := mustOpen(t, Options{Dir: t.TempDir(), Now: clock.now})
+	wrong := func(seq int64) {
+		t.Helper()
+		c := runCommand(seq, int(seq))
+		c.JobId = "no id"
+		if _, err := s.Journal(t.Context(), []control.Command{c}, s.now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := func() string {
+		var text []string
+		for _, p := range s.Health() {
+			text = append(text, p.Code+": "+p.Message)
+		}
+		return strings.Join(text, "\n")
+	}
+	wrong(1)
+	wrong(2)
+	s = reopen(t, s)
+	if got := told(); !strings.Contains(got, "command_malformed: The server sent 2 commands") {
+		t.Errorf("told %q", got)
+	}
+	clock.at = clock.at.Add(23 * time.Hour)
+	if told() == "" {
+		t.Error("forgotten within a day")
+	}
+	clock.at = clock.at.Add(2 * time.Hour)
+	if got := told(); got != "" {
+		t.Errorf("after a day: %q", got)
+	}
+	wrong(3)
+	if got := told(); !strings.Contains(got, "The server sent 1 commands") {
+		t.Errorf("counted on from what was forgotten: %q", got)
+	}
+}

@@ -148,7 +148,7 @@ func (s *Spool) reject(ctx context.Context, d *draft, j *job, stream string, seq
 		return fmt.Errorf("set record %d of %s of job %s aside: %w", seq, stream, j.ID, err)
 	}
 	d.required = true
-	d.counts.Rejected++
+	d.counts.Rejected.add(s.now())
 	d.exec(`INSERT INTO quarantine (job_id, stream, seq, at, reason, doc, data) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		j.ID, stream, seq, s.now().UnixMicro(), reason, r.doc, r.data)
 	d.exec(`DELETE FROM quarantine WHERE rowid <= (SELECT MAX(rowid) FROM quarantine) - ?`, quarantineMost)

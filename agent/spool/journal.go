@@ -62,12 +62,12 @@ func (s *Spool) Journal(ctx context.Context, commands []control.Command, receive
 		case c.Seq <= d.acked: //guard:command-seq
 			continue
 		case c.Seq > max(maxSeq, d.acked+maxAhead): //guard:command-maxseq
-			d.counts.Malformed++
+			d.counts.Malformed.add(s.now())
 			continue // no server counts so far, so no server could be told that it was taken
 		case len(d.jobs) >= room: //guard:command-room
 			continue
 		case malformed(c): //guard:command-form
-			d.counts.Malformed++
+			d.counts.Malformed.add(s.now())
 		default:
 			if err := d.take(ctx, c, received); err != nil {
 				return s.acked, fmt.Errorf("journal command %d: %w", c.Seq, err)

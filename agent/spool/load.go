@@ -13,11 +13,32 @@ import (
 	"github.com/google/uuid"
 )
 
-// counts are totals of the journal's life.
+// counts are totals of the journal's life, and of what went wrong until a day passed
+// without more of it.
 type counts struct {
-	DroppedLines int64 `json:"dropped_lines"`
-	Rejected     int64 `json:"rejected"`
-	Malformed    int64 `json:"malformed,omitempty"` // commands
+	DroppedLines int64    `json:"dropped_lines"`
+	Rejected     mistakes `json:"rejected_records,omitzero"`
+	Malformed    mistakes `json:"malformed_commands,omitzero"`
+}
+
+// mistakes counts what somebody did wrong, and forgets it a day after the last.
+type mistakes struct {
+	Count int64 `json:"count"`
+	Last  int64 `json:"last"` // in microseconds since 1970
+}
+
+const mistakesFor = 24 * time.Hour
+
+// since returns how many there were, given that it is now.
+func (m mistakes) since(now time.Time) int64 {
+	if now.UnixMicro()-m.Last >= mistakesFor.Microseconds() {
+		return 0
+	}
+	return m.Count
+}
+
+func (m *mistakes) add(now time.Time) {
+	m.Count, m.Last = m.since(now)+1, now.UnixMicro()
 }
 
 // Names of facts.

@@ -156,7 +156,10 @@ func (s *Spool) Start(ctx context.Context, id string) (Job, error) {
 	return started, nil
 }
 
-// Attach notes the process that now works for the job, as JSON; nil when it ended.
+// Attach notes the process that now works for the job, as JSON; nil when it ended. When
+// the disk fails it is noted in memory alone and the error is nil, so that a full disk
+// does not keep backups from running: an agent that dies meanwhile does not find the
+// process in its next life, and Health says so while it is so.
 func (s *Spool) Attach(ctx context.Context, id string, process json.RawMessage) error {
 	if len(process) > 0 && !json.Valid(process) {
 		return fmt.Errorf("attach to job %s: process is not JSON", id)
@@ -168,7 +171,7 @@ func (s *Spool) Attach(ctx context.Context, id string, process json.RawMessage) 
 	if j == nil {
 		return fmt.Errorf("attach to job %s: %w", id, ErrUnknownJob)
 	}
-	j.Process = process
+	j.Process, j.unrecorded = process, len(process) > 0
 	return s.commit(ctx, d)
 }
 

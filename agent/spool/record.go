@@ -40,6 +40,7 @@ type job struct {
 	trimmed    bool        // has rows below its tracks' First
 	tail       int         // length of lines in its row
 	volatile   bool        // was reported from memory, see Batch
+	unrecorded bool        // has a process that its row has not
 	reopened   bool        // was started, and not ended, when the spool was opened
 }
 

@@ -66,8 +66,9 @@ func (s *Spool) Summary() control.SpoolSummary {
 
 // Health names what is wrong with the disk or was lost: `journal_failed` while
 // writes fail, `spool_damaged` while a database that was moved aside still lies
-// there, `records_rejected` once the server refused a record, `command_malformed`
-// once it sent a command that is against the contract.
+// there, `process_not_recorded` while a process works that only memory knows of,
+// `records_rejected` for a day after the server refused a record, `command_malformed`
+// for a day after it sent a command that is against the contract.
 func (s *Spool) Health() []control.HealthProblem {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,17 +87,28 @@ func (s *Spool) Health() []control.HealthProblem {
 			NextStep: fmt.Sprintf("Check the disk, then delete %s and restart the agent.", path),
 		})
 	}
-	if s.counts.Rejected > 0 {
+	for _, j := range s.ordered() {
+		if j.unrecorded && len(j.Process) > 0 {
+			problems = append(problems, control.HealthProblem{
+				Code:     "process_not_recorded",
+				Message:  fmt.Sprintf("The disk took no note of the process that works for job %s: should the agent die now, its next start does not find and end it.", j.ID),
+				NextStep: fmt.Sprintf("Make room on the file system of %s.", s.dir),
+			})
+			break
+		}
+	}
+	now := s.now()
+	if rejected := s.counts.Rejected.since(now); rejected > 0 {
 		problems = append(problems, control.HealthProblem{
 			Code:     "records_rejected",
-			Message:  fmt.Sprintf("The server refused %d records; the agent keeps copies of the last ones.", s.counts.Rejected),
+			Message:  fmt.Sprintf("The server refused %d records; the agent keeps copies of the last ones.", rejected),
 			NextStep: "Update server and agent to the same version and report this.",
 		})
 	}
-	if s.counts.Malformed > 0 {
+	if malformed := s.counts.Malformed.since(now); malformed > 0 {
 		problems = append(problems, control.HealthProblem{
 			Code:     "command_malformed",
-			Message:  fmt.Sprintf("The server sent %d commands that are against the contract; the agent took none of them.", s.counts.Malformed),
+			Message:  fmt.Sprintf("The server sent %d commands that are against the contract; the agent took none of them.", malformed),
 			NextStep: "Find out whether the server is the program that it should be, and who could change it.",
 		})
 	}
