@@ -34,8 +34,9 @@ func (tx *Tx) SaveTruth(ctx context.Context, s *fleet.Schedule) error {
 func (tx *Tx) Stand(ctx context.Context, h *fleet.Host, schedules []fleet.Schedule) error {
 	quiet := tx.Now < tx.quiet()
 	before := *h
-	if !quiet { //guard:judge-quiet
-		h.Away = !h.ContactDeadline.IsZero() && h.Presence(tx.Now.Time()) == fleet.Offline
+	h.Away = !h.ContactDeadline.IsZero() && h.Presence(tx.Now.Time()) == fleet.Offline
+	if quiet { //guard:judge-quiet
+		h.Away = before.Away
 	}
 	st := fleet.Judge(h, schedules, tx.Now, quiet)
 	if st.State != h.Protection || h.ProtectionSince.IsZero() {
