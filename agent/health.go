@@ -118,6 +118,11 @@ func policyReport(s policy.Summary) control.PolicyReport {
 	return report
 }
 
+// shutOutAdvice is for an agent whose secret its server does not know: the host was
+// enrolled anew from elsewhere, deleted, or the server's database was set back.
+const shutOutAdvice = "make an enrolment line for this host at the server (Hosts, the host, Enrol again) and paste it here; " +
+	"results that wait are kept for it"
+
 // noteTrouble logs when the server gets out of reach, and when it is back: once each.
 func (a *Agent) noteTrouble(err error) {
 	var transport *control.TransportError
@@ -125,6 +130,8 @@ func (a *Agent) noteTrouble(err error) {
 	switch {
 	case errors.As(err, &transport):
 		kind = string(transport.Kind)
+	case control.IsRefusal(err, codeCredentialUnknown):
+		kind = codeCredentialUnknown
 	case err != nil:
 		kind = "refused by the server"
 	}
@@ -133,6 +140,10 @@ func (a *Agent) noteTrouble(err error) {
 	}
 	if kind == "" {
 		a.log.Info("server reached again")
+		return
+	}
+	if kind == codeCredentialUnknown {
+		a.log.Error("the server does not know this agent's secret", "next", shutOutAdvice, "err", err)
 		return
 	}
 	a.log.Warn("server not reached", "kind", kind, "err", err)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -68,4 +69,27 @@ func TestConfigurationsDoNotPileUp(t *testing.T) {
 		}
 		l.end(t)
 	})
+}
+
+// TestAnAgentThatIsShutOutSaysOnceWhatHelps has a server that does not know it any more.
+func TestAnAgentThatIsShutOutSaysOnceWhatHelps(t *testing.T) {
+	m := newMachine(t, 41)
+	m.work = m.succeed
+	m.inBubble(func(t *testing.T) {
+		l := m.begin(t.Context())
+		eventually(t, "a session", time.Minute, func() bool { return l.agent.session.Load() != nil })
+		known := m.server.hashes
+		m.server.change(func() { m.server.hashes = map[string]bool{} })
+		time.Sleep(6 * time.Hour) // virtual
+		m.server.change(func() { m.server.hashes = known })
+		eventually(t, "the server to be reached again", 2*time.Hour, l.agent.reached)
+		l.end(t)
+	})
+	said := m.log.String()
+	if n := strings.Count(said, "level=ERROR"); n != 1 || !strings.Contains(said, `next="make an enrolment line for this host`) {
+		t.Errorf("told %d times:\n%s", n, said)
+	}
+	if strings.Count(said, "server reached again") != 1 {
+		t.Errorf("its return is not told:\n%s", said)
+	}
 }
