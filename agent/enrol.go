@@ -40,6 +40,10 @@ func (e *Enrolled) did(format string, args ...any) {
 	e.Done = append(e.Done, fmt.Sprintf(format, args...))
 }
 
+func (e *Enrolled) advise(format string, args ...any) {
+	e.Next = append(e.Next, fmt.Sprintf(format, args...))
+}
+
 // Enrol makes this machine known to a server. It writes the configuration and the
 // policy file where there are none, and replaces neither. It can be repeated with
 // the same token until it succeeds, and afterwards: the server then gives the same
@@ -88,8 +92,8 @@ func (e *Enrolment) settle() (Config, error) {
 		return config, err
 	}
 	if config.Server != "" && config.Server != strings.TrimSuffix(e.Server, "/") {
-		return config, fmt.Errorf("%s names the server %s, and the line another: correct the file or remove it, then paste the line again",
-			e.ConfigPath, config.Server)
+		return config, fmt.Errorf("%s names the server %s, and the line another: if an attempt before this one has written it, or the server has moved, "+
+			"correct server there, or run: rm %s; then paste the line again", e.ConfigPath, config.Server, custody.Quote(e.ConfigPath))
 	}
 	if config.Pin != "" && e.Pin != "" && config.Pin != e.Pin {
 		return config, fmt.Errorf("%s pins another key of the server than the line: correct pin there, then paste the line again", e.ConfigPath)
@@ -124,17 +128,45 @@ func (e *Enrolment) writeFiles(config Config, result *Enrolled) error {
 			return fmt.Errorf("%s does not name the server: add the line\n  server: %s\nand paste the enrolment line again", e.ConfigPath, config.Server)
 		}
 		result.did("kept the configuration %s", e.ConfigPath)
+		if kept.Pin == "" && e.Pin != "" && e.Getenv(option{name: "pin"}.env()) == "" {
+			result.advise("the configuration %s does not have the server's key that the line has: unless an authority has signed its certificate, "+
+				"add the line pin: %s", e.ConfigPath, e.Pin)
+		}
 	}
 	err := policy.Default(policy.Profile(e.Profile), e.AllowRepositories...).Write(config.Policy)
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		result.did("kept the policy file %s as it is: see restic-manager-agent policy show", config.Policy)
+		e.comparePolicy(config, result)
 	case err != nil:
 		return fmt.Errorf("%w%s", err, rootAdvice(err))
 	default:
 		result.did("wrote the policy file %s with the profile %s", config.Policy, e.Profile)
 	}
 	return nil
+}
+
+// comparePolicy says in what a policy file that was kept is less than the line asks for.
+// The file is root's word, and stays.
+func (e *Enrolment) comparePolicy(config Config, result *Enrolled) {
+	kept, err := config.loadPolicy()
+	var locked *policy.Locked
+	switch {
+	case errors.As(err, &locked):
+		result.advise("the policy file %s locks the agent: %s; %s", config.Policy, locked.What, locked.Next)
+		return
+	case err != nil:
+		return
+	}
+	if e.Profile != "" && string(kept.Profile) != e.Profile {
+		result.advise("the policy file %s was kept and has the profile %s, where the line says %s", config.Policy, kept.Profile, e.Profile)
+	}
+	for _, location := range e.AllowRepositories {
+		var refusal *policy.Refusal
+		if errors.As(kept.AllowRepository(location), &refusal) {
+			result.advise("the policy file %s was kept and does not allow %s, which the line names; if it should, %s", config.Policy, location, refusal.Next)
+		}
+	}
 }
 
 // introduce sends the token. Whom it makes this machine is on the disk before that.
