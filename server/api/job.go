@@ -144,7 +144,7 @@ func toJob(j *fleet.Job, known *names) (Job, error) {
 		Id: string(j.ID), HostId: string(j.HostID), HostName: known.hosts[j.HostID],
 		RepositoryId: string(j.RepositoryID), RepositoryName: known.repositories[j.RepositoryID],
 		ScheduleId: string(j.ScheduleID), ScheduleName: known.schedules[j.ScheduleID],
-		Operation: j.Operation, Params: json.RawMessage("{}"), Trigger: Trigger(j.Trigger), Slot: j.Slot.Time(),
+		Operation: j.Operation, Params: json.RawMessage("{}"), Trigger: Trigger(j.Trigger), Slot: j.Slot.Time(), MoreSlots: j.MoreSlots,
 		CreatedBy: j.CreatedBy, State: JobState(j.State), WaitingOn: j.WaitingOn, Attempt: j.Attempt,
 		Late: j.Late, Unconfirmed: j.Unconfirmed, CancelRequested: j.Cancel,
 		CreatedAt: j.CreatedAt.Time(), ExpiresAt: j.ExpiresAt.Time(), StartedAt: j.StartedAt.Time(), FinishedAt: j.FinishedAt.Time(),
