@@ -81,6 +81,32 @@ func (f *configFile) options() []option {
 	}
 }
 
+// configVariable names the configuration file itself.
+const configVariable = EnvPrefix + "CONFIG"
+
+// Variables lists the environment's names of all settings, for people.
+func Variables() string {
+	names := []string{configVariable}
+	for _, o := range (&configFile{}).options() {
+		names = append(names, o.env())
+	}
+	return strings.Join(names, ", ")
+}
+
+// UnknownVariables returns the names in an environment ("NAME=value") that begin like a
+// setting and are none: somebody has mistyped one.
+func UnknownVariables(environ []string) []string {
+	known := strings.Split(Variables(), ", ")
+	var unknown []string
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, EnvPrefix) && value != "" && !slices.Contains(known, name) {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
+}
+
 const maxConfigSize = 64 << 10
 
 // ReadConfig reads the file at path ("" for the usual one) and the environment, which

@@ -24,19 +24,33 @@ func (c Config) loadPolicy() (*policy.Policy, error) {
 // PolicySummary says what the policy file allows, or why the agent is locked.
 func PolicySummary(c Config) policy.Summary { return policy.SummaryOf(c.loadPolicy()) }
 
-// CheckPolicy returns why the agent is locked, or why the policy refuses one of the
-// repositories or sources.
-func CheckPolicy(c Config, repositories, sources []string) error {
+// Asked is what CheckPolicy asks a policy about.
+type Asked struct {
+	Repositories []string // locations
+	Sources      []string // paths
+	Hooks, Named []string // scripts of this host
+}
+
+// CheckPolicy returns why the agent is locked, or why it would refuse something.
+func CheckPolicy(c Config, asked Asked) error {
 	p, err := c.loadPolicy()
 	if err != nil {
 		return err
 	}
 	var refused []error
-	for _, location := range repositories {
+	for _, location := range asked.Repositories {
 		refused = append(refused, p.AllowRepository(location))
 	}
-	if len(sources) > 0 {
-		refused = append(refused, p.AllowSources(sources, nil))
+	if len(asked.Sources) > 0 {
+		refused = append(refused, p.AllowSources(asked.Sources, nil))
+	}
+	for _, name := range asked.Hooks {
+		_, err := p.Hook(name)
+		refused = append(refused, err)
+	}
+	for _, name := range asked.Named {
+		_, err := p.Source(name)
+		refused = append(refused, err)
 	}
 	return errors.Join(refused...)
 }

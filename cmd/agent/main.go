@@ -30,7 +30,7 @@ func main() {
 	signal.Ignore(syscall.SIGHUP)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, world{
-		args: os.Args[1:], getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		args: os.Args[1:], getenv: os.Getenv, environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 	})
 	stop()
 	os.Exit(exitCode(err))
@@ -40,6 +40,7 @@ func main() {
 type world struct {
 	args           []string
 	getenv         func(string) string
+	environ        []string
 	stdin          io.Reader
 	stdout, stderr io.Writer
 }
@@ -71,11 +72,12 @@ func exitCode(err error) int {
 }
 
 type commands struct {
-	Config string `placeholder:"FILE" help:"Configuration file (or RM_AGENT_CONFIG)."`
+	Config      string           `placeholder:"FILE" help:"Configuration file (or RM_AGENT_CONFIG)."`
+	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
 
 	Install   installCommand   `cmd:"" help:"Enrol this machine and make the agent a service that starts with it; what the enrolment line runs."`
 	Uninstall uninstallCommand `cmd:"" help:"Remove the agent and all that it has made on this machine."`
-	Enroll    enrollCommand    `cmd:"" help:"Make this machine known to a server, with the token of its enrolment line."`
+	Enroll    enrollCommand    `cmd:"" aliases:"enrol" help:"Make this machine known to a server, with the token of its enrolment line."`
 	Run       runCommand       `cmd:"" help:"Run the agent until it is told to stop."`
 	Service   serviceCommand   `cmd:"" help:"Look at the agent's service, or start, stop, install or remove it."`
 	Doctor    doctorCommand    `cmd:"" help:"Look at everything that the agent needs, and say what is wrong."`
@@ -111,6 +113,7 @@ func run(ctx context.Context, w world) (err error) {
 		kong.UsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(w),
+		kong.Vars{"version": versionText()},
 	)
 	if err != nil {
 		return err
@@ -121,6 +124,9 @@ func run(ctx context.Context, w world) (err error) {
 	}
 	if c.Config == "" {
 		c.Config = w.getenv("RM_AGENT_CONFIG")
+	}
+	for _, name := range agent.UnknownVariables(w.environ) {
+		fmt.Fprintf(w.stderr, "restic-manager-agent: %s is no setting and is ignored; the settings are %s\n", name, agent.Variables())
 	}
 	return parsed.Run(&c)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 type policyCommand struct {
-	Show  policyShow  `cmd:"" help:"Show what the agent may do."`
+	Show  policyShow  `cmd:"" default:"1" help:"Show what the agent may do; this is what policy alone does."`
 	Check policyCheck `cmd:"" help:"Say whether the policy file is in order, and whether it allows something."`
 	Init  policyInit  `cmd:"" help:"Write a policy file where there is none."`
 	Allow policyAllow `cmd:"" help:"Allow something more, for a time or for good."`
@@ -39,6 +39,8 @@ func (policyShow) Run(w world, c *commands) error {
 type policyCheck struct {
 	Repository []string `sep:"none" placeholder:"LOCATION" help:"A repository's location; may be repeated."`
 	Source     []string `sep:"none" placeholder:"PATH" help:"A path to back up; may be repeated."`
+	Hook       []string `sep:"none" placeholder:"NAME" help:"A hook of this machine; may be repeated."`
+	Named      []string `sep:"none" placeholder:"NAME" help:"A named source of this machine; may be repeated."`
 }
 
 func (p *policyCheck) Run(w world, c *commands) error {
@@ -46,7 +48,7 @@ func (p *policyCheck) Run(w world, c *commands) error {
 	if err != nil {
 		return err
 	}
-	if err := agent.CheckPolicy(config, p.Repository, p.Source); err != nil {
+	if err := agent.CheckPolicy(config, agent.Asked{Repositories: p.Repository, Sources: p.Source, Hooks: p.Hook, Named: p.Named}); err != nil {
 		return err
 	}
 	fmt.Fprintln(w.stdout, "in order:", config.Policy)

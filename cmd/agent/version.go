@@ -8,6 +8,10 @@ import (
 type versionCommand struct{}
 
 func (versionCommand) Run(w world) error {
-	_, err := fmt.Fprintf(w.stdout, "restic-manager-agent %s %s/%s\n", version, runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintln(w.stdout, versionText())
 	return err
+}
+
+func versionText() string {
+	return fmt.Sprintf("restic-manager-agent %s %s/%s", version, runtime.GOOS, runtime.GOARCH)
 }
