@@ -43,6 +43,8 @@ type double struct {
 	hashes   map[string]bool // of agent secrets that are let in
 	lastSync control.SyncRequest
 	offers   []control.Offers // of the syncs that had any
+	claims   []control.SlotClaim
+	absences []control.Absence // as last told
 	requests map[string]int
 	refuse   func(control.ReportItem) *control.ReportVerdict
 	whole    func(control.ReportRequest) bool // reports that are refused as a whole
@@ -298,6 +300,10 @@ func (d *double) sync(r *http.Request, q control.SyncRequest) (int, any) {
 		d.lastSync = q
 		if q.Offers.Hooks != nil {
 			d.offers = append(d.offers, q.Offers)
+		}
+		d.claims = append(d.claims, q.Slots...)
+		if q.Absences != nil {
+			d.absences = q.Absences
 		}
 		answer, something := d.answer(q)
 		wake := d.changed

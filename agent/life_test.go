@@ -42,6 +42,9 @@ type machine struct {
 	snapshots map[string]bool    // jobs whose snapshot is in the repository
 	work      func(ctx context.Context, t *runner.Task) *runner.Ending
 	rules     func() (*policy.Policy, error) // the policy file
+	boot      string                         // names the running of the machine
+	moved     time.Duration                  // how far its clock was moved
+	locked    bool                           // by its policy file
 
 	network *pipeListener
 }
@@ -57,7 +60,7 @@ func newMachine(t *testing.T, seed uint64) *machine {
 	t.Helper()
 	m := &machine{
 		t: t, server: newDouble(t), dir: filepath.Join(t.TempDir(), "state"), log: &bytes.Buffer{},
-		random: &lockedRand{rand: rand.New(rand.NewPCG(seed, 1))}, runs: map[string]int{}, snapshots: map[string]bool{},
+		boot: "boot", random: &lockedRand{rand: rand.New(rand.NewPCG(seed, 1))}, runs: map[string]int{}, snapshots: map[string]bool{},
 		rules: func() (*policy.Policy, error) { return policy.Default(policy.Trusting), nil },
 	}
 	err := custody.MakeFolder(m.dir)
@@ -123,7 +126,7 @@ var errDead = errors.New("the process is dead")
 func (m *machine) begin(ctx context.Context) *life {
 	l := &life{done: make(chan error, 1), dead: make(chan struct{})}
 	var err error
-	l.spool, err = spool.Open(ctx, spool.Options{Dir: filepath.Join(m.dir, "host"), Step: func(name string) error { return m.onStep(l, name) }})
+	l.spool, err = spool.Open(ctx, spool.Options{Dir: filepath.Join(m.dir, "host"), Now: m.now, Step: func(name string) error { return m.onStep(l, name) }})
 	if err != nil {
 		if errors.Is(err, errDead) {
 			return nil
@@ -142,8 +145,8 @@ func (m *machine) begin(ctx context.Context) *life {
 		m.t.Fatal(err)
 	}
 	o := Options{
-		Identity: identity, Link: link, Spool: l.spool, Secrets: m.store, Version: "test", BootID: "boot",
-		Policy:  m.rules,
+		Identity: identity, Link: link, Spool: l.spool, Secrets: m.store, Version: "test", BootID: m.boot,
+		Policy: m.policy, Now: m.now, Suspended: func() (time.Duration, bool) { return 0, false },
 		Recipes: m.recipes(l), Log: slog.New(slog.NewTextHandler(&lockedBuffer{to: m.log}, nil)), Rand: m.random.float,
 	}
 	if config, err := spool.LoadConfig(filepath.Join(m.dir, "host")); err == nil {
@@ -156,6 +159,29 @@ func (m *machine) begin(ctx context.Context) *life {
 	l.stop = stop
 	go func() { l.done <- l.agent.Run(running) }()
 	return l
+}
+
+// now is the machine's clock on the wall.
+func (m *machine) now() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Now().Add(m.moved)
+}
+
+func (m *machine) policy() (*policy.Policy, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.locked {
+		return nil, &policy.Locked{Code: policy.CodeInsecure, What: "others can change it", Next: "chmod"}
+	}
+	return m.rules()
+}
+
+// set changes something about the machine.
+func (m *machine) set(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change()
 }
 
 // onStep lets the test decide what the disk does; a dead process writes nothing.
@@ -216,6 +242,11 @@ func (l *life) dial(network *pipeListener) func(context.Context, string, string)
 // recipes carry out jobs without processes. The life's death ends them at once.
 func (m *machine) recipes(l *life) []runner.Recipe {
 	run := func(ctx context.Context, t *runner.Task) *runner.Ending {
+		select {
+		case <-l.dead: // the dead start nothing
+			return &runner.Ending{Outcome: spool.Outcome{Result: spool.Interrupted}}
+		default:
+		}
 		m.mu.Lock()
 		m.runs[t.Job.ID]++
 		work := m.work

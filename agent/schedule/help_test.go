@@ -99,6 +99,7 @@ func (h *host) runAll(s *spool.Spool) {
 			h.t.Error(err)
 		}
 		go func() {
+			s.Log(job.ID, spool.Line{At: h.now(), Stream: spool.Agent, Text: "done"})
 			time.Sleep(h.takes)
 			if err := s.Finish(context.Background(), job.ID, spool.Outcome{Result: spool.Succeeded}, nil); err != nil && !errors.Is(err, spool.ErrUnknownJob) {
 				h.t.Error(err)
@@ -155,6 +156,9 @@ func (h *host) deliver() {
 		v := control.ReportVerdict{JobId: item.JobId, Outcome: "ok"}
 		if n := len(item.Events); n > 0 {
 			v.NextEventSeq = item.Events[n-1].Seq + 1
+		}
+		if n := len(item.Log); n > 0 {
+			v.NextLogSeq = item.Log[n-1].Seq + 1
 		}
 		verdicts = append(verdicts, v)
 	}

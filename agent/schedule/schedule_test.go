@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -298,5 +299,44 @@ func TestOnlyTheLastAbsencesAreKept(t *testing.T) {
 		if got := h.absences(); len(got) != 1 {
 			t.Errorf("after a month: %q", got)
 		}
+	})
+}
+
+// TestAThousandSlotsWaitForTheServerInOrder is a week of every ten minutes.
+func TestAThousandSlotsWaitForTheServerInOrder(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, h *host) {
+		h.configure(1, every(t, "*/10 * * * *"))
+		time.Sleep(7*24*time.Hour + 2*time.Minute)
+		const slots = 7 * 24 * 6
+		var opened []time.Time
+		logs, ended := 0, 0
+		for {
+			items, err := h.spool.Batch(t.Context(), spool.DefaultBatchLimits(), func(string) bool { return true })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(items) == 0 {
+				break
+			}
+			for _, item := range items {
+				if item.Opened != nil {
+					opened = append(opened, item.Opened.Slot)
+				}
+				for _, e := range item.Events {
+					if logs > 0 {
+						t.Fatal("an event after a log")
+					}
+					if e.Outcome != nil && e.Outcome.Result == spool.Succeeded {
+						ended++
+					}
+				}
+				logs += len(item.Log)
+			}
+			h.deliver()
+		}
+		if len(opened) != slots || !slices.IsSortedFunc(opened, time.Time.Compare) || ended != slots || logs != slots {
+			t.Errorf("%d slots were opened, %d ended, %d logs; want %d each, in order", len(opened), ended, logs, slots)
+		}
+		want(t, "claims", h.claims(), "01-01 00:00:00 to 01-08 00:00:00")
 	})
 }
