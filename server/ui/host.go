@@ -237,6 +237,7 @@ func (u *UI) host(v *visit) error {
 		}
 	}
 	view.Breach, view.Daily = v.breach(h.Protection.BreachAt), dailyOffer(frame, frame.Schedules)
+	view.Run.Primary = view.Daily == nil
 	view.Offered = len(h.Offers.Hooks)+len(h.Offers.Sources) > 0
 	if view.Strip, err = v.strip(string(h.Id)); err != nil {
 		return err

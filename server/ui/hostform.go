@@ -3,6 +3,7 @@ package ui
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"restic-manager/server/api"
 	"restic-manager/web"
@@ -69,12 +70,29 @@ func (v *visit) repositoryOptions() (options []web.Option, err error) {
 // the host's address, where the line, which is told once, does not stand.
 type joiningView struct {
 	hostFrame
-	Linux, Windows web.Copy
-	Token          api.EnrolmentToken
-	Told           bool // the line is on this page
-	Used           bool // the line was pasted
-	Schedule       string
-	Daily          *daily
+	Systems  []joinLine
+	Token    api.EnrolmentToken
+	Told     bool // the line is on this page
+	Used     bool // the line was pasted
+	Schedule string
+	Daily    *daily
+}
+
+// joinLine is what to paste on one system.
+type joinLine struct {
+	System, Where string
+	Line          web.Copy
+	Installs      bool      // the line brings the agent along
+	Enrols        *web.Copy // the shorter line for an agent that is installed already
+}
+
+func joinLineOf(system, where, line, enrols string) joinLine {
+	id := "line-" + strings.ToLower(system)
+	j := joinLine{System: system, Where: where, Installs: enrols != "" && line != enrols, Line: web.Copy{ID: id, Text: line, Label: "the line for " + system, Lines: true}}
+	if j.Installs {
+		j.Enrols = &web.Copy{ID: id + "-enrol", Text: enrols, Label: "the line that only enrols", Lines: true}
+	}
+	return j
 }
 
 func (u *UI) createHost(v *visit) error {
@@ -128,8 +146,7 @@ func (v *visit) showJoining(host string, e *api.Enrolment) error {
 	}
 	if e != nil {
 		view.Told, view.Token = true, e.Token
-		view.Linux = web.Copy{ID: "line-linux", Text: e.LineLinux, Label: "the line for Linux", Lines: true}
-		view.Windows = web.Copy{ID: "line-windows", Text: e.LineWindows, Label: "the line for Windows", Lines: true}
+		view.Systems = []joinLine{joinLineOf("Linux", "in a root shell", e.LineLinux, e.EnrollLinux), joinLineOf("Windows", "in an administrator's PowerShell", e.LineWindows, e.EnrollWindows)}
 	}
 	return v.show(http.StatusOK, "host-joining", view)
 }
