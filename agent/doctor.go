@@ -175,6 +175,8 @@ func (x *examination) server(ctx context.Context) {
 	var transport *control.TransportError
 	var refusal *control.Refusal
 	switch {
+	case errors.As(err, &transport) && x.untrusted("server", "", "ca_file", err):
+		return
 	case errors.As(err, &transport):
 		x.found(Bad, "server", err.Error(), strings.TrimPrefix(transportAdvice(transport.Kind), "; "))
 		return
@@ -308,6 +310,9 @@ func (x *examination) storage(ctx context.Context, r runner.Repository) {
 		return
 	}
 	response, err := client.Do(request)
+	if err != nil && x.untrusted("repository", r.Name+": ", "restic_ca_file", err) {
+		return
+	}
 	if err != nil {
 		x.found(Bad, "repository", fmt.Sprintf("%s: the storage is not reached: %v", r.Name, cause(err)),
 			"look at the address, the firewall, and restic_proxy and restic_ca_file in the configuration")
@@ -323,6 +328,15 @@ func (x *examination) storage(ctx context.Context, r runner.Repository) {
 	if !r.Location.Encrypted() && !loopback(request.URL.Hostname()) {
 		x.found(Warning, "repository", r.Name+": the way there is not encrypted", "use https, if the storage can")
 	}
+}
+
+// untrusted adds a finding if an error is about a certificate, and reports whether.
+func (x *examination) untrusted(subject, before, setting string, err error) bool {
+	says, next, is := untrusted(err, setting, time.Now())
+	if is {
+		x.found(Bad, subject, before+says, next)
+	}
+	return is
 }
 
 // cause is an error of the network without the method and address before it.

@@ -92,3 +92,28 @@ func TestTheHooksOfAScheduleArriveAsTheContractHasThem(t *testing.T) {
 		t.Errorf("got %+v", s)
 	}
 }
+
+func TestTheDoctorNamesScriptsThatWouldNotRun(t *testing.T) {
+	dir := t.TempDir()
+	x := &examination{config: Config{Policy: filepath.Join(dir, "policy.yaml"), StateDir: filepath.Join(dir, "state"), CacheDir: filepath.Join(dir, "cache")}}
+	if err := policy.Default(policy.Guarded).Write(x.config.Policy); err != nil {
+		t.Fatal(err)
+	}
+	x.scripts()
+	if len(x.findings) != 0 {
+		t.Errorf("without any script: %+v", x.findings)
+	}
+	writeScript(t, filepath.Join(dir, "hooks.d", "good"))
+	writeScript(t, filepath.Join(dir, "hooks.d", "open"))
+	if err := os.Chmod(filepath.Join(dir, "hooks.d", "open"), 0o775); err != nil {
+		t.Fatal(err)
+	}
+	x.scripts()
+	want := []Finding{
+		{Subject: "hooks", Verdict: Warning, Says: "open would not be run: " + dir + "/hooks.d/open is writable by its group; run: chmod go-w " + dir + "/hooks.d/open"},
+		{Subject: "hooks", Verdict: Good, Says: "1 that would be run, in " + dir + "/hooks.d"},
+	}
+	if diff := cmp.Diff(want, x.findings); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
