@@ -34,38 +34,46 @@ func (op *operation) limits() limits {
 }
 
 // intake reads the body within its limits, puts it back for the next to read and
-// gives its digest. A body that is no JSON is left to its handler, with the limit
+// gives its digest, where anybody asks for that. fits tells that it needs no further
+// check. A body that is no JSON is left to its handler, with the limit
 // around it. An empty one passes: whether there must be one is the contract's word.
-func (op *operation) intake(w http.ResponseWriter, r *http.Request) (digest string, err error) {
+func (op *operation) intake(w http.ResponseWriter, r *http.Request) (digest string, fits bool, err error) {
 	if r.Body == nil || r.Body == http.NoBody {
-		return "", nil
+		return "", false, nil
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, op.limits().wire)
 	if !op.json {
-		return "", nil
+		return "", false, nil
 	}
 	data, err := readPlain(r, op.limits().plain)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	r.ContentLength = int64(len(data))
 	r.Body = io.NopCloser(bytes.NewReader(data))
 	if len(data) == 0 {
-		return "", nil
+		return "", false, nil
 	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), op.checkBody(r, data)
+	if op.repeatable {
+		sum := sha256.Sum256(data)
+		digest = hex.EncodeToString(sum[:])
+	}
+	fits, err = op.checkBody(r, data)
+	return digest, fits, err
 }
 
-func (op *operation) checkBody(r *http.Request, data []byte) error {
+func (op *operation) checkBody(r *http.Request, data []byte) (fits bool, err error) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/json" { //guard:json-only
-		return fleet.Errorf(fleet.Invalid, "The body must be sent with the header Content-Type: application/json.").At("Content-Type")
+		return false, fleet.Errorf(fleet.Invalid, "The body must be sent with the header Content-Type: application/json.").At("Content-Type")
 	}
 	if op.handChecked() {
-		return nil
+		return false, nil
 	}
-	return checkJSON(data)
+	if op.form != nil && op.form.fits(data) {
+		return true, nil
+	}
+	return false, checkJSON(data)
 }
 
 // readPlain reads a whole body, decompressed.

@@ -21,6 +21,7 @@ type operation struct {
 	repeatable bool            // takes an Idempotency-Key
 	fields     bool            // declares 422: a field with an impossible value has its own status
 	json       bool            // its body, if it takes one, is JSON
+	form       *form           // of its body; nil: it has none, or is not asked for so often
 }
 
 // handChecked tells the operation whose body is too large for a general validator:
@@ -80,7 +81,11 @@ func newOperation(spec *openapi3.T, path string, item *openapi3.PathItem, method
 		}
 	}
 	if op.RequestBody != nil {
-		o.json = op.RequestBody.Value.Content["application/json"] != nil
+		content := op.RequestBody.Value.Content["application/json"]
+		o.json = content != nil
+		if o.id == "sync" {
+			o.form = newForm(content.Schema)
+		}
 	}
 	return o
 }

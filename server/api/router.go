@@ -166,13 +166,17 @@ func (h *Handlers) admit(w http.ResponseWriter, r *http.Request, op *operation) 
 		return r, "", err
 	}
 	r = r.WithContext(ctx)
-	if digest, err = op.intake(w, r); err != nil {
+	digest, fits, err := op.intake(w, r)
+	if err != nil {
 		return r, "", err
 	}
 	conn := http.NewResponseController(w)
 	_ = conn.SetWriteDeadline(time.Now().Add(op.timeout())) // not every connection has one
 	if op.json {
 		_ = conn.SetReadDeadline(time.Time{}) // nothing more is read, and the request may be parked
+	}
+	if fits && r.URL.RawQuery == "" {
+		return r, digest, nil
 	}
 	return r, digest, op.validate(r)
 }

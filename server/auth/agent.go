@@ -15,10 +15,15 @@ import (
 	"restic-manager/server/store"
 )
 
-// proofTime is how long a secret that was proven is taken without asking the
-// database: an agent asks every few seconds. A host that is disabled or deleted is
-// noticed at once all the same, by the read that every request begins with.
-const proofTime = time.Minute
+// How long a secret that was proven is taken without asking the database: an agent
+// asks every few seconds. A host that is disabled or deleted is noticed at once all the
+// same, by the read that every request begins with; and another secret of a host takes
+// the place of the one that was proven here. So only where other replicas prove
+// secrets too must this one ask often.
+const (
+	proofTime      = time.Minute
+	proofTimeAlone = 15 * time.Minute
+)
 
 // Identity is the agent behind a request: the host and the installation that its
 // secret belongs to.
@@ -61,7 +66,11 @@ func (a *Auth) admitAgent(r *http.Request) (context.Context, error) {
 		if install, err = a.proveAgent(r.Context(), host, hash); err != nil {
 			return nil, err
 		}
-		a.proofs.keep(host, hash, install, a.store.Now())
+		life := proofTime
+		if !a.store.Postgres() {
+			life = proofTimeAlone
+		}
+		a.proofs.keep(host, hash, install, a.store.Now().Add(life))
 	}
 	VisitOf(r.Context()).Actor = "agent:" + string(host)
 	return context.WithValue(r.Context(), agentKey{}, Identity{Host: host, Install: install}), nil
@@ -172,13 +181,13 @@ func (p *proofs) find(host fleet.HostID, hash string, now time.Time) (install st
 	return known.install, true
 }
 
-func (p *proofs) keep(host fleet.HostID, hash, install string, now time.Time) {
+func (p *proofs) keep(host fleet.HostID, hash, install string, until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.byHost == nil || len(p.byHost) >= maxProofs {
 		p.byHost = map[fleet.HostID]proof{}
 	}
-	p.byHost[host] = proof{hash, install, now.Add(proofTime)}
+	p.byHost[host] = proof{hash, install, until}
 }
 
 func (p *proofs) forget(host fleet.HostID) {
