@@ -87,6 +87,12 @@ func (w *world) restart(url string, away time.Duration) {
 	w.Helper()
 	w.must(w.store.Close())
 	w.clock.advance(away)
+	w.reopen(url)
+}
+
+// reopen starts the server on a database after it was stopped.
+func (w *world) reopen(url string) {
+	w.Helper()
 	w.store = storetest.Open(w, url, store.Options{Now: w.clock.now})
 	w.jobs = &job.Service{Store: w.store, Sealer: plainSeals{}, Logger: slog.New(slog.DiscardHandler)}
 	w.verifyAtEnd()

@@ -93,12 +93,13 @@ type check struct {
 	now      fleet.Time
 	byClaim  bool // else by silence
 	from, to fleet.Time
+	oldest   fleet.Time // what was before is nobody's any more: its jobs may have been removed
 	before   fleet.Time // how far the schedule was checked when the look began
 	caughtUp fleet.Time // when a catch-up was born after the first slot; 0: none
 }
 
 func (s *Service) checkSlots(ctx context.Context, ref store.ScheduleRef, now fleet.Time, quiet bool) error {
-	c := &check{ref: ref, now: now}
+	c := &check{ref: ref, now: now, oldest: now.Add(-min(s.historyLimit(), claimsSince))}
 	err := s.Store.View(ctx, func(q store.Queries) error { return c.read(ctx, q) })
 	if err != nil {
 		return err
@@ -166,7 +167,7 @@ func (c *check) begin(quiet bool) bool {
 	default:
 		c.from, c.to = s.CheckedUntil, c.now
 	}
-	c.from = max(c.from, c.host.EnrolledAt, c.now.Add(-claimsSince))
+	c.from = max(c.from, c.host.EnrolledAt, c.oldest)
 	return true
 }
 

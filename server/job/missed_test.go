@@ -2,6 +2,7 @@ package job_test
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -264,6 +265,48 @@ func TestNothingIsMissedBecauseTheDatabaseWasSetBack(t *testing.T) {
 		w.sweep()
 		w.wantMissed(other, map[string]int{job.CodeHostAsleep: 3})
 	})
+}
+
+func TestADatabaseThatIsAnOlderCopyMakesNothingMissed(t *testing.T) {
+	url := storetest.SQLite(t)
+	w := newWorld(t, url)
+	a, s := w.timed("0 * * * *")
+	hour := func() {
+		w.Helper()
+		w.clock.advance(time.Hour)
+		a.backup(a.fire(s, w.clock.now(), fleet.BySchedule))
+		a.claim(s)
+		a.sync()
+		w.sweep()
+	}
+	hour()
+	w.must(w.store.Close())
+	copied, err := os.ReadFile(url)
+	w.must(err)
+	w.reopen(url)
+	a.open()
+	for range 5 {
+		hour()
+	}
+	w.must(w.store.Close())
+	for _, beside := range []string{"-wal", "-shm"} {
+		_ = os.Remove(url + beside)
+	}
+	w.must(os.WriteFile(url, copied, 0o600))
+	w.clock.advance(20 * time.Minute)
+	w.reopen(url)
+	a.jobs = map[fleet.JobID]*work{} // all of them were reported
+	a.open()
+	a.claim(s)
+	a.sync()
+	w.sweep()
+	w.clock.advance(10 * time.Minute)
+	a.sync()
+	w.sweep()
+	w.wantMissed(s, map[string]int{})
+	w.clock.advance(20 * time.Minute)
+	hour()
+	w.wantState(a, fleet.Protected)
 }
 
 func TestASlotIsMissedOnceWhenTheClockChanges(t *testing.T) {
