@@ -44,6 +44,34 @@ func TestTwoReplicasSendEachMessageOnce(t *testing.T) {
 	})
 }
 
+func TestAMessageThatIsBeingSentIsNotSentByAnother(t *testing.T) {
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		w := newWorld(t, url, nil)
+		arrived, release := make(chan struct{}), make(chan struct{})
+		r := newReceiver(t, func(n int, _ http.ResponseWriter) {
+			if n == 1 {
+				close(arrived)
+				<-release
+			}
+		})
+		c := w.channel(notify.Spec{Kind: "webhook", Secrets: map[string]string{"url": r.URL, "secret": signing}})
+		w.promise(c, dead)
+		var first sync.WaitGroup
+		first.Go(func() {
+			if err := w.service.Flush(t.Context()); err != nil {
+				t.Errorf("flush: %v", err)
+			}
+		})
+		<-arrived
+		err := w.replica(nil).Flush(t.Context())
+		close(release)
+		first.Wait()
+		if n := len(r.requests()); err != nil || n != 1 {
+			t.Errorf("%d requests, want 1; %v", n, err)
+		}
+	})
+}
+
 func TestWhatComesAtOnceOrWasHeldBackIsOneMessage(t *testing.T) {
 	w := lite(t)
 	r := newReceiver(t, nil)
