@@ -4,7 +4,10 @@ package e2e_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -138,8 +141,32 @@ func (b *tab) press(words string) {
 	})
 }
 
+// axe is the checker of accessibility, as its project publishes it.
+const axe = "testdata/axe-core-4.14.1/axe.min.js"
+
+// accessible demands that the page has no serious fault of accessibility.
+func (b *tab) accessible(theme string) {
+	b.t.Helper()
+	if !read[bool](b, `"axe" in window`) {
+		checker, err := os.ReadFile(axe)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		read[bool](b, string(checker)+"; true")
+	}
+	faults, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]string](`axe.run(document, {resultTypes: ["violations"]}).then((r) => r.violations
+		.filter((v) => ["serious", "critical"].includes(v.impact)).map((v) => v.id + ": " + v.help + " " + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(" ")))`, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, f := range faults {
+		b.t.Errorf("%s, %s: %s", b.path(), theme, f)
+	}
+}
+
 // picture keeps screenshots in both themes and at both widths where
-// RM_SCREENSHOTS names a folder, and demands everywhere that the page fits.
+// RM_SCREENSHOTS names a folder, and demands everywhere that the page fits and has no
+// serious fault of accessibility.
 func (b *tab) picture(name string) {
 	b.t.Helper()
 	for _, width := range []int64{1280, 390} {
@@ -149,6 +176,9 @@ func (b *tab) picture(name string) {
 		}
 		for _, theme := range []string{"light", "dark"} {
 			read[string](b, fmt.Sprintf(`document.documentElement.dataset.theme = %q`, theme))
+			if width == 1280 {
+				b.accessible(theme)
+			}
 			folder := os.Getenv("RM_SCREENSHOTS")
 			if folder == "" {
 				continue
@@ -166,9 +196,9 @@ func (b *tab) picture(name string) {
 	read[bool](b, `delete document.documentElement.dataset.theme`)
 }
 
-func TestAPersonGoesFromTheSetUpCodeToAFinishedBackup(t *testing.T) {
+func TestAPersonGoesFromTheSetUpCodeToAProtectedHost(t *testing.T) {
 	t.Parallel()
-	w := newWorldBeforeSetUp(t)
+	w := newWorldBeforeSetUp(t, withServerArgs("--notify-loopback"))
 	b := newTab(t, newBrowser(t), "http://"+w.addr, "401", "422")
 	source := files(t, 2000)
 
@@ -231,6 +261,84 @@ func TestAPersonGoesFromTheSetUpCodeToAFinishedBackup(t *testing.T) {
 	for _, part := range []string{"Snapshots", "Jobs", "Policy", "Settings"} {
 		b.press(part)
 		b.picture("host-" + strings.ToLower(part))
+	}
+	b.press("Overview")
+	b.schedules(w)
+	b.channels()
+}
+
+// schedules gives the first schedule a time, by the offer and then by the form.
+func (b *tab) schedules(w *world) {
+	b.t.Helper()
+	b.do(chromedp.Click(chromedp.CSS(`main form[action$="/daily"] button`)))
+	b.shows("It runs every day at 02:00 from now on.")
+	b.shows("every day at 02:00")
+	b.do(chromedp.Click(chromedp.CSS("main tbody a.cover")))
+	b.shows("The next runs, in")
+	b.fill(map[string]string{"zone": "Europe/Paris", "jitter_s": "soon"})
+	b.do(chromedp.Click(chromedp.CSS(`main button[data-cron="0 20 * * 1-5"]`)))
+	eventually(b.t, "the time is read while it is typed", 20*time.Second, func() bool {
+		return strings.Contains(read[string](b, `document.querySelector("cron-preview [data-runs]").textContent`), "20:00 +0")
+	})
+	b.press("Save")
+	b.shows("Write a time with its unit")
+	b.picture("schedule")
+	b.fill(map[string]string{"jitter_s": "5 min", "objective_s": "3 d", "windows": "20:00-06:00"})
+	b.press("Save")
+	b.shows("The schedule was saved.")
+	var list struct {
+		Hosts []struct{ ID string }
+	}
+	w.api.must("POST", "/api/v1/sign-in", obj{"name": "ana", "password": password}, nil)
+	w.api.must("GET", "/api/v1/hosts", nil, &list)
+	var saved struct {
+		Schedules []struct {
+			Cron, Zone string
+			Manual     bool
+			Paths      []string
+			Objective  int64 `json:"objective_s"`
+			Options    struct {
+				Jitter  int `json:"jitter_s"`
+				Windows []struct{ From, To string }
+			}
+		}
+	}
+	w.api.must("GET", "/api/v1/hosts/"+list.Hosts[0].ID+"/schedules", nil, &saved)
+	if s := saved.Schedules[0]; s.Cron != "0 20 * * 1-5" || s.Zone != "Europe/Paris" || s.Manual || len(s.Paths) != 1 || s.Objective != 3*86400 || s.Options.Jitter != 300 || len(s.Options.Windows) != 1 || s.Options.Windows[0].From != "20:00" {
+		b.t.Errorf("the schedule is %+v", s)
+	}
+	b.visit("/")
+	b.shows("The host is protected.")
+	b.picture("dashboard-protected")
+}
+
+// channels makes a channel and tests it, with a receiver and without.
+func (b *tab) channels() {
+	b.t.Helper()
+	got := make(chan string, 10)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header.Get("Webhook-Signature") }))
+	b.visit("/channels/new")
+	b.shows("By which way?")
+	b.press("Webhook")
+	secret := "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 32))
+	b.fill(map[string]string{"name": "chat", "setting.url": "not an address", "setting.secret": secret})
+	b.press("Make the channel")
+	b.shows("Not saved")
+	b.fill(map[string]string{"setting.url": receiver.URL + "/hook", "setting.secret": secret}) // neither is shown again
+	b.press("Make the channel")
+	b.shows("The channel was made.")
+	b.press("Send a test")
+	b.shows("The test was sent")
+	if len(got) != 1 || !strings.HasPrefix(<-got, "v1,") {
+		b.t.Error("the receiver was not told, or not signed")
+	}
+	b.picture("channel")
+	receiver.Close()
+	b.press("Send a test")
+	b.shows("The test did not get through")
+	for path, name := range map[string]string{"/channels": "channels", "/alerts": "alerts", "/alerts/rules": "alert-rules"} {
+		b.visit(path)
+		b.picture(name)
 	}
 }
 

@@ -292,6 +292,9 @@ func channelField(f *form, field api.ChannelField, c *channel) channelInput {
 	switch {
 	case field.Secret:
 		in.Field.Type, in.Autocomplete = "password", "new-password"
+		if field.Type == "url" { // an address is hard to type unseen
+			in.Field.Type, in.Autocomplete, in.Mono = "text", "off", true
+		}
 		if c != nil && slices.Contains(c.SecretsSet, field.Name) {
 			in.Required = false
 			in.Hint = strings.TrimSpace(field.Help + " One is set; leave this empty to keep it.")
@@ -315,5 +318,8 @@ func channelField(f *form, field api.ChannelField, c *channel) channelInput {
 		in.Options = append([]web.Option{{Label: "–"}}, in.Options...)
 	}
 	in.Field = f.with(in.Field)
+	if field.Secret {
+		in.Value = "" // never shown again, not even after a refusal
+	}
 	return in
 }

@@ -289,7 +289,7 @@ func TestAChannelKeepsItsSecretsUntilTheyAreTypedOrRemoved(t *testing.T) {
 func TestARefusedChannelShowsEachMistakeAtItsFieldAndNoSecret(t *testing.T) {
 	c := newContract()
 	c.answers["POST /api/v1/channels"] = &api.Problem{Status: 422, Code: "invalid_field", Fields: []api.FieldProblem{{Field: "/settings/0/value", Detail: "no https"}, {Field: "/secrets/token", Detail: "too short"}, {Field: "/route/quiet/0/to", Detail: "quiet is wrong"}}}
-	body := visitPage(t, newPages(t, c), "POST", "/channels/new", url.Values{"kind": {"webhook"}, "name": {"n"}, "setting.url": {"http://x.test/"}, "setting.token": {"s3cret"}}).Body.String()
+	body := visitPage(t, newPages(t, c), "POST", "/channels/new", url.Values{"kind": {"webhook"}, "name": {"n"}, "setting.url": {"http://x.test/"}, "setting.token": {"s3cret"}, "setting.door": {"https://s3cret.test/"}}).Body.String()
 	for _, want := range []string{`id="f-setting.url-error"`, "no https", `id="f-setting.token-error"`, "too short", `id="f-quiet-error"`, `value="http://x.test/"`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page has no %q", want)

@@ -76,7 +76,7 @@ func newContract() *contract {
 	limit := int64(30)
 	rules := api.AlertRules{Version: 5, RemindAfterS: 86400, Kinds: []api.AlertKind{{Code: "host_silent", Title: "A host is silent", Description: "d", Severity: "warning", Unit: "minutes", Threshold: 15}},
 		Rules: []api.AlertRule{{Scope: "host", HostId: id(hostID), Code: "host_silent", Enabled: &off}, {Scope: "tag", Tag: "lab", Code: "host_silent", Severity: "info", Threshold: &limit}}}
-	webhook := api.ChannelKind{Name: "webhook", Title: "Webhook", Description: "d", Fields: []api.ChannelField{{Name: "url", Label: "URL", Type: "url", Required: true}, {Name: "token", Label: "Token", Type: "password", Secret: true}, {Name: "how", Label: "How", Type: "choice", Options: []string{"a", "b"}}, {Name: "to", Label: "To", Type: "list"}}}
+	webhook := api.ChannelKind{Name: "webhook", Title: "Webhook", Description: "d", Fields: []api.ChannelField{{Name: "url", Label: "URL", Type: "url", Required: true}, {Name: "token", Label: "Token", Type: "password", Secret: true}, {Name: "door", Label: "Door", Type: "url", Secret: true}, {Name: "how", Label: "How", Type: "choice", Options: []string{"a", "b"}}, {Name: "to", Label: "To", Type: "list"}}}
 	failed := api.Delivery{Id: id(jobID), ChannelId: id(channelID), AlertId: id(alertID), Kind: "raised", State: "failed", Subject: hostile, Error: hostile, Attempts: 3, CreatedAt: noon}
 	sender := api.Channel{Id: id(channelID), Name: markup, Kind: "webhook", Enabled: true, Settings: []api.ChannelSetting{{Name: "url", Value: "https://hook.test/" + markup}}, SecretsSet: []string{"token"}, LastDelivery: &failed, FailingSince: noon, Version: 4, CreatedAt: noon}
 	user := api.User{Id: id(userID), Name: "ana", Role: "admin", CreatedAt: noon}
