@@ -49,6 +49,8 @@ func channelState(c channel) web.State {
 		return web.State{Tone: web.Risk, Glyph: "risk", Word: "Failing"}
 	case c.LastDelivery == nil:
 		return web.State{Tone: web.Idle, Glyph: "wait", Word: "Not used yet"}
+	case c.LastDelivery.State == api.DeliveryStateFailed: // a test too
+		return web.State{Tone: web.Warn, Glyph: "warn", Word: "The last one failed"}
 	}
 	return web.State{Tone: web.OK, Glyph: "ok", Word: "Works"}
 }

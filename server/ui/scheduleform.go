@@ -315,9 +315,10 @@ func (view *scheduleFormView) fillRun(f *form) {
 	for _, name := range []string{"before", "after_success", "after_failure"} {
 		view.Hooked = view.Hooked || f.get(name) != "" || f.errors[name] != ""
 	}
-	for _, name := range []string{"windows", "bandwidth", "max_run_s", "retry_attempts", "retry_after_s", "jitter_s"} {
+	for _, name := range []string{"windows", "bandwidth", "max_run_s", "retry_attempts", "jitter_s"} {
 		view.Fine = view.Fine || f.get(name) != "" || f.errors[name] != ""
 	}
+	view.Fine = view.Fine || f.errors["retry_after_s"] != "" // which has a value that nobody typed
 }
 
 // offered are the choices of a script by its name. One that is chosen and not offered

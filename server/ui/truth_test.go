@@ -312,6 +312,17 @@ func TestATestOfAChannelTellsWhatCameOfIt(t *testing.T) {
 	}
 }
 
+func TestAChannelWorksOnlyWhenItsLastMessageGotThrough(t *testing.T) {
+	for want, c := range map[string]api.Channel{
+		"Off": {FailingSince: noon}, "Failing": {Enabled: true, FailingSince: noon, LastDelivery: &api.Delivery{State: "sent"}}, "Not used yet": {Enabled: true},
+		"The last one failed": {Enabled: true, LastDelivery: &api.Delivery{State: "failed"}}, "Works": {Enabled: true, LastDelivery: &api.Delivery{State: "sent"}},
+	} {
+		if got := channelState(channel{Channel: c}).Word; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestTheAuditNamesHostsInsteadOfTheirIds(t *testing.T) {
 	c := newContract()
 	host := c.answers["GET /api/v1/hosts/"+hostID].(api.Host)
