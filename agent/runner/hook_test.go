@@ -339,3 +339,20 @@ func mustPolicy(t *testing.T, p *place) *policy.Policy {
 	}
 	return rules
 }
+
+// TestAScriptThatFailedIsTriedAgainWithTheNextAttempt has a disk that is there the second
+// time: hooks and backup together are one attempt.
+func TestAScriptThatFailedIsTriedAgainWithTheNextAttempt(t *testing.T) {
+	p := withHooks(t)
+	tries := filepath.Join(t.TempDir(), "tries")
+	p.script("hooks.d", "mount", "echo $RM_ATTEMPT >> "+tries+"; [ $RM_ATTEMPT = 2 ]\n")
+	p.script("hooks.d", "unmount", "echo $RM_HOOK $RM_ATTEMPT $RM_RESULT >> "+tries+"\n")
+	p.schedule(func(s *Schedule) {
+		s.Hooks = Hooks{Before: "mount", AfterSuccess: "unmount", AfterFailure: "unmount"}
+		s.Retries, s.RetryAfter = 1, time.Millisecond
+	})
+	p.do("backup", backupParams()).want(spool.Succeeded, "")
+	if got := readFile(t, tries); got != "1\nafter_failure 1 failed\n2\nafter_success 2 succeeded\n" {
+		t.Errorf("they ran as\n%s", got)
+	}
+}

@@ -99,7 +99,7 @@ func (t Timing) limits(now time.Time) restic.Limits {
 var passing = []string{
 	string(restic.CodeRepoUnreachable), string(restic.CodeRepoLocked), string(restic.CodeResticStuck),
 	string(restic.CodeResticTimeout), string(restic.CodeResticKilled), string(restic.CodeResticFailed),
-	CodeSecretUnavailable,
+	CodeSecretUnavailable, CodeHookFailed, string(restic.CodeSourceFailed),
 }
 
 // retry returns the pause before the next attempt of a job whose last one ended so;

@@ -232,6 +232,7 @@ func TestWhatAPersonMustMendIsNotTriedAgain(t *testing.T) {
 		"a repository that is gone":     failed(CodeRepoMissing, "", ""),
 		"a repository that was changed": failed(CodeRepositoryChanged, "", ""),
 		"the host's policy":             rejected("path_not_allowed", "", ""),
+		"a hook that is not sound":      failed("hook_file_insecure", "", ""),
 		"a warning":                     {Outcome: spool.Outcome{Result: spool.Warning, Code: "source_missing"}},
 		"an interruption":               {Outcome: spool.Outcome{Result: spool.Interrupted, Code: CodeAgentDied}},
 	}

@@ -62,6 +62,13 @@ func offerings(prefix, canary string) []offering {
 		offering{"no repository", func(c obj) {
 			c["schedules"] = []obj{scheduleOf(evilSchedule, obj{"repository_id": uuid.NewString()})}
 		}},
+		offering{"10 000 schedules", func(c obj) {
+			many := make([]obj, 10_000)
+			for i := range many {
+				many[i] = scheduleOf(uuid.NewString(), obj{})
+			}
+			c["schedules"] = many
+		}},
 		offering{"20 000 mistakes", func(c obj) {
 			many := make([]obj, 20_000)
 			for i := range many {
@@ -115,6 +122,15 @@ func carriedOrders(prefix, canary, state string) []carried {
 			backup("tag that is a word", data, obj{"tags": []string{tag}})
 		}
 	}
+	for _, name := range append(poison(canary), "/bin/sh", "../../../bin/sh", "../policy.yaml", "sh", "sh -c touch", "touch "+canary, ".", "..", "hooks.d") {
+		if name == "" {
+			continue // none
+		}
+		backup("hook before", refused, obj{"options": obj{"hooks": obj{"before": name}}})
+		backup("hook afterwards", data, obj{"options": obj{"hooks": obj{"after_success": name, "after_failure": name, "timeout_s": -1}}},
+			obj{"options": obj{"hooks": obj{"before": name, "before_failure": "go_on"}}})
+		backup("named source", refused, obj{"source": name, "paths": []string{}}, obj{"source": name})
+	}
 	for i, location := range otherPlaces(prefix) {
 		for _, operation := range []string{"backup", "init", "identify", "snapshots", "locks"}[i%3 : i%3+3] {
 			list = append(list, carried{order: order{kind: "another place", must: refused}, repository: obj{"location": location}, operation: operation})
@@ -162,7 +178,7 @@ func large(host, location string) []obj {
 	}
 	many := evilConfig(host, location)
 	schedules := []obj{scheduleOf(evilSchedule, obj{})}
-	for range 10_000 {
+	for range 999 {
 		schedules = append(schedules, scheduleOf(uuid.NewString(), obj{}))
 	}
 	many["schedules"] = schedules
