@@ -42,10 +42,7 @@ func (u *UI) dashboard(v *visit) error {
 	if err != nil {
 		return err
 	}
-	counts, err := get[api.Overview](v, "/api/v1/overview", nil)
-	if err != nil {
-		return err
-	}
+	counts := v.counts
 	view := dashboardView{Shell: shell, Tally: tally(counts), Empty: firstStep(counts)}
 	if view.Empty != nil && !shell.User.May("admin") {
 		view.Empty.Action = web.Link{}
@@ -55,6 +52,11 @@ func (u *UI) dashboard(v *visit) error {
 	view.Due, view.NextDue = dueNext(counts, u.now())
 	if err := v.fillAttention(&view, counts); err != nil {
 		return err
+	}
+	if counts.Hosts == 0 {
+		if err := v.allDisabled(&view); err != nil {
+			return err
+		}
 	}
 	if err := v.fillJobs(&view); err != nil {
 		return err
@@ -97,6 +99,15 @@ func (v *visit) fillAttention(view *dashboardView, counts api.Overview) error {
 	view.Pressing, view.Sentence = pressing, sentence(counts, worst)
 	view.Calm = counts.Hosts > 0 && alerts.Known && len(view.Alerts.Rows) == 0 && len(view.Attention) == 0 && len(view.Pressing) == 0
 	return nil
+}
+
+// allDisabled says so where there are hosts and none is in service.
+func (v *visit) allDisabled(view *dashboardView) error {
+	page, err := get[api.HostPage](v, "/api/v1/hosts", url.Values{"presence": {"disabled"}, "page_size": {"1"}})
+	if err == nil && len(page.Hosts) > 0 {
+		view.Empty, view.Sentence = nil, headline{Start: "No host is in service: all are disabled."}
+	}
+	return err
 }
 
 func (v *visit) fillJobs(view *dashboardView) error {

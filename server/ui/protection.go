@@ -67,9 +67,6 @@ func tally(c api.Overview) []tallied {
 			list = append(list, tallied{state, "/hosts?" + url.Values{"protection": {string(p.state)}}.Encode()})
 		}
 	}
-	if out := c.Hosts - counted(c.Protection); out > 0 && counted(c.Protection) > 0 {
-		list = append(list, tallied{web.State{Tone: web.Idle, Glyph: "stop", Word: fmt.Sprintf("%d disabled", out)}, "/hosts?presence=disabled"})
-	}
 	return list
 }
 

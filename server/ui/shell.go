@@ -34,15 +34,14 @@ func (v *visit) shell(title string, crumbs ...web.Crumb) (web.Shell, error) {
 	if err != nil {
 		return web.Shell{}, err
 	}
-	counts, err := get[api.Overview](v, "/api/v1/overview", nil)
-	if err != nil {
+	if v.counts, err = get[api.Overview](v, "/api/v1/overview", nil); err != nil {
 		return web.Shell{}, err
 	}
 	s := web.Shell{
 		Plain: v.plain(title), User: web.Account{Name: string(me.Name), Role: string(me.Role)},
 		RenderedAt: v.u.now(), Cursor: feed.Cursor, Crumbs: crumbs, Flash: done[v.query("done")],
 	}
-	s.Nav = v.nav(counts, me.Role == api.RoleAdmin)
+	s.Nav = v.nav(v.counts, me.Role == api.RoleAdmin)
 	return s, nil
 }
 

@@ -46,6 +46,19 @@ func TestTheFirstSentenceIsTrueOfEveryMix(t *testing.T) {
 	}
 }
 
+func TestHostsThatAreAllDisabledAreNoEmptyFleet(t *testing.T) {
+	c := newContract()
+	c.answers["GET /api/v1/overview"] = api.Overview{Repositories: 1}
+	h := newPages(t, c)
+	if body := visitPage(t, h, "GET", "/", nil).Body.String(); !strings.Contains(body, "No host is in service") || strings.Contains(body, "a machine to back up") {
+		t.Error("disabled hosts are not told")
+	}
+	c.answers["GET /api/v1/hosts"] = api.HostPage{}
+	if body := visitPage(t, h, "GET", "/", nil).Body.String(); !strings.Contains(body, "No hosts yet.") || !strings.Contains(body, "a machine to back up") {
+		t.Error("an empty fleet is not told")
+	}
+}
+
 func TestAPartThatIsNotKnownIsSaidAndThePageStands(t *testing.T) {
 	for path, want := range map[string]string{
 		"/": "Which alerts are open is not known now.", "/alerts": "Alerts are not known now.", "/alerts/rules": "Thresholds are not known now.", "/channels": "Channels are not known now.",

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"restic-manager/server/api"
 	"restic-manager/web"
 )
 
@@ -150,6 +151,8 @@ type visit struct {
 	u *UI
 	w http.ResponseWriter
 	r *http.Request
+
+	counts api.Overview // read by shell, for the menu and the dashboard
 }
 
 // handle runs a page; an error becomes a page too, or a way to the sign-in.
