@@ -15,18 +15,28 @@ RACE ?= ./agent ./agent/control ./server/wake ./server/job ./server/auth
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build programs run-server demo test lint generate bench proof race
+.PHONY: help build programs agents run-server demo test lint generate bench proof race
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: programs ## Build both programs into ./bin, for this system and for Windows
+build: programs agents ## Build both programs into ./bin, and the agents that the server hands out into ./bin/agents
 	GOOS=windows $(BUILD) -o bin/windows/restic-manager.exe ./cmd/server
-	GOOS=windows $(BUILD) -o bin/windows/restic-manager-agent.exe ./cmd/agent
 
 programs:
 	$(BUILD) -o bin/restic-manager ./cmd/server
 	$(BUILD) -o bin/restic-manager-agent ./cmd/agent
+
+# What a server finds beside its own program: an agent for each kind of machine, and the
+# digests that enrolment lines vouch for.
+AGENTS := linux-amd64 linux-arm64 windows-amd64.exe
+
+agents:
+	rm -rf bin/agents
+	mkdir -p bin/agents
+	$(foreach a,$(AGENTS),GOOS=$(word 1,$(subst -, ,$(basename $(a)))) GOARCH=$(word 2,$(subst -, ,$(basename $(a)))) \
+		$(BUILD) -o bin/agents/restic-manager-agent-$(VERSION)-$(a) ./cmd/agent &&) true
+	cd bin/agents && sha256sum restic-manager-agent-* >SHA256SUMS
 
 run-server: programs ## Run the server on loopback with its data in ./demo-data/server (ARGS="…" is passed on)
 	bin/restic-manager serve --data-dir demo-data/server $(ARGS)

@@ -51,6 +51,7 @@ type system interface {
 	outdated() (bool, error)  // the definition in place is not the one that would be written
 	installed() (bool, error) // there is a definition
 	secure() error            // after installing: what the library cannot set
+	removed() error           // after uninstalling: what the library cannot undo
 	traces() []string         // files of the service that the library leaves behind
 	state(lib State) State    // corrects what the library says
 	stop(lib func() error) error
@@ -155,6 +156,9 @@ func (m *Manager) Uninstall() error {
 			return err
 		}
 		if err := m.lib.Uninstall(); err != nil {
+			return m.failed("remove the service", err)
+		}
+		if err := m.system.removed(); err != nil {
 			return m.failed("remove the service", err)
 		}
 	}

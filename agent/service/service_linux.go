@@ -1,10 +1,13 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"github.com/kardianos/service"
@@ -27,15 +30,15 @@ func managers(root string) []struct {
 	}{
 		{[]string{"/run/systemd/system"}, found{
 			what: "systemd", options: service.KeyValue{"SystemdScript": deploy.Unit("service")},
-			system: definition{root, "/etc/systemd/system/" + Name + ".service", deploy.Unit("service"), false},
+			system: definition{root, "/etc/systemd/system/" + Name + ".service", deploy.Unit("service"), false, false},
 		}},
 		{[]string{"/run/openrc/softlevel", "/sbin/openrc-run"}, found{
 			what: "OpenRC", options: service.KeyValue{"OpenRCScript": deploy.Unit("openrc")},
-			system: definition{root, initScript, deploy.Unit("openrc"), true},
+			system: definition{root, initScript, deploy.Unit("openrc"), true, false},
 		}},
 		{[]string{"/etc/init.d", "/etc/rc2.d"}, found{
 			what: "init scripts", options: service.KeyValue{"SysvScript": deploy.Unit("init")},
-			system: definition{root, initScript, deploy.Unit("init"), true},
+			system: definition{root, initScript, deploy.Unit("init"), true, true},
 		}},
 	}
 }
@@ -76,6 +79,7 @@ func all(root string, paths []string) bool {
 type definition struct {
 	root, path, text string
 	linked           bool // from the folders of the run levels
+	ordered          bool // by update-rc.d, where there is one
 }
 
 func (d definition) installed() (bool, error) {
@@ -92,13 +96,50 @@ func (d definition) outdated() (bool, error) {
 }
 
 // secure lets everybody read the definition, and root alone change it, whatever the
-// umask was.
+// umask was. It also gives an init script its place among the others: the library only
+// makes links, which Debian passes over when it starts scripts at the same time.
 func (d definition) secure() error {
 	mode := fs.FileMode(0o644)
 	if d.linked {
 		mode = 0o755
 	}
-	return os.Chmod(filepath.Join(d.root, d.path), mode)
+	if err := os.Chmod(filepath.Join(d.root, d.path), mode); err != nil || !d.ordered {
+		return err
+	}
+	if _, err := os.Stat(updateRC); err != nil {
+		return nil
+	}
+	for _, link := range d.links() {
+		if err := os.Remove(link); err != nil {
+			return err
+		}
+	}
+	return order("defaults")
+}
+
+// removed takes an init script that is gone out of the order of the others.
+func (d definition) removed() error {
+	if _, err := os.Stat(updateRC); err != nil || !d.ordered {
+		return nil
+	}
+	return order("remove")
+}
+
+// updateRC is Debian's program for the order of init scripts. It is named by its full
+// path, with arguments of ours alone.
+const updateRC = "/usr/sbin/update-rc.d"
+
+func order(what string) error {
+	if out, err := exec.Command(updateRC, "-f", Name, what).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", updateRC, what, err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// links are those of the run levels.
+func (d definition) links() []string {
+	links, _ := filepath.Glob(filepath.Join(d.root, "/etc/rc[0-6S].d/[SK][0-9][0-9]"+Name)) // the pattern is good
+	return links
 }
 
 // traces are the links of the run levels, which the library makes and forgets, and
@@ -106,7 +147,7 @@ func (d definition) secure() error {
 func (d definition) traces() []string {
 	var traces []string
 	if d.linked {
-		traces, _ = filepath.Glob(filepath.Join(d.root, "/etc/rc[0-6S].d/[SK][0-9][0-9]"+Name)) // the pattern is good
+		traces = d.links()
 		for _, path := range []string{"/var/log/" + Name + ".log", "/var/log/" + Name + ".log.1", "/run/" + Name + ".pid"} {
 			traces = append(traces, filepath.Join(d.root, path))
 		}

@@ -43,7 +43,7 @@ func TestTheManagerIsTheOneThatRunsAndNotOneThatIsInstalled(t *testing.T) {
 
 func TestADefinitionIsReplacedWhenItIsAnothers(t *testing.T) {
 	root := t.TempDir()
-	d := definition{root, "/etc/init.d/" + Name, "new", true}
+	d := definition{root, "/etc/init.d/" + Name, "new", true, false}
 	if there, err := d.installed(); there || err != nil {
 		t.Errorf("installed: %t, %v", there, err)
 	}
@@ -80,7 +80,7 @@ func TestTheLinksOfTheRunLevelsAreTracesAndOthersAreNot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got := definition{root, initScript, "", true}.traces()
+	got := definition{root, initScript, "", true, false}.traces()
 	for path, want := range map[string]bool{
 		"/etc/rc2.d/S50" + Name: true, "/etc/rc6.d/K02" + Name: true, "/var/log/" + Name + ".log": true,
 		"/etc/rc2.d/S01cron": false, "/etc/rc2.d/S50" + Name + "-other": false,

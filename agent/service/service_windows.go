@@ -95,6 +95,7 @@ func (registered) secure() error {
 	return nil
 }
 
+func (registered) removed() error        { return nil }
 func (registered) traces() []string      { return nil }
 func (registered) state(lib State) State { return lib }
 
