@@ -44,6 +44,9 @@ func (s *Service) Enrol(ctx context.Context, actor Actor, e Enrolment) (*fleet.H
 		if repeated {
 			return errRepeated
 		}
+		if err := tx.JudgeHost(ctx, id); err != nil {
+			return err
+		}
 		host, err := tx.Host(ctx, id)
 		if err != nil {
 			return err

@@ -23,6 +23,7 @@ const (
 	patience     = 24 * time.Hour  // with an agent that is there and has not reported everything
 	promptly     = 2 * time.Minute // an agent that has new times in force within this missed none by that
 	outageEdge   = 2 * time.Minute // around an outage of ours
+	maxBatches   = 20              // that a loop works off in a round, as when a whole fleet falls silent
 )
 
 // Codes of missed slots.
@@ -47,18 +48,23 @@ const (
 func (s *Service) CheckSlots(ctx context.Context) error {
 	now := fleet.At(s.Store.Now())
 	quiet := s.Store.Now().Before(s.Store.QuietUntil())
-	due, err := s.Store.SchedulesToCheck(ctx, now, quiet, batch)
-	if err != nil {
-		return err
-	}
-	var failed []error
-	for _, ref := range due {
-		err := s.checkSlots(ctx, ref, now, quiet)
-		if err != nil && !errors.Is(err, errElsewhere) && !fleet.Is(err, fleet.NotFound) && !fleet.Is(err, fleet.Unavailable) {
-			failed = append(failed, fmt.Errorf("check the slots of schedule %s: %w", ref.ID, err))
+	for range maxBatches {
+		due, err := s.Store.SchedulesToCheck(ctx, now, quiet, batch)
+		if err != nil {
+			return err
+		}
+		var failed []error
+		for _, ref := range due {
+			err := s.checkSlots(ctx, ref, now, quiet)
+			if err != nil && !errors.Is(err, errElsewhere) && !fleet.Is(err, fleet.NotFound) && !fleet.Is(err, fleet.Unavailable) {
+				failed = append(failed, fmt.Errorf("check the slots of schedule %s: %w", ref.ID, err))
+			}
+		}
+		if len(failed) > 0 || len(due) < batch {
+			return errors.Join(failed...)
 		}
 	}
-	return errors.Join(failed...)
+	return nil
 }
 
 // Judge brings the standing of hosts up to date that changes because time passes.
@@ -66,14 +72,19 @@ func (s *Service) Judge(ctx context.Context) error {
 	if s.Store.Now().Before(s.Store.QuietUntil()) {
 		return nil
 	}
-	hosts, err := s.Store.HostsToJudge(ctx, fleet.At(s.Store.Now()), batch)
-	if err != nil {
-		return err
-	}
-	for _, id := range hosts {
-		err := s.Store.Write(ctx, func(tx *store.Tx) error { return tx.Foretell(ctx, id) })
-		if err != nil && !fleet.Is(err, fleet.NotFound) {
-			return fmt.Errorf("judge host %s: %w", id, err)
+	for range maxBatches {
+		hosts, err := s.Store.HostsToJudge(ctx, fleet.At(s.Store.Now()), batch)
+		if err != nil {
+			return err
+		}
+		for _, id := range hosts {
+			err := s.Store.Write(ctx, func(tx *store.Tx) error { return tx.Foretell(ctx, id) })
+			if err != nil && !fleet.Is(err, fleet.NotFound) {
+				return fmt.Errorf("judge host %s: %w", id, err)
+			}
+		}
+		if len(hosts) < batch {
+			return nil
 		}
 	}
 	return nil
