@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -162,6 +163,8 @@ func (s *Server) Run(ctx context.Context) error {
 	go func() { ended <- s.serve() }()
 	go func() { ended <- served(s.returned.Serve(s.lot)) }()
 	s.log.InfoContext(ctx, "serving", "listen", s.Addr(), "url", s.URL(), "tls", s.settings.tls())
+
+	debug.FreeOSMemory() // what starting took: the contract, templates, the look through the database
 
 	var err error
 	select {

@@ -68,6 +68,8 @@ type planeLife struct {
 	jobs     *job.Service
 	handler  http.Handler
 	http     *http.Server
+	returned *http.Server
+	lot      *api.Lot
 	listener *listener
 	conns    conns
 	busy     sync.WaitGroup // requests under way
@@ -181,8 +183,9 @@ func (l *planeLife) open(ctx context.Context, p *plane) (err error) {
 	}
 	l.waker = wake.New(l.store, p.log)
 	l.jobs = &job.Service{Store: l.store, Sealer: keys, Logger: p.log}
+	l.lot = api.NewLot()
 	contract, err := api.New(api.Options{
-		Store: l.store, Jobs: l.jobs, Auth: a, Waker: l.waker, Seals: keys, Log: p.log,
+		Store: l.store, Jobs: l.jobs, Auth: a, Waker: l.waker, Seals: keys, Log: p.log, Lot: l.lot,
 		PublicURL: &url.URL{Scheme: "http", Host: loopback.String()},
 	}).Routes()
 	if err != nil {
@@ -201,6 +204,8 @@ func (l *planeLife) serve(log *slog.Logger) {
 		Handler: l, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 120 * time.Second, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	l.returned = &http.Server{Handler: l, ReadHeaderTimeout: 120 * time.Second, IdleTimeout: 120 * time.Second, ErrorLog: l.http.ErrorLog}
+	l.loops.Go(func() { _ = l.returned.Serve(l.lot) })
 	l.loops.Go(func() { l.store.Run(background) })
 	l.loops.Go(func() { l.waker.Run(background) })
 	l.loops.Go(func() { _ = l.jobs.Run(background) })
@@ -236,10 +241,16 @@ func (l *planeLife) end(killed bool) error {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		_ = l.http.Shutdown(ctx)
+		_ = l.returned.Shutdown(ctx)
+		l.lot.Drain(ctx)
 	}
 	_ = l.listener.Close()
 	l.conns.closeAll()
 	_ = l.http.Close()
+	_ = l.returned.Close()
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	l.lot.Drain(over)
 	l.stop()
 	l.loops.Wait()
 	l.busy.Wait()

@@ -77,7 +77,11 @@ func (l *Lot) Drain(ctx context.Context) {
 	case <-empty:
 	case <-ctx.Done():
 		for _, t := range l.all() {
-			_ = t.conn.Close() // it is given up
+			if t.claim() {
+				t.drop()
+			} else {
+				_ = t.conn.Close() // it is being answered, and given up
+			}
 		}
 	}
 }
