@@ -25,7 +25,7 @@ type change struct {
 
 // apply compares the alerts that are wanted with those that are open.
 func (c *change) apply(ctx context.Context, wanted []Wanted) error {
-	list, err := c.tx.LockOpenAlerts(ctx)
+	list, err := c.tx.OpenAlertRows(ctx)
 	if err != nil {
 		return err
 	}

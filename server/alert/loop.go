@@ -117,6 +117,9 @@ func (s *Service) Round(ctx context.Context) error {
 		promised = c.promised > 0
 		return nil
 	})
+	if fleet.Is(err, fleet.VersionConflict) {
+		return nil // somebody looks after an alert right now: the next round has the rest
+	}
 	if err != nil {
 		return fmt.Errorf("bring the alerts up to date: %w", err)
 	}

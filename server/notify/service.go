@@ -156,8 +156,14 @@ func (s *Service) send(ctx context.Context, id fleet.ChannelID) error {
 			return nil
 		}
 		failure := s.attempt(ctx, channel, d)
-		// What was sent is written down also when we stop.
-		err = s.Store.Write(context.WithoutCancel(ctx), func(tx *store.Tx) error { return settle(ctx, tx, channel.ID, d.ID, failure) })
+		stopped := failure.err != nil && ctx.Err() != nil // that is no fault of the channel's
+		after := context.WithoutCancel(ctx)               // what was sent is written down also when we stop
+		err = s.Store.Write(after, func(tx *store.Tx) error {
+			if stopped {
+				return release(after, tx, d.ID)
+			}
+			return settle(after, tx, channel.ID, d.ID, failure)
+		})
 		if err != nil || failure.err != nil {
 			return err
 		}
@@ -259,9 +265,21 @@ func (s *Service) message(d *fleet.Delivery) (*Message, error) {
 	return m, nil
 }
 
+// release lets the next one who looks send what we could not send before we stopped.
+func release(ctx context.Context, tx *store.Tx, id fleet.DeliveryID) error {
+	d, err := tx.Delivery(ctx, id)
+	if fleet.Is(err, fleet.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.LeaseTo = 0
+	return tx.SaveDelivery(ctx, d)
+}
+
 // settle writes down what came of an attempt.
 func settle(ctx context.Context, tx *store.Tx, channelID fleet.ChannelID, id fleet.DeliveryID, o outcome) error {
-	ctx = context.WithoutCancel(ctx)
 	channel, err := tx.LockChannel(ctx, channelID)
 	if fleet.Is(err, fleet.NotFound) {
 		return nil // deleted meanwhile, with its deliveries
@@ -270,6 +288,9 @@ func settle(ctx context.Context, tx *store.Tx, channelID fleet.ChannelID, id fle
 		return err
 	}
 	d, err := tx.Delivery(ctx, id)
+	if fleet.Is(err, fleet.NotFound) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

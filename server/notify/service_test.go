@@ -1,6 +1,7 @@
 package notify_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -70,6 +71,31 @@ func TestAMessageThatIsBeingSentIsNotSentByAnother(t *testing.T) {
 			t.Errorf("%d requests, want 1; %v", n, err)
 		}
 	})
+}
+
+func TestAServerThatStopsBlamesNoChannel(t *testing.T) {
+	w := lite(t)
+	ctx, stop := context.WithCancel(t.Context())
+	released := make(chan struct{})
+	r := newReceiver(t, func(n int, _ http.ResponseWriter) {
+		if n == 1 {
+			stop()
+			<-released
+		}
+	})
+	c := w.channel(notify.Spec{Kind: "webhook", Secrets: map[string]string{"url": r.URL, "secret": signing}})
+	w.promise(c, dead)
+	w.must(w.service.Flush(ctx))
+	close(released)
+	now, err := w.store.Channel(t.Context(), c.ID)
+	w.must(err)
+	if d := w.deliveries(c)[0]; d.State != fleet.DeliveryPending || d.Error != "" || !now.FailingSince.IsZero() {
+		t.Errorf("state %s, error %q, failing since %d", d.State, d.Error, now.FailingSince)
+	}
+	w.flush() // the next one
+	if d := w.deliveries(c)[0]; d.State != fleet.DeliverySent {
+		t.Errorf("afterwards: %s", d.State)
+	}
 }
 
 func TestWhatComesAtOnceOrWasHeldBackIsOneMessage(t *testing.T) {

@@ -178,12 +178,12 @@ func (tx *Tx) TakeAlertRound(ctx context.Context, last int64) (bool, error) {
 	return n == 1, err
 }
 
-// LockOpenAlerts reads all open alerts, which nobody else changes before this
-// transaction ends.
-func (tx *Tx) LockOpenAlerts(ctx context.Context) ([]fleet.Alert, error) {
+// OpenAlertRows reads all alerts that have not been resolved. They are not locked:
+// most stay as they are, and SaveAlert notices who was faster.
+func (q Queries) OpenAlertRows(ctx context.Context) ([]fleet.Alert, error) {
 	var list []fleet.Alert
-	if err := tx.all(ctx, &list, `UPDATE alerts SET version = version WHERE state <> 'resolved' RETURNING `+alertCols); err != nil {
-		return nil, fmt.Errorf("lock the open alerts: %w", err)
+	if err := q.all(ctx, &list, `SELECT `+alertCols+` FROM alerts WHERE state <> 'resolved'`); err != nil {
+		return nil, fmt.Errorf("read the open alerts: %w", err)
 	}
 	return list, nil
 }
@@ -233,15 +233,19 @@ func (tx *Tx) CreateAlert(ctx context.Context, a *fleet.Alert, hosts []fleet.Hos
 	return true, tx.addAlertHosts(ctx, a.ID, hosts)
 }
 
-// SaveAlert writes what may change of an alert, which must have been locked.
+// SaveAlert writes what may change of an alert. VersionConflict when somebody else
+// was faster.
 func (tx *Tx) SaveAlert(ctx context.Context, a *fleet.Alert) error {
 	a.Version++
-	_, err := tx.named(ctx, `UPDATE alerts SET severity = :severity, state = :state, severity_rank = :severity_rank, title = :title,
+	n, err := tx.named(ctx, `UPDATE alerts SET severity = :severity, state = :state, severity_rank = :severity_rank, title = :title,
 		message = :message, next_step = :next_step, objects = :objects, objects_total = :objects_total, fact = :fact, content = :content,
 		last_seen_at = :last_seen_at, gone_since = :gone_since, reminded_at = :reminded_at, acked_at = :acked_at, acked_by = :acked_by,
-		silenced_to = :silenced_to, resolved_at = :resolved_at, resolved_by = :resolved_by, note = :note, version = :version WHERE id = :id`, a)
+		silenced_to = :silenced_to, resolved_at = :resolved_at, resolved_by = :resolved_by, note = :note, version = :version WHERE id = :id AND version = :version - 1`, a)
 	if err != nil {
 		return fmt.Errorf("save alert %s: %w", a.ID, err)
+	}
+	if n == 0 {
+		return fleet.Errorf(fleet.VersionConflict, "Somebody changed this alert meanwhile; read it again and repeat your change.")
 	}
 	tx.Touch(fleet.TopicAlerts, string(a.ID))
 	return nil
