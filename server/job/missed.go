@@ -5,12 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
-	"restic-manager/agent/slot"
 	"restic-manager/server/fleet"
 	"restic-manager/server/store"
 )
@@ -24,21 +20,6 @@ const (
 	promptly     = 2 * time.Minute // an agent that has new times in force within this missed none by that
 	outageEdge   = 2 * time.Minute // around an outage of ours
 	maxBatches   = 20              // that a loop works off in a round, as when a whole fleet falls silent
-)
-
-// Codes of missed slots.
-const (
-	CodeHostOff             = "host_off"
-	CodeHostAsleep          = "host_asleep"
-	CodeAgentStopped        = "agent_stopped"
-	CodeAgentLocked         = "agent_locked"
-	CodeClockJumped         = "clock_jumped"
-	CodeAgentAbsent         = "agent_absent" // for a reason that is not known here
-	CodeScheduleNotReceived = "schedule_not_received"
-	CodeCatchUpTookLater    = "catch_up_took_a_later_slot"
-	CodeNotFired            = "not_fired"
-	CodeNoWord              = "no_word" // the agent is there and says nothing of the slot
-	CodeHostSilent          = "host_silent"
 )
 
 // CheckSlots makes a job with the result missed of each slot that nobody ran. A slot is
@@ -283,7 +264,7 @@ func (c *check) move(s *fleet.Schedule, slots []fleet.Time, last bool) {
 func (c *check) settleSlots(ctx context.Context, tx *store.Tx, slots []fleet.Time, summed bool) (made bool, err error) {
 	ids := make([]fleet.JobID, len(slots))
 	for i, at := range slots {
-		if ids[i], err = slotJob(c.ref.ID, at); err != nil {
+		if ids[i], err = fleet.SlotJob(c.ref.ID, at); err != nil {
 			return false, err
 		}
 	}
@@ -333,7 +314,7 @@ func (c *check) sumsBefore(ctx context.Context, tx *store.Tx, slots []fleet.Time
 	for _, at := range slots {
 		if day := fleet.DayOf(at); at <= c.before && !days[day] {
 			days[day] = true
-			id, err := sumJob(c.ref.ID, at)
+			id, err := fleet.DayJob(c.ref.ID, at)
 			if err != nil {
 				return nil, err
 			}
@@ -373,169 +354,4 @@ func (c *check) explain(ctx context.Context, tx *store.Tx, j *fleet.Job, why Out
 	}
 	touch(tx, j)
 	return false, tx.SaveJob(ctx, j)
-}
-
-// row is the job of a slot that nobody ran.
-func (c *check) row(id fleet.JobID, at fleet.Time, why Outcome) (fleet.Job, error) {
-	doc, err := fleet.NewDoc(why)
-	return fleet.Job{
-		ID: id, HostID: c.ref.HostID, ScheduleID: c.ref.ID, RepositoryID: c.schedule.RepositoryID, Operation: OperationBackup,
-		Trigger: fleet.BySchedule, Slot: at, State: fleet.Finished, Result: fleet.Missed, Outcome: doc,
-		Epoch: 1, Attempt: 1, Version: 1, NextEventSeq: 1, NextLogSeq: 1, CreatedAt: at, FinishedAt: at,
-	}, err
-}
-
-// sum makes one job of those of a day; its id is none of theirs, so that each may still
-// be reported.
-func (c *check) sum(ctx context.Context, tx *store.Tx, rows []fleet.Job) ([]fleet.Job, error) {
-	if len(rows) == 0 {
-		return nil, nil
-	}
-	row := rows[0]
-	var err error
-	if row.ID, err = sumJob(c.ref.ID, row.Slot); err != nil {
-		return nil, err
-	}
-	before, err := tx.LockJob(ctx, row.ID)
-	if err == nil { // an earlier look has summed up a part of the day
-		if err := tx.AddDay(ctx, fleet.Day{HostID: before.HostID, Day: fleet.DayOf(before.Slot), Missed: int64(len(rows))}); err != nil {
-			return nil, err
-		}
-		before.MoreSlots += int64(len(rows))
-		return nil, tx.SaveJob(ctx, before)
-	}
-	if !fleet.Is(err, fleet.NotFound) {
-		return nil, err
-	}
-	row.MoreSlots = int64(len(rows) - 1)
-	var why Outcome
-	if err := row.Outcome.Read(&why); err != nil {
-		return nil, err
-	}
-	why.Message = fmt.Sprintf("%d slots of this day from %s on were missed. ", len(rows), moment(row.Slot)) + why.Message
-	row.Outcome, err = fleet.NewDoc(why)
-	return []fleet.Job{row}, err
-}
-
-// write creates missed jobs with what they count for.
-func (c *check) write(ctx context.Context, tx *store.Tx, rows []fleet.Job) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	if err := tx.CreateMissed(ctx, rows); err != nil {
-		return err
-	}
-	days := map[int64]fleet.Day{}
-	for i := range rows {
-		d := rows[i].Day(0)
-		d.Missed += days[d.Day].Missed
-		days[d.Day] = d
-	}
-	for _, d := range days {
-		if err := tx.AddDay(ctx, d); err != nil {
-			return err
-		}
-	}
-	newest := &rows[len(rows)-1]
-	if err := tx.NoteBackup(ctx, newest, false); err != nil {
-		return err
-	}
-	return tx.NoteScheduleJob(ctx, newest)
-}
-
-// slotJob is the id of a slot's job.
-func slotJob(id fleet.ScheduleID, at fleet.Time) (fleet.JobID, error) {
-	schedule, err := uuid.Parse(string(id))
-	if err != nil {
-		return "", fmt.Errorf("read the id of schedule %s: %w", id, err)
-	}
-	return fleet.JobID(slot.JobID(schedule, at.Time()).String()), nil
-}
-
-// sumJob is the id of the job that stands for a schedule's missed slots of a day.
-func sumJob(id fleet.ScheduleID, at fleet.Time) (fleet.JobID, error) {
-	schedule, err := uuid.Parse(string(id))
-	if err != nil {
-		return "", fmt.Errorf("read the id of schedule %s: %w", id, err)
-	}
-	return fleet.JobID(uuid.NewSHA1(schedule, []byte("missed on "+at.Time().Format(time.DateOnly))).String()), nil
-}
-
-// why says what kept a slot from being run. told is false where that is not known to
-// have happened at all.
-func (c *check) why(at fleet.Time) (why Outcome, told bool) {
-	why = Outcome{Result: string(fleet.Missed)}
-	s := &c.schedule
-	switch absence := c.absent(at); {
-	case absence != nil:
-		why.Code, why.Message = absenceWords(absence)
-		why.NextStep = "Nothing, if the machine was meant to be away; else see that it is on when its schedules fire."
-		if !c.caughtUp.IsZero() && c.caughtUp > at {
-			why.Message += fmt.Sprintf(" A catch-up ran at %s.", moment(c.caughtUp))
-		}
-	case c.wereAway(at): //guard:missed-outage
-		return why, false
-	case c.byClaim && at <= s.ClaimFrom && s.ClaimFrom < s.TimingSince.Add(promptly):
-		return why, false
-	case c.byClaim && at <= s.ClaimFrom:
-		why.Code = CodeScheduleNotReceived
-		why.Message = fmt.Sprintf("The agent did not have these times then; it took them on at %s.", moment(s.ClaimFrom))
-	case c.byClaim && !c.caughtUp.IsZero() && c.caughtUp > at:
-		why.Code = CodeCatchUpTookLater
-		why.Message = fmt.Sprintf("The agent did not run this slot; a catch-up ran at %s in its place.", moment(c.caughtUp))
-	case c.byClaim:
-		why.Code, why.Message = CodeNotFired, "The agent did not run this slot and tells no reason."
-		why.NextStep = "Look at the agent's log on the host."
-	case c.host.Presence(c.now.Time()) != fleet.Online:
-		why.Code = CodeHostSilent
-		why.Message = fmt.Sprintf("No word from the host since %s. If it ran, its report will replace this.", moment(c.host.LastContact))
-		why.NextStep = "Look after the host."
-	case s.Drift(&c.host):
-		why.Code, why.Message = CodeScheduleNotReceived, "The agent has not taken the schedule over."
-		why.NextStep = "See at the host why it refuses its configuration."
-	default:
-		why.Code, why.Message = CodeNoWord, "The agent is there and says nothing of this slot. If it ran, its report will replace this."
-		why.NextStep = "Look at the agent's log on the host, or update it."
-	}
-	return why, true
-}
-
-// absent finds the absence that a slot falls into.
-func (c *check) absent(at fleet.Time) *Absence {
-	for i := range c.absences {
-		if fleet.At(c.absences[i].From) <= at && at <= fleet.At(c.absences[i].To) {
-			return &c.absences[i]
-		}
-	}
-	return nil
-}
-
-// wereAway tells whether none of us was there at a slot, or after a slot that no claim
-// had covered before: whoever ran it may have told a database that is gone since.
-func (c *check) wereAway(at fleet.Time) bool {
-	return slices.ContainsFunc(c.outages, func(o store.Outage) bool {
-		return at <= o.Until.Add(outageEdge) && (c.byClaim || at >= o.From.Add(-outageEdge))
-	})
-}
-
-func absenceWords(a *Absence) (code, message string) {
-	words := map[string][2]string{
-		"off":     {CodeHostOff, "The machine was off"},
-		"asleep":  {CodeHostAsleep, "The machine was asleep"},
-		"stopped": {CodeAgentStopped, "The agent was not running"},
-		"locked":  {CodeAgentLocked, "The agent was locked by its policy file"},
-		"clock":   {CodeClockJumped, "The machine's clock jumped over the slot"},
-	}
-	w, known := words[a.Reason]
-	if !known {
-		w = [2]string{CodeAgentAbsent, strings.TrimSpace("The agent could not fire " + a.Reason)}
-	}
-	return w[0], fmt.Sprintf("%s from %s to %s.", w[1], moment(fleet.At(a.From)), moment(fleet.At(a.To)))
-}
-
-func moment(t fleet.Time) string {
-	if t.IsZero() {
-		return "its enrolment"
-	}
-	return t.Time().Format("2 January 2006 15:04 UTC")
 }

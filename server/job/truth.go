@@ -160,7 +160,7 @@ func settleBirth(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
 	if j.ScheduleID == "" || j.Slot.IsZero() {
 		return nil
 	}
-	id, err := slotJob(j.ScheduleID, j.Slot)
+	id, err := fleet.SlotJob(j.ScheduleID, j.Slot)
 	if err != nil || id != j.ID { //guard:slot-id
 		return err
 	}
@@ -178,7 +178,7 @@ func settleBirth(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
 // unsum takes a slot that was run after all out of the job that stands for the missed
 // ones of its day.
 func unsum(ctx context.Context, tx *store.Tx, s *fleet.Schedule, j *fleet.Job) error {
-	id, err := sumJob(s.ID, j.Slot)
+	id, err := fleet.DayJob(s.ID, j.Slot)
 	if err != nil {
 		return err
 	}
