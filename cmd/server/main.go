@@ -64,6 +64,7 @@ func exitCode(err error) int {
 
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server until it is told to stop."`
+	Health  healthCommand  `cmd:"" help:"Tell by the exit code whether the server on this machine is ready; for containers."`
 	Admin   adminCommand   `cmd:"" help:"Help for whoever has a shell on the server."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
@@ -118,6 +119,10 @@ func (c *serveCommand) Run(ctx context.Context, w world) error {
 	}
 	return s.Run(ctx)
 }
+
+type healthCommand struct{ configured }
+
+func (c *healthCommand) Run(ctx context.Context) error { return server.Health(ctx, c.Options) }
 
 type versionCommand struct{}
 
