@@ -8,6 +8,8 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -66,7 +68,9 @@ func TestTheDoctorSaysInPlainWordsWhatIsWrongWithACertificate(t *testing.T) {
 }
 
 func TestTheDoctorKnowsAServerWithoutTLS(t *testing.T) {
-	server := httptest.NewServer(http.NotFoundHandler())
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Start()
 	defer server.Close()
 	x := &examination{config: Config{Server: "https" + strings.TrimPrefix(server.URL, "http"), Proxy: restic.NewSecret(noProxy)}}
 	x.server(t.Context())
@@ -99,7 +103,7 @@ func certified(t *testing.T, template x509.Certificate) (server *httptest.Server
 		t.Fatal(err)
 	}
 	server = httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.Config.ErrorLog = nil
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{raw}, PrivateKey: key}}}
 	server.StartTLS()
 	t.Cleanup(server.Close)

@@ -25,8 +25,14 @@ func withHooks(t *testing.T) *place {
 	t.Helper()
 	bins := restictest.Find(t, restictest.Suites()[0])
 	p := newPlace(t, bins.Restic)
-	p.onStorage(restictest.StartRestServer(t, bins))
-	p.initialise()
+	server := restictest.StartRestServer(t, bins)
+	p.onStorage(server)
+	// An empty repository of the same password: to make one takes restic seconds.
+	if err := os.CopyFS(server.RepositoryDir("repository"), os.DirFS("../../restic/restictest/testdata/repository")); err != nil {
+		t.Fatal(err)
+	}
+	identity := p.do("identify", repositoryParams()).want(spool.Succeeded, "").Repository
+	p.repository(func(r *Repository) { r.ResticID, r.KeyID = identity.ResticId, identity.KeyId })
 	return p
 }
 
