@@ -15,6 +15,9 @@
 //	Session     a process life of an agent; a browser's is a sign-in
 //	Snapshot    a restic snapshot as last seen
 //	Condition   something about a host or repository that needs a person
+//	Alert       one cause that needs a person, with all that it touches
+//	Channel     a way to tell a person
+//	Delivery    one message for one channel: a promise, then a record
 //
 // It may import restic and agent/slot.
 package fleet

@@ -308,7 +308,8 @@ func settle(ctx context.Context, tx *store.Tx, channelID fleet.ChannelID, id fle
 	}
 	retry := tx.Now.Add(backoff(failures))
 	d.NextAt = retry
-	if errors.Is(o.err, ErrGone) || retry > d.CreatedAt.Add(giveUpAge) {
+	// One that was held back long is not old when it is sent for the first time.
+	if errors.Is(o.err, ErrGone) || retry > max(d.CreatedAt, since).Add(giveUpAge) {
 		d.State = fleet.DeliveryFailed
 	}
 	if err := tx.NoteChannel(ctx, channel.ID, since, retry, failures); err != nil {

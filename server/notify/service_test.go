@@ -161,6 +161,26 @@ func TestAMessageIsGivenUpAfterADayAndTheChannelGoesOn(t *testing.T) {
 	}
 }
 
+func TestWhatWasHeldBackForADayIsTriedAgainToo(t *testing.T) {
+	w := lite(t)
+	r := newReceiver(t, func(n int, w http.ResponseWriter) {
+		if n == 1 {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+	})
+	c := w.channel(notify.Spec{Kind: "webhook", Secrets: map[string]string{"url": r.URL, "secret": signing}})
+	id := w.promise(c, dead)
+	w.pass(25 * time.Hour) // as a digest does, or a server that was away
+	w.flush()
+	w.pass(time.Minute)
+	w.flush()
+	d, err := w.store.Delivery(t.Context(), id)
+	w.must(err)
+	if d.State != fleet.DeliverySent || d.Attempts != 2 {
+		t.Errorf("%s after %d attempts: %s", d.State, d.Attempts, d.Error)
+	}
+}
+
 func TestASealedSecretOpensOnlyInItsOwnRow(t *testing.T) {
 	w := lite(t)
 	r := newReceiver(t, nil)
