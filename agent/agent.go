@@ -203,7 +203,7 @@ func (a *Agent) clearUp(ctx context.Context) error {
 			continue
 		}
 		if killed {
-			a.log.Warn("killed a restic that an earlier agent left", "job", job.ID, "pid", ref.PID)
+			a.log.Warn("killed what an earlier agent left running", "job", job.ID, "pid", ref.PID)
 		}
 	}
 	if err := a.restic.RemoveLeftovers(); err != nil && !errors.Is(err, fs.ErrNotExist) {
