@@ -13,13 +13,15 @@
 //     often it is reported, and whether its log travels yet.
 //   - The configuration in force is the last one that was understood whole. One that
 //     is refused changes nothing, and the server is told why.
+//   - The cron, package schedule, makes jobs of the slots of the schedules in force. How
+//     far it has come, and when it could not fire, travels with sync.
 //   - The vault keeps the secrets that the configuration names, sealed, so that the
 //     host works when the server is away.
 //
 // # What goes on at the same time
 //
-// [Agent.Run] starts one goroutine each for sync, for reports and for every job, and
-// waits for all of them. Sync and report share a session; when the server ends it,
+// [Agent.Run] starts one goroutine each for the cron, for sync, for reports and for
+// every job, and waits for all of them. Sync and report share a session; when the server ends it,
 // both stop and a new one is opened. Jobs depend on neither: when the server is away
 // they run, and their records wait in the spool.
 //

@@ -19,8 +19,9 @@
 // A job comes here when it is in the journal. Cancelled and overdue jobs end at
 // once. Then the policy file is read again, for every job; then the params are
 // checked, then the configuration: a backup runs what the schedule in force says,
-// never what a job says. After the holds are taken admission is repeated, since
-// hours may have passed. Only then is the start recorded, and only after that record
+// never what a job says. A job that came from its schedule's times waits for its turn
+// and its window, every job for its holds; then admission is repeated, since hours may
+// have passed. Only then is the start recorded, and only after that record
 // is on the disk does restic start; the process is recorded before it can touch the
 // repository. The result is recorded before Run returns.
 //
@@ -34,6 +35,13 @@
 // not `succeeded`, which is restic's own word. Without one it is `interrupted`. The same look is taken when restic was
 // killed or crashed under a living agent.
 //
-// The package may import agent/spool, agent/policy, agent/secret, agent/retention,
+// # Attempts
+//
+// After a failure that may pass, a schedule may have further attempts: of the same job,
+// each with its own start on the disk, and `waiting` in between, with all holds given
+// back. Result and records of the job are those of its last attempt. A job that the
+// agent died under has no further one.
+//
+// The package may import agent/slot, agent/spool, agent/policy, agent/secret, agent/retention,
 // restic and restic/listing. It starts processes through restic alone.
 package runner
