@@ -264,7 +264,7 @@ func TestAPersonGoesFromTheSetUpCodeToAProtectedHost(t *testing.T) {
 	}
 	b.press("Overview")
 	b.schedules(w)
-	b.channels()
+	b.channels(source)
 }
 
 // schedules gives the first schedule a time, by the offer and then by the form.
@@ -312,8 +312,9 @@ func (b *tab) schedules(w *world) {
 	b.picture("dashboard-protected")
 }
 
-// channels makes a channel and tests it, with a receiver and without.
-func (b *tab) channels() {
+// channels makes a channel, tests it, has it told of a source that is gone, and tests
+// it without its receiver.
+func (b *tab) channels(source string) {
 	b.t.Helper()
 	got := make(chan string, 10)
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header.Get("Webhook-Signature") }))
@@ -333,6 +334,9 @@ func (b *tab) channels() {
 		b.t.Error("the receiver was not told, or not signed")
 	}
 	b.picture("channel")
+	b.alert(source, got)
+	b.visit("/channels")
+	b.press("chat")
 	receiver.Close()
 	b.press("Send a test")
 	b.shows("The test did not get through")
@@ -340,6 +344,42 @@ func (b *tab) channels() {
 		b.visit(path)
 		b.picture(name)
 	}
+}
+
+// alert lets a source vanish, and looks after what comes of it.
+func (b *tab) alert(source string, got <-chan string) {
+	b.t.Helper()
+	b.visit("/hosts")
+	b.do(chromedp.Click(chromedp.CSS("main tbody a.cover")))
+	b.shows("Protection")
+	b.do(chromedp.Click(chromedp.CSS(`main .tabs a[href$="/schedules"]`)))
+	b.shows("Add a schedule")
+	b.do(chromedp.Click(chromedp.CSS("main tbody a.cover")))
+	b.shows("The next runs, in")
+	b.fill(map[string]string{"paths": source + "\n" + source + "-gone"})
+	b.press("Save")
+	b.shows("The schedule was saved.")
+	b.visit("/hosts")
+	b.do(chromedp.Click(chromedp.CSS("main td.act form button")))
+	b.shows("backup of web-1")
+	b.shows("Warning")
+	b.picture("job-warning")
+	b.visit("/")
+	b.shows("web-1: a source was not there")
+	b.picture("dashboard-alert")
+	b.press("Acknowledge")
+	b.shows("Acknowledged.")
+	b.visit("/alerts")
+	b.shows("Acknowledged by ana")
+	eventually(b.t, "the channel is told", 60*time.Second, func() bool { return len(got) > 0 })
+	b.do(chromedp.Click(chromedp.CSS("main .attention a")))
+	b.shows("What it touches")
+	b.picture("alert")
+	b.fill(map[string]string{"note": "moved on purpose"})
+	b.press("Resolve by hand")
+	b.shows("Resolved.")
+	b.visit("/alerts?state=resolved")
+	b.shows("moved on purpose")
 }
 
 // pasted pastes the line that a page has shown and starts the agent.
