@@ -362,7 +362,8 @@ func (b *tab) alert(source string, got <-chan string) {
 	b.visit("/hosts")
 	b.do(chromedp.Click(chromedp.CSS("main td.act form button")))
 	b.shows("backup of web-1")
-	b.shows("Warning")
+	b.shows("Run again") // it has ended
+	b.shows("was not there")
 	b.picture("job-warning")
 	b.visit("/")
 	b.shows("web-1: a source was not there")

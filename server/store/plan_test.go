@@ -37,6 +37,10 @@ func TestWhatIsAskedOftenReadsNoHistory(t *testing.T) {
 			_, _, err := q.Jobs(ctx, store.JobFilter{Active: true}, store.Page{})
 			return err
 		},
+		"hosts by how they stand": func(ctx context.Context, q store.Queries) error {
+			_, _, err := q.Hosts(ctx, store.HostFilter{Protection: fleet.Unprotected}, store.Page{})
+			return err
+		},
 		"a repository's snapshots": func(ctx context.Context, q store.Queries) error {
 			_, _, err := q.Snapshots(ctx, store.SnapshotFilter{Repository: "r"}, store.Page{})
 			return err

@@ -208,7 +208,7 @@ func (v *visit) showAlert(status int, f *form, refused *web.Banner) error {
 		return err
 	}
 	shell.Address = "/alerts/" + string(a.Id)
-	note, because := f.with(web.Field{Name: "note", Label: "Note", Hint: "Optional. Others see it here and in what is sent.", Autocomplete: "off"}), web.Field{Name: "because", Label: "Note", Autocomplete: "off"}
+	note, because := f.with(web.Field{Name: "note", Label: "Note", Hint: "Optional. Others see it here.", Autocomplete: "off"}), web.Field{Name: "because", Label: "Note", Autocomplete: "off"}
 	silence := f.with(web.Field{Name: "for", Label: "For", Options: silences})
 	return v.show(status, "alert", alertView{Shell: shell, Row: alertRowOf(a, shell.User, len(a.Objects)), Refused: refused, Note: note, Because: f.with(because), Silence: silence, Prefix: "/alerts/" + string(a.Id)})
 }

@@ -8,5 +8,8 @@
 // web/templates/page. A form that was refused is shown again with what was typed
 // and each mistake beside its field.
 //
+// A page stands although a part of it cannot be told now: it says that this part is
+// not known. What a form does not show stays as it is.
+//
 // It may import server/api for the types of the contract, and web.
 package ui

@@ -88,7 +88,7 @@ var done = map[string]*web.Banner{
 	"schedule-deleted":   said("The schedule was deleted. Its jobs and snapshots stay."),
 	"schedule-daily":     said("It runs every day at 02:00 from now on. The agent has it with its next request."),
 	"alert-acknowledged": said("Acknowledged. It goes away when its cause does."),
-	"alert-silenced":     said("The silence was set."),
+	"alert-silenced":     said("The silence was changed."),
 	"alert-resolved":     said("Resolved. A new fact raises it again."),
 	"rules-saved":        said("The rules were saved."),
 	"channel-created":    said("The channel was made. Send a test through it."),
