@@ -25,7 +25,7 @@ func TestAHookOfWindowsRunsWithAnEnvironmentFromNothing(t *testing.T) {
 		}
 		return s
 	}
-	dir, err := os.MkdirTemp("", "hook-") // Wine does not let go of a script at once
+	dir, err := os.MkdirTemp("", "hook-") // not t.TempDir: Go cannot remove folders under this Wine
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestAHookOfWindowsRunsWithAnEnvironmentFromNothing(t *testing.T) {
 	if err := os.WriteFile(path, []byte("@echo off\r\nset\r\necho to the right 1>&2\r\nexit /b 7\r\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	runner := restic.New(restic.Config{CacheDir: t.TempDir(), TempDir: t.TempDir()})
+	runner := restic.New(restic.Config{CacheDir: dir, TempDir: dir})
 	var lines []string
 	run := func(s restic.Script) restic.HookResult {
 		lines = nil
