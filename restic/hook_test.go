@@ -144,6 +144,30 @@ func TestWhatIsNoProgramIsNotRunByAShell(t *testing.T) {
 	}
 }
 
+// TestTheUsualInterpretersReadAScriptThatIsAnOpenFile tries those that this machine has.
+func TestTheUsualInterpretersReadAScriptThatIsAnOpenFile(t *testing.T) {
+	h := newHooked(t)
+	for line, text := range map[string]string{
+		"#!/bin/sh": "echo it $((6*7))", "#!/bin/bash -eu": "echo it $((6*7))", "#!/usr/bin/env bash": "echo it $((6*7))",
+		"#!/usr/bin/env -S bash -eu": "echo it $((6*7))", "#!/usr/bin/perl -w": `print "it ", 6*7, "\n";`, "#!/usr/bin/python3": "print('it', 6*7)",
+		"#!/usr/bin/awk -f": `BEGIN { print "it", 6*7 }`,
+	} {
+		if _, err := os.Stat(strings.Fields(line)[0][2:]); err != nil {
+			continue // no part of the least system
+		}
+		if got := h.run(t.Context(), restic.Hook{Script: script(t, "speaks", line+"\n"+text+"\n")}); got.End != restic.HookDone || h.text() != "stdout: it 42" {
+			t.Errorf("%s: %+v\n%s", line, got, h.text())
+		}
+	}
+	program, err := os.ReadFile("/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := h.run(t.Context(), restic.Hook{Script: script(t, "program", string(program))}); got.End != restic.HookDone {
+		t.Errorf("a program: %+v\n%s", got, h.text())
+	}
+}
+
 // TestAScriptThatWasSwappedIsNotRun changes what lies at the path after it was found fit.
 func TestAScriptThatWasSwappedIsNotRun(t *testing.T) {
 	canary := filepath.Join(t.TempDir(), "canary")
