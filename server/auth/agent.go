@@ -86,7 +86,8 @@ func bearer(header string) (host fleet.HostID, hash string, ok bool) {
 	if !strings.EqualFold(scheme, "Bearer") || parts == nil {
 		return "", "", false
 	}
-	return fleet.HostID(parts[1]), HashSecret(parts[2]), true
+	// The id outlives the request's headers, and must not keep them.
+	return fleet.HostID(strings.Clone(parts[1])), HashSecret(parts[2]), true
 }
 
 // proveAgent looks a secret up. At its first use an installation takes the place of the
