@@ -28,10 +28,15 @@ type verdict struct {
 	at      time.Time // the cursor from now on
 }
 
-// decide looks at the slots after the cursor at, as the clock says now.
-func decide(slots slot.Schedule, at, now time.Time, catchUp, locked bool) verdict {
-	if now.Before(at.Add(-putBack)) {
-		return verdict{at: now.Truncate(time.Second)}
+// isBack reports whether the clock was put back behind a cursor.
+func isBack(at, now time.Time) bool { return now.Before(at.Add(-putBack)) }
+
+// decide looks at the slots after the cursor at, as the clock says now; the look before
+// this one was ran ago. A cursor that is ahead of a clock that was put back comes back to
+// where the clock was then: the slots since were not looked at.
+func decide(slots slot.Schedule, at, now time.Time, ran time.Duration, catchUp, locked bool) verdict {
+	if isBack(at, now) {
+		at = now.Add(-ran - time.Second).Truncate(time.Second)
 	}
 	latest, due := slots.Latest(at, now)
 	switch {

@@ -243,11 +243,12 @@ func (s *Scheduler) look() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.pulse()
+	ran := now.ran - s.last.ran
 	noticed := s.notice(now)
 	locked := !s.lockedAt.IsZero()
 	fired, again := false, lookEvery
 	for _, e := range s.entries {
-		if s.advance(e, now.wall, locked) {
+		if s.advance(e, now.wall, ran, locked) {
 			fired = true
 		}
 		if !e.next.IsZero() {
@@ -300,12 +301,12 @@ func (s *Scheduler) absent(a control.Absence) {
 
 // advance decides the slots of one schedule that are due, and reports whether there is
 // a job to start.
-func (s *Scheduler) advance(e *entry, now time.Time, locked bool) bool {
+func (s *Scheduler) advance(e *entry, now time.Time, ran time.Duration, locked bool) bool {
 	at := e.cursor.At
-	if !e.next.IsZero() && now.Before(e.next) && !now.Before(at.Add(-putBack)) {
+	if !e.next.IsZero() && now.Before(e.next) && !isBack(at, now) {
 		return false
 	}
-	v := decide(e.Slots, at, now, e.CatchUp, locked)
+	v := decide(e.Slots, at, now, ran, e.CatchUp, locked)
 	if v.at.Equal(at) && v.slot.IsZero() {
 		e.next, _ = e.Slots.Next(at)
 		if !e.next.After(now) { // it is due, and waits for the policy
@@ -313,7 +314,7 @@ func (s *Scheduler) advance(e *entry, now time.Time, locked bool) bool {
 		}
 		return false
 	}
-	if v.at.Before(at) {
+	if isBack(at, now) {
 		s.log.Warn("the clock was put back", "schedule", e.ID, "from", at, "to", v.at)
 	}
 	if locked { // so that the server can say why they are missed

@@ -181,6 +181,21 @@ func TestAClockThatWasFarAheadDoesNotStopTheSchedule(t *testing.T) {
 	})
 }
 
+// TestTheSlotAtWhichTheClockWasPutBackFires finds the clock on the slot, or just past it.
+func TestTheSlotAtWhichTheClockWasPutBackFires(t *testing.T) {
+	for _, past := range []time.Duration{0, 5 * time.Second} {
+		inVirtualTime(t, func(t *testing.T, h *host) {
+			h.set(func(h *host) { h.moved = 26 * time.Hour })
+			h.configure(1, every(t, "*/10 * * * *"))
+			time.Sleep(19*time.Minute + 59*time.Second)
+			h.deliver()
+			h.set(func(h *host) { h.moved = -10*time.Minute + past })
+			time.Sleep(2 * time.Minute)
+			want(t, "jobs", h.jobs(), "01-01 00:10 schedule succeeded")
+		})
+	}
+}
+
 func TestWhileThePolicyLocksNothingFires(t *testing.T) {
 	hourly := every(t, "0 * * * *")
 	inVirtualTime(t, func(t *testing.T, h *host) {
