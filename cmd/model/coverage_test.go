@@ -19,6 +19,7 @@ const (
 	coveredAnswers = "answer to an agent"
 	coveredResults = "result"
 	coveredActs    = "act"
+	coveredSlots   = "slot"
 )
 
 // coverage counts what the histories of a run have hit, so that nothing is silently
@@ -60,7 +61,7 @@ func expected() map[string][]string {
 		coveredServer:  {killedBeforeCommit, killedAfterCommit, killedIdle},
 		coveredNetwork: append(faults, dialRefused, dialSwallowed),
 		coveredAnswers: answersOfInterest(),
-		coveredResults: {"succeeded", "warning", "failed", "cancelled", "interrupted", "rejected", "expired"},
+		coveredResults: {"succeeded", "warning", "failed", "cancelled", "interrupted", "rejected", "expired", "skipped", "missed"},
 	}
 }
 

@@ -83,7 +83,7 @@ func (t *trial) judgeWord() {
 		t.errorf("its agent's word is %s", word.Result)
 	case word != nil:
 	case t.job.Result == fleet.Lost && t.forgets:
-	case t.job.Result != fleet.Expired && t.job.Result != fleet.Cancelled:
+	case t.job.Result != fleet.Expired && t.job.Result != fleet.Cancelled && t.job.Result != fleet.Missed:
 		t.errorf("its agent has not said so")
 	case len(t.account.runs) > 0 && !t.forgets:
 		t.errorf("it ran, and its agent's word is missing")

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
+	"restic-manager/agent/slot"
 	"restic-manager/server/fleet"
 	"restic-manager/server/job"
 	"restic-manager/server/store"
@@ -34,6 +37,9 @@ func (w *world) judge(ctx context.Context) {
 	}
 	for _, h := range w.template.hosts {
 		c.judgeHost(ctx, hostID(h), all)
+	}
+	for i := range w.decided {
+		c.judgeSlots(&w.decided[i], all)
 	}
 	c.judgeSnapshots(ctx, all)
 	if err := l.store.VerifyRollups(ctx); err != nil {
@@ -130,7 +136,7 @@ func (c *court) judgeHost(ctx context.Context, id fleet.HostID, all []fleet.Job)
 	for _, j := range own {
 		finished[j.ID] = j.FinishedAt
 		newest[j.ScheduleID] = max(newest[j.ScheduleID], j.CreatedAt)
-		if j.Operation != "backup" || j.State != fleet.Finished {
+		if j.Operation != "backup" || j.State != fleet.Finished || j.Result == fleet.Missed {
 			continue
 		}
 		backup = max(backup, j.FinishedAt)
@@ -158,6 +164,58 @@ func (c *court) judgeHost(ctx context.Context, id fleet.HostID, all []fleet.Job)
 			t.Errorf("schedule %s of %s: job %q is not its newest, which is of %s", s.Name, host.Name, s.LastJob, newest[s.ID].Time())
 		}
 	}
+}
+
+// judgeSlots demands a job for each slot between the agent's taking the times in force
+// and the end: one that ran, was skipped, or is missed. Of a machine whose clock was wrong
+// while the server was down nobody can say what its absences explain.
+func (c *court) judgeSlots(s *fleet.Schedule, all []fleet.Job) {
+	m := c.machineOf(s.HostID)
+	if c.setBack || m == nil || m.setBack || m.clockMoved && c.w.plane.lives > 1 {
+		return
+	}
+	slots, err := slot.Parse(s.Cron, s.Zone)
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	byID := map[string]*fleet.Job{}
+	for i := range all {
+		byID[string(all[i].ID)] = &all[i]
+	}
+	from := max(s.ClaimFrom, s.TimingSince).Time()
+	for at, ok := slots.Next(from); ok && fleet.At(at) <= min(s.ClaimUntil, s.CheckedUntil); at, ok = slots.Next(at) {
+		j := byID[slot.JobID(uuid.MustParse(string(s.ID)), at).String()]
+		switch {
+		case j != nil:
+			c.w.cover.hit(coveredSlots, string(j.Result))
+			c.judgeMissed(j)
+		case !summedUp(s, all, at):
+			c.w.t.Errorf("schedule %s of %s (%s %s) lost its slot of %s: claimed %s to %s", s.ID, s.HostID, s.Cron, s.Zone, at,
+				s.ClaimFrom.Time(), s.ClaimUntil.Time())
+		}
+	}
+}
+
+// judgeMissed demands a reason for a slot that nobody ran.
+func (c *court) judgeMissed(j *fleet.Job) {
+	if j.Result != fleet.Missed {
+		return
+	}
+	var outcome struct{ Code string }
+	if err := j.Outcome.Read(&outcome); err != nil {
+		c.w.t.Fatal(err)
+	}
+	c.w.cover.hit(coveredSlots, "missed: "+outcome.Code)
+	if outcome.Code == job.CodeNotFired || outcome.Code == job.CodeNoWord {
+		c.w.t.Errorf("the slot %s of schedule %s was missed for no reason (%s)", j.Slot.Time(), j.ScheduleID, outcome.Code)
+	}
+}
+
+// summedUp reports whether a missed job of the day stands for the slot.
+func summedUp(s *fleet.Schedule, all []fleet.Job, at time.Time) bool {
+	return slices.ContainsFunc(all, func(j fleet.Job) bool {
+		return j.ScheduleID == s.ID && j.Result == fleet.Missed && j.MoreSlots > 0 && j.Slot.Time().Sub(at).Abs() < 25*time.Hour
+	})
 }
 
 // judgeCommands sees that a host's commands are numbered densely and that none is left.
@@ -198,13 +256,18 @@ func (c *court) judgeSnapshots(ctx context.Context, all []fleet.Job) {
 		jobs[all[i].ID] = &all[i]
 	}
 	for _, repository := range []string{c.w.template.ready, c.w.template.fresh} {
-		rows, _, err := c.store.Snapshots(ctx, store.SnapshotFilter{Repository: fleet.RepositoryID(repository)}, store.Page{Size: 200})
-		if err != nil {
-			t.Fatal(err)
-		}
 		known := map[string]fleet.Snapshot{}
-		for _, row := range rows {
-			known[row.ID] = row
+		for page := (store.Page{Size: 200}); ; {
+			rows, next, err := c.store.Snapshots(ctx, store.SnapshotFilter{Repository: fleet.RepositoryID(repository)}, page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, row := range rows {
+				known[row.ID] = row
+			}
+			if page.Token = next; next == "" {
+				break
+			}
 		}
 		for _, s := range c.w.depot.list(repository) {
 			row, there := known[s.Id]

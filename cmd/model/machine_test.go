@@ -44,7 +44,10 @@ type machine struct {
 	processes  map[string]*process
 	setBack    bool // its disk was set back at least once
 	everKilled bool
-	born       bool // has jobs that nobody starts before the next life
+	moved      time.Duration // how far its clock on the wall was moved
+	clockMoved bool          // at least once
+	slept      time.Duration
+	boots      int
 
 	asked chan machineOrder
 }
@@ -107,7 +110,7 @@ func (m *machine) begin(ctx context.Context) (*life, error) {
 		l.conns.owner = l.pulse
 		var err error
 		l.spool, err = spool.Open(ctx, spool.Options{
-			Dir: filepath.Join(m.dir, "host"), Budget: m.budget, Step: l.onStep,
+			Dir: filepath.Join(m.dir, "host"), Budget: m.budget, Step: l.onStep, Now: m.now,
 			FreeSpace: func(string) (free, total uint64, err error) { return 1 << 40, 1 << 41, nil },
 		})
 		if err == nil {
@@ -135,7 +138,7 @@ func (l *life) start(ctx context.Context) error {
 		return err
 	}
 	o := agent.Options{
-		Identity: m.identity, Link: link, Spool: l.spool, Secrets: store, Version: "model", BootID: "boot",
+		Identity: m.identity, Link: link, Spool: l.spool, Secrets: store, Version: "model", BootID: m.boot(), Now: m.now, Suspended: m.suspended,
 		Policy:  func() (*policy.Policy, error) { return policy.Default(policy.Trusting), nil },
 		Recipes: l.recipes(), Log: m.log, Rand: m.dice.float, FirstContact: 5 * time.Second,
 	}
@@ -146,12 +149,35 @@ func (l *life) start(ctx context.Context) error {
 		return err
 	}
 	m.mu.Lock()
-	m.life, m.born = l, false
+	m.life = l
 	m.mu.Unlock()
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
 	go func() { l.done <- l.agent.Run(running) }()
 	return nil
+}
+
+// now is the machine's clock on the wall.
+func (m *machine) now() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Now().Add(m.moved)
+}
+
+func (m *machine) suspended() (time.Duration, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.slept, true
+}
+
+// boot names the running of the machine: now and then it was off between two processes.
+func (m *machine) boot() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dice.chance(0.3) {
+		m.boots++
+	}
+	return fmt.Sprint("boot-", m.boots)
 }
 
 // end waits until nothing of the process is left. One that was not killed stops in

@@ -50,6 +50,7 @@ type plane struct {
 	life    *planeLife
 	asked   chan planeOrder
 	setBack bool // its database was set back to an older copy
+	lives   int
 }
 
 // planeOrder is what a scenario does to the server.
@@ -152,6 +153,7 @@ func (p *plane) begin(ctx context.Context) (*planeLife, error) {
 		if err == nil {
 			p.mu.Lock()
 			p.life = l
+			p.lives++
 			p.mu.Unlock()
 			return l, nil
 		}

@@ -28,6 +28,9 @@ func (l *life) recipes() []runner.Recipe {
 // logged keeps what an execution really came to.
 func (l *life) logged(recipe func(context.Context, *runner.Task, *run) *runner.Ending) func(context.Context, *runner.Task) *runner.Ending {
 	return func(ctx context.Context, t *runner.Task) *runner.Ending {
+		if l.killed() { // the dead begin nothing
+			return stopped(ctx)
+		}
 		r := l.m.ledger.begin(t.Job.ID, l.pulse)
 		e := recipe(ctx, t, r)
 		l.m.ledger.change(func() { r.ended = e })

@@ -2,7 +2,6 @@ package model_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"restic-manager/agent/spool"
 	"restic-manager/server/fleet"
 )
 
@@ -23,6 +21,9 @@ func (w *world) unfold(ctx context.Context) {
 	all := 0
 	for _, a := range acts {
 		all += a.weight
+	}
+	if w.dice.chance(0.4) {
+		w.putOnClock(ctx)
 	}
 	for range 6 + w.dice.below(11) {
 		time.Sleep(w.dice.between(0, time.Minute))
@@ -55,7 +56,9 @@ func (w *world) repertoire() []act {
 		{"mend the fresh repository", 2, w.mend},
 		{"edit a schedule", 2, w.edit},
 		{"watch a job", 3, w.watch},
-		{"a slot fires", 3, w.fire},
+		{"put a schedule on the clock", 4, w.putOnClock},
+		{"take a schedule off the clock", 1, w.offClock},
+		{"move a machine's clock", 1, w.moveMachineClock},
 		{"kill an agent", 2, func(context.Context) { w.order(machineOrder{kill: true, away: w.absence()}) }},
 		{"restart an agent", 2, func(context.Context) { w.order(machineOrder{away: w.absence()}) }},
 		{"kill the server", 1, func(context.Context) { w.orderServer(planeOrder{kill: true, away: w.absence()}) }},
@@ -250,31 +253,50 @@ func (w *world) edit(ctx context.Context) {
 	})
 }
 
-// fire lets an agent bear a job, as its cron will.
-func (w *world) fire(context.Context) {
-	i := w.dice.below(len(w.machines))
-	m, h := w.machines[i], w.template.hosts[i]
-	l := m.current()
-	if l == nil {
-		return
+// putOnClock gives a host's first schedule times of its own.
+func (w *world) putOnClock(ctx context.Context) {
+	h := w.template.hosts[w.dice.below(len(w.machines))]
+	body := obj{
+		"name": "first", "repository_id": w.template.ready, "paths": []string{"/etc"},
+		"cron": pick(w.dice, []string{"*/4 * * * *", "*/10 * * * *", "7,37 * * * *", "0 * * * *"}),
+		"zone": pick(w.dice, []string{"UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe"}),
+		"options": obj{
+			"catch_up": pick(w.dice, []string{"latest", "latest", "skip"}), "jitter_s": pick(w.dice, []int{0, 0, 30}),
+			"max_run_s": pick(w.dice, []int{0, 0, 86400}),
+		},
 	}
-	slot := time.Now().UTC().Truncate(time.Minute)
-	id := uuid.NewSHA1(uuid.MustParse(h.schedules[0]), []byte(slot.Format(time.RFC3339))).String()
-	params, err := json.Marshal(obj{"schedule_id": h.schedules[0], "schedule_version": 1})
-	if err != nil {
-		w.t.Error(err)
-		return
-	}
-	_, created, err := l.spool.OpenJob(context.Background(), spool.NewJob{
-		ID: id, Operation: "backup", Trigger: "schedule", Params: params,
-		ScheduleID: h.schedules[0], ScheduleVersion: 1, RepositoryID: w.template.ready, Slot: slot,
+	w.schedule(ctx, h, body)
+}
+
+// offClock makes it manual again.
+func (w *world) offClock(ctx context.Context) { w.makeManual(ctx, pick(w.dice, w.template.hosts)) }
+
+func (w *world) makeManual(ctx context.Context, h enrolled) {
+	w.schedule(ctx, h, obj{"name": "first", "repository_id": w.template.ready, "paths": []string{"/etc"}, "manual": true})
+}
+
+// schedule replaces a host's first schedule.
+func (w *world) schedule(ctx context.Context, h enrolled, body obj) {
+	w.meanwhile(func() {
+		err := w.person.insist(ctx, "PUT", "/api/v1/hosts/"+h.identity.HostID+"/schedules/"+h.schedules[0], "", body, nil)
+		var refusal *problem
+		if errors.As(err, &refusal) && refusal.Status != 503 {
+			w.t.Errorf("replace a schedule: %v", err)
+		}
 	})
-	if err != nil && !l.killed() {
-		w.t.Errorf("open a job: %v", err)
-	}
+}
+
+// moveMachineClock makes the clock of a machine jump; what sleeps wakes up with one that
+// has jumped forward.
+func (w *world) moveMachineClock(context.Context) {
+	m := pick(w.dice, w.machines)
+	by := pick(w.dice, []time.Duration{-2 * time.Hour, -10 * time.Minute, -time.Minute, 5 * time.Minute, time.Hour, 26 * time.Hour})
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.born = m.born || created
+	m.clockMoved = true
+	if m.moved += by; by > 0 && w.dice.chance(0.5) {
+		m.slept += by
+	}
 }
 
 // sever cuts a machine off for a while.

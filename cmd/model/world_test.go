@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"restic-manager/agent/spool"
+	"restic-manager/server/fleet"
 )
 
 // world is one history: a server, machines, the lines between them, and people.
@@ -35,7 +36,8 @@ type world struct {
 	trouble context.Context    // while it lasts there are faults, kills and absences
 	peace   context.CancelFunc // ends all trouble
 	skew    atomic.Int64
-	accept  map[string]bool // jobs that the API has confirmed
+	accept  map[string]bool  // jobs that the API has confirmed
+	decided []fleet.Schedule // on the clock to the end, with how far their slots were decided about
 	acts    sync.WaitGroup
 	log     *record
 }
@@ -52,7 +54,7 @@ func play(t *testing.T, seed uint64, m *template, cover *coverage, dir string) {
 		var running sync.WaitGroup
 		w.start(ctx, &running)
 		w.unfold(ctx)
-		w.settle()
+		w.settle(ctx)
 		if !t.Failed() {
 			w.judge(ctx)
 		}
@@ -138,9 +140,9 @@ func (w *world) start(ctx context.Context, running *sync.WaitGroup) {
 const patience = 4 * time.Hour
 
 // settle ends all trouble and waits until nothing is left to do.
-func (w *world) settle() {
+func (w *world) settle(ctx context.Context) {
 	w.peace()
-	w.wakeBorn()
+	w.windDown(ctx)
 	deadline := time.Now().Add(patience)
 	for !w.settled() {
 		if time.Now().After(deadline) {
@@ -152,17 +154,74 @@ func (w *world) settle() {
 	w.cover.high("minutes to settle", time.Until(deadline.Add(-patience)).Abs().Minutes())
 }
 
-// wakeBorn begins another life of agents that bore jobs: nothing else starts those
-// as long as no schedule fires by itself.
-func (w *world) wakeBorn() {
+// windDown sets all clocks right, waits until the server knows of each slot until then
+// what became of it, and takes the schedules off the clock.
+func (w *world) windDown(ctx context.Context) {
+	w.acts.Wait()
 	for _, m := range w.machines {
 		m.mu.Lock()
-		born := m.born
+		m.moved = 0
 		m.mu.Unlock()
-		if born {
-			m.asked <- machineOrder{away: time.Second}
+	}
+	since := fleet.At(time.Now())
+	deadline := time.Now().Add(patience)
+	for {
+		late, err := w.lateSchedule(ctx, since)
+		if err == nil && late == "" {
+			break
+		}
+		if time.Now().After(deadline) {
+			w.t.Errorf("not all slots are decided about after %s: %s %v", patience, late, err)
+			return
+		}
+		time.Sleep(10 * time.Second)
+	}
+	w.gatherClaims(ctx)
+	for _, h := range w.template.hosts {
+		w.makeManual(ctx, h)
+	}
+	w.acts.Wait()
+}
+
+// onClock lists the schedules that fire by themselves on machines that there are.
+func (w *world) onClock(ctx context.Context) ([]fleet.Schedule, error) {
+	l := w.plane.current()
+	if l == nil || l.killed() {
+		return nil, errAway
+	}
+	var list []fleet.Schedule
+	for _, h := range w.template.hosts[:len(w.machines)] {
+		schedules, err := l.store.Schedules(ctx, hostID(h))
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range schedules {
+			if s.Timed() {
+				list = append(list, s)
+			}
 		}
 	}
+	return list, nil
+}
+
+// lateSchedule names a schedule of which a slot before a time may not be decided about.
+func (w *world) lateSchedule(ctx context.Context, since fleet.Time) (string, error) {
+	schedules, err := w.onClock(ctx)
+	for _, s := range schedules {
+		if s.CheckedUntil < since {
+			return fmt.Sprintf("schedule %s of %s is checked until %s, claimed %s to %s", s.ID, s.HostID, s.CheckedUntil.Time(), s.ClaimFrom.Time(), s.ClaimUntil.Time()), err
+		}
+	}
+	return "", err
+}
+
+// gatherClaims keeps how far the agents and the server said that they have looked.
+func (w *world) gatherClaims(ctx context.Context) {
+	schedules, err := w.onClock(ctx)
+	if err != nil {
+		w.t.Errorf("read the schedules: %v", err)
+	}
+	w.decided = schedules
 }
 
 func (w *world) settled() bool {
