@@ -43,6 +43,15 @@
 // Started. An agent that finds a recorded ProcessRef at its start calls
 // [KillOrphan], which compares boot and start time before it kills.
 //
+// # Scripts
+//
+// A [Script] is a file of the host that its administrator made for the agent. As a
+// [Hook] it runs before or after a backup ([Runner.RunHook]), as a [NamedSource] restic
+// stores what it writes. Neither is started directly: the program that uses this
+// package starts itself ([StartScript]), and becomes the script once its process is
+// recorded, the file is found to be the one that was meant, and the environment is empty
+// but for what the script may know. What is too much of a script's output is left out.
+//
 // # Secrets
 //
 // The repository's password goes through that pipe; a password that restic would

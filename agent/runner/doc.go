@@ -25,6 +25,14 @@
 // is on the disk does restic start; the process is recorded before it can touch the
 // repository. The result is recorded before Run returns.
 //
+// # Scripts
+//
+// A schedule may name scripts of the host: hooks around its backup, and a named source
+// in the place of paths. The policy is asked for each at admission, where the backup
+// depends on it, and once more when it is its turn. Hooks and backup are one attempt. The
+// result is the backup's own; a hook that failed turns a success into a warning, and adds
+// words to anything else.
+//
 // # Ends without a word
 //
 // When the agent died under a job, what restic was about to say is lost. Such a job
