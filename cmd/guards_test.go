@@ -192,6 +192,8 @@ var guards = []twin{
 	{"cross-origin", "server/api", "TestRequestsOfOtherSitesAreRefused"},
 	{"api-nosniff", "server/api", "TestAnswersAreDataAndNothingElse"},
 	{"page-csp", "server/ui", "TestEveryPageIsRenderedWholeAndShowsNamesAsText"},
+	{"channel-secret-shown", "server/ui", "TestARefusedChannelShowsEachMistakeAtItsFieldAndNoSecret"},
+	{"form-keeps", "server/ui", "TestAnEditKeepsWhatTheFormDoesNotShow"},
 	{"header-timeout", "server", "TestSlowClientsAreCutOff"},
 	{"header-size", "server", "TestHeadersHaveALimit"},
 	{"secret-store-size", "agent/secret", "TestTheStoreNeverGrowsBeyondWhatIsRead"},

@@ -320,8 +320,8 @@ func channelField(f *form, field api.ChannelField, c *channel) channelInput {
 		in.Options = append([]web.Option{{Label: "–"}}, in.Options...)
 	}
 	in.Field = f.with(in.Field)
-	if field.Secret {
-		in.Value = "" // never shown again, not even after a refusal
+	if field.Secret { //guard:channel-secret-shown
+		in.Value = "" // not even after a refusal
 	}
 	return in
 }

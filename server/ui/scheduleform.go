@@ -127,7 +127,7 @@ func retentionNumbers(r *api.Retention) map[string]*int {
 // field.
 func scheduleSpec(f *form, s *api.Schedule) (spec api.ScheduleSpec, ok bool) {
 	spec = api.ScheduleSpec{Retention: &api.Retention{}, Options: &api.ScheduleOptions{}}
-	if s != nil {
+	if s != nil { //guard:form-keeps
 		retention, options := s.Retention, s.Options
 		spec = api.ScheduleSpec{Name: s.Name, RepositoryId: s.RepositoryId, Source: s.Source, Paths: s.Paths, Excludes: s.Excludes, Tags: s.Tags,
 			Cron: s.Cron, Zone: s.Zone, ObjectiveS: s.ObjectiveS, Retention: &retention, Options: &options}
