@@ -50,16 +50,14 @@ func (s *Service) CheckSlots(ctx context.Context) error {
 
 // Judge brings the standing of hosts up to date that changes because time passes.
 func (s *Service) Judge(ctx context.Context) error {
-	if s.Store.Now().Before(s.Store.QuietUntil()) {
-		return nil
-	}
+	quiet := s.Store.Now().Before(s.Store.QuietUntil())
 	for range maxBatches {
-		hosts, err := s.Store.HostsToJudge(ctx, fleet.At(s.Store.Now()), batch)
+		hosts, err := s.Store.HostsToJudge(ctx, fleet.At(s.Store.Now()), quiet, batch)
 		if err != nil {
 			return err
 		}
 		for _, id := range hosts {
-			err := s.Store.Write(ctx, func(tx *store.Tx) error { return tx.Foretell(ctx, id) })
+			err := s.Store.Write(ctx, func(tx *store.Tx) error { return takeIn(ctx, tx, id) })
 			if err != nil && !fleet.Is(err, fleet.NotFound) {
 				return fmt.Errorf("judge host %s: %w", id, err)
 			}

@@ -139,6 +139,43 @@ func noteConfirmed(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
 	})
 }
 
+// takeIn brings a host up to date for the time that has passed. One that nobody has
+// judged yet, as after the migration that brought all this, gets the facts of its last
+// backups first.
+func takeIn(ctx context.Context, tx *store.Tx, id fleet.HostID) error {
+	host, err := tx.LockHost(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !host.ProtectionSince.IsZero() {
+		return tx.Foretell(ctx, id)
+	}
+	schedules, err := tx.Schedules(ctx, id)
+	if err != nil {
+		return err
+	}
+	for i := range schedules {
+		last, err := tx.LastBackup(ctx, schedules[i].ID, endings()...)
+		if fleet.Is(err, fleet.NotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		var o Outcome
+		if err := last.Outcome.Read(&o); err != nil {
+			return fmt.Errorf("read the outcome of job %s: %w", last.ID, err)
+		}
+		if err := noteFacts(&schedules[i], last, o); err != nil {
+			return err
+		}
+		if err := tx.SaveTruth(ctx, &schedules[i]); err != nil {
+			return err
+		}
+	}
+	return tx.Foretell(ctx, id)
+}
+
 func recent(list []int64, n int64) []int64 {
 	list = append(list, n)
 	return list[max(0, len(list)-recentBackups):]

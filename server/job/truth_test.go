@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"restic-manager/server/fleet"
 	"restic-manager/server/job"
 	"restic-manager/server/store"
@@ -175,4 +177,33 @@ func TestAnUnconfirmedBackupPutsItsHostAtRiskUntilItIsSeen(t *testing.T) {
 		w.must(err)
 		w.wantState(a, fleet.Protected)
 	})
+}
+
+func TestFactsOfBeforeTheRollupsAreTakenIn(t *testing.T) {
+	url := storetest.SQLite(t)
+	w := newWorld(t, url)
+	a, s := w.timed("0 * * * *")
+	a.ends(a.fire(s, w.clock.now(), fleet.BySchedule), "succeeded", 5)
+	w.clock.advance(time.Hour)
+	a.ends(a.fire(s, w.clock.now(), fleet.BySchedule), "failed", 0)
+	w.must(w.store.Close())
+	db, err := sqlx.Open("sqlite", url)
+	w.must(err)
+	for _, statement := range []string{
+		`UPDATE schedules SET timing_since = 0, timing_version = 0, checked_until = 0, unchecked = 0, overdue_at = 0, next_slot = 0, breach_at = 0, facts = ''`,
+		`UPDATE hosts SET protection = 'not_scheduled', protection_since = 0, breach_at = 0, next_slot = 0, unchecked = 0`,
+	} {
+		_, err := db.Exec(statement)
+		w.must(err)
+	}
+	w.must(db.Close())
+	w.reopen(url)
+	w.sweep()
+	w.wantState(a, fleet.AtRisk)
+	if f := w.facts(s); f.Result != fleet.Failed || f.Message == "" {
+		t.Errorf("facts %+v", f)
+	}
+	if row := w.scheduleRow(s); row.NextSlot.IsZero() || row.CheckedUntil != fleet.At(w.clock.now()) {
+		t.Errorf("got %+v", row)
+	}
 }

@@ -31,7 +31,7 @@ func TestWhatIsAskedOftenReadsNoHistory(t *testing.T) {
 		"a host's jobs":       func(ctx context.Context, q store.Queries) error { return ended(q.ActiveJobs(ctx, "h")) },
 		"a schedule's job":    func(ctx context.Context, q store.Queries) error { return ended(q.PendingJob(ctx, "s")) },
 		"commands to be told": func(ctx context.Context, q store.Queries) error { return ended(q.QueuedCommands(ctx, "h", 20)) },
-		"hosts to judge":      func(ctx context.Context, q store.Queries) error { return ended(q.HostsToJudge(ctx, 1, 10)) },
+		"hosts to judge":      func(ctx context.Context, q store.Queries) error { return ended(q.HostsToJudge(ctx, 1, false, 10)) },
 		"slots to check":      func(ctx context.Context, q store.Queries) error { return ended(q.SchedulesToCheck(ctx, 1, false, 10)) },
 		"the dashboard's jobs": func(ctx context.Context, q store.Queries) error {
 			_, _, err := q.Jobs(ctx, store.JobFilter{Active: true}, store.Page{})

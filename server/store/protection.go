@@ -72,17 +72,22 @@ func (tx *Tx) JudgeHost(ctx context.Context, id fleet.HostID) error {
 
 // HostsToJudge reads hosts whose standing changes because time passed: they fell
 // silent or came back, or an objective was missed. Hosts that nobody has judged yet are
-// among them, and those of which a schedule's next slot has passed.
-func (q Queries) HostsToJudge(ctx context.Context, now fleet.Time, limit int) ([]fleet.HostID, error) {
+// among them, and those of which a schedule's next slot has passed; while we are quiet,
+// these alone.
+func (q Queries) HostsToJudge(ctx context.Context, now fleet.Time, quiet bool, limit int) ([]fleet.HostID, error) {
 	seen := map[fleet.HostID]bool{}
 	var all []fleet.HostID
-	for _, query := range []string{
+	queries := []string{
+		`SELECT id FROM hosts WHERE protection_since = 0 AND created_at <= ? LIMIT ?`,
+		`SELECT host_id AS id FROM schedules WHERE next_slot > 0 AND next_slot <= ? LIMIT ?`,
 		`SELECT id FROM hosts WHERE contact_deadline > 0 AND contact_deadline < ? AND NOT away AND NOT disabled AND enrolled_at > 0 LIMIT ?`,
 		`SELECT id FROM hosts WHERE away AND (contact_deadline >= ? OR disabled) LIMIT ?`,
 		`SELECT id FROM hosts WHERE breach_at > 0 AND breach_at <= ? AND protection <> 'unprotected' AND NOT disabled LIMIT ?`,
-		`SELECT id FROM hosts WHERE protection_since = 0 AND created_at <= ? LIMIT ?`,
-		`SELECT host_id AS id FROM schedules WHERE next_slot > 0 AND next_slot <= ? LIMIT ?`,
-	} {
+	}
+	if quiet {
+		queries = queries[:2]
+	}
+	for _, query := range queries {
 		var ids []fleet.HostID
 		if err := q.all(ctx, &ids, query, now, limit); err != nil {
 			return nil, fmt.Errorf("look for hosts to judge: %w", err)

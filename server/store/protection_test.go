@@ -20,7 +20,7 @@ func addTimed(t *testing.T, s *store.Store, h *fleet.Host, name, cron string) *f
 // foretold brings every host up to date that time has passed over.
 func foretold(t *testing.T, s *store.Store) int {
 	t.Helper()
-	hosts, err := s.HostsToJudge(t.Context(), fleet.At(s.Now()), 100)
+	hosts, err := s.HostsToJudge(t.Context(), fleet.At(s.Now()), false, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
