@@ -61,17 +61,17 @@ func Evaluate(in Input) ([]Wanted, map[string]store.AlertMark) {
 // evaluation is one run of Evaluate.
 type evaluation struct {
 	Input
-	rules        ruleBook
-	hosts        map[fleet.HostID]*fleet.Host
-	schedules    []schedule
-	repos        map[fleet.RepositoryID]*fleet.Repository
-	held         map[string]map[string]*fleet.Condition // by object type and id, code
-	silent       map[fleet.HostID]bool
-	lateHosts    map[fleet.HostID]bool
-	covered      map[fleet.ScheduleID]bool // what is wrong with it has been said
-	wanted       []Wanted
-	marks        map[string]store.AlertMark
-	repoTroubles map[string]bool // repository and code that an alert speaks of
+	rules     ruleBook
+	hosts     map[fleet.HostID]*fleet.Host
+	schedules []schedule
+	repos     map[fleet.RepositoryID]*fleet.Repository
+	held      map[string]map[string]*fleet.Condition // by object type and id, code
+	silent    map[fleet.HostID]bool
+	lateHosts map[fleet.HostID]bool
+	covered   map[fleet.ScheduleID]bool // what is wrong with it has been said
+	wanted    []Wanted
+	marks     map[string]store.AlertMark
+	troubles  map[string]bool // "repository/code" that an alert speaks of
 }
 
 // schedule is a schedule beside its host and what is known of its last backup.
@@ -86,7 +86,7 @@ func newEvaluation(in Input) *evaluation {
 		Input: in, rules: newRuleBook(in.Rules),
 		hosts: map[fleet.HostID]*fleet.Host{}, repos: map[fleet.RepositoryID]*fleet.Repository{},
 		held: map[string]map[string]*fleet.Condition{}, silent: map[fleet.HostID]bool{}, lateHosts: map[fleet.HostID]bool{}, covered: map[fleet.ScheduleID]bool{},
-		marks: map[string]store.AlertMark{}, repoTroubles: map[string]bool{},
+		marks: map[string]store.AlertMark{}, troubles: map[string]bool{},
 	}
 	for i := range in.Hosts {
 		e.hosts[in.Hosts[i].ID] = &in.Hosts[i]

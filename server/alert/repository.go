@@ -43,6 +43,10 @@ func (e *evaluation) brokenRepositories() {
 	hit := map[trouble][]*schedule{}
 	for i := range e.schedules {
 		s := &e.schedules[i]
+		if s.facts.Code == CredentialCanDelete && bad(s) && e.deletable(e.repos[s.RepositoryID]) {
+			e.covered[s.ID] = true // the credential has an alert of its own
+			continue
+		}
 		if _, known := broken[s.facts.Code]; known && bad(s) && e.repos[s.RepositoryID] != nil {
 			t := trouble{s.RepositoryID, s.facts.Code}
 			hit[t] = append(hit[t], s)
@@ -117,6 +121,7 @@ func (e *evaluation) brokenRepository(r *fleet.Repository, code string, schedule
 	if w.Fact == "" {
 		w.Fact = fingerprint(facts)
 	}
+	e.troubles[string(r.ID)+"/"+code] = true
 	e.add(w)
 }
 
@@ -138,7 +143,7 @@ func (e *evaluation) capacity() {
 		s, r := newest[id], e.repos[id]
 		set := e.rules.of(kind, s.host)
 		free := float64(s.facts.FreeBytes) * 100 / float64(s.facts.TotalBytes)
-		if !set.enabled || free >= float64(set.threshold) {
+		if !set.enabled || free >= float64(set.threshold) || e.troubles[string(id)+"/repository_full"] {
 			continue
 		}
 		e.add(Wanted{
@@ -152,6 +157,14 @@ func (e *evaluation) capacity() {
 	}
 }
 
+// deletable tells whether there is an alert about a repository's credential.
+func (e *evaluation) deletable(r *fleet.Repository) bool {
+	if r == nil || r.AllowDeletingCredential || !e.rules.of(kindOf(CredentialCanDelete, ""), nil).enabled {
+		return false
+	}
+	return r.CanDelete == "yes" || e.held[fleet.ObjectRepository+"/"+string(r.ID)][CredentialCanDelete] != nil
+}
+
 // credentials that can delete are a danger before anything happens.
 func (e *evaluation) credentials() {
 	kind := kindOf(CredentialCanDelete, "")
@@ -159,7 +172,7 @@ func (e *evaluation) credentials() {
 	for i := range e.Repositories {
 		r := &e.Repositories[i]
 		c := e.held[fleet.ObjectRepository+"/"+string(r.ID)][CredentialCanDelete]
-		if !set.enabled || r.AllowDeletingCredential || r.CanDelete != "yes" && c == nil {
+		if !e.deletable(r) {
 			continue
 		}
 		w := Wanted{
