@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/kardianos/service"
 	"golang.org/x/sys/windows"
@@ -59,11 +60,14 @@ func (registered) installed() (bool, error) {
 
 func (registered) outdated() (old bool, err error) {
 	_, err = open(func(s *mgr.Service) error {
-		config, err := s.Config()
-		if err != nil {
-			return err
+		// The library of the system would ask for more, which Wine does not know.
+		config := make([]byte, 8<<10) // Windows never needs more
+		known := (*windows.QUERY_SERVICE_CONFIG)(unsafe.Pointer(&config[0]))
+		var wanted uint32
+		if err := windows.QueryServiceConfig(s.Handle, known, uint32(len(config)), &wanted); err != nil {
+			return fmt.Errorf("read the service: %w", err)
 		}
-		old = config.BinaryPathName != commandLine() || config.StartType != mgr.StartAutomatic
+		old = windows.UTF16PtrToString(known.BinaryPathName) != commandLine() || known.StartType != mgr.StartAutomatic
 		return nil
 	})
 	return old, err
