@@ -208,9 +208,16 @@ func (tx *Tx) CountActiveJob(ctx context.Context, host fleet.HostID, delta int) 
 }
 
 // NoteBackup keeps a finished backup as the newest of its host; a good one moves
-// the host's and the schedule's last good backup forward.
+// the host's and the schedule's last good backup forward. Where the newest one turns
+// out to have ended earlier, the one that ended last takes its place.
 func (tx *Tx) NoteBackup(ctx context.Context, j *fleet.Job, good bool) error {
-	_, err := tx.exec(ctx, `UPDATE hosts SET last_backup = ?, version = version + 1
+	_, err := tx.exec(ctx, `UPDATE hosts SET last_backup = COALESCE((SELECT n.id FROM jobs n WHERE n.host_id = hosts.id
+		AND n.operation = 'backup' AND n.state = 'finished' AND n.id <> ? AND n.finished_at > ?
+		ORDER BY n.finished_at DESC LIMIT 1), last_backup) WHERE id = ? AND last_backup = ?`, j.ID, j.FinishedAt, j.HostID, j.ID)
+	if err != nil {
+		return fmt.Errorf("find the newest backup of host %s: %w", j.HostID, err)
+	}
+	_, err = tx.exec(ctx, `UPDATE hosts SET last_backup = ?, version = version + 1
 		WHERE id = ? AND NOT EXISTS (SELECT 1 FROM jobs n WHERE n.id = hosts.last_backup AND n.id <> ? AND n.finished_at > ?)`,
 		j.ID, j.HostID, j.ID, j.FinishedAt)
 	if err != nil || !good {

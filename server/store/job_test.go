@@ -246,7 +246,16 @@ func TestTheNewestBackupOfAHostIsTheOneThatEndedLast(t *testing.T) {
 			return j.ID
 		}
 		end(time.Hour, true)
+		lost := end(5*time.Hour, false)
 		newest := end(3*time.Hour, false)
+		j := readJob(t, s, lost)
+		j.FinishedAt = fleet.At(c.now().Add(30 * time.Minute)) // its agent knows better
+		write(t, s, func(tx *store.Tx) error {
+			if err := tx.NoteBackup(t.Context(), j, false); err != nil {
+				return err
+			}
+			return tx.SaveJob(t.Context(), j)
+		})
 		end(2*time.Hour, true) // reported late
 		got := readHost(t, s, h.ID)
 		good := fleet.At(c.now().Add(2 * time.Hour))
@@ -254,7 +263,7 @@ func TestTheNewestBackupOfAHostIsTheOneThatEndedLast(t *testing.T) {
 			t.Errorf("the host's last backup is %s, the last good one at %d; want %s, %d", got.LastBackup, got.LastGoodBackup, newest, good)
 		}
 		after, err := s.Schedule(t.Context(), h.ID, sch.ID)
-		if err != nil || after.LastJob != newest || after.LastGood != good {
+		if err != nil || after.LastJob != lost || after.LastGood != good { // of a schedule the one that began last
 			t.Errorf("the schedule's last job is %s, the last good one at %d; %v", after.LastJob, after.LastGood, err)
 		}
 	})
