@@ -170,7 +170,8 @@ func poll(t *testing.T, tab context.Context, expression string) {
 		if err == nil {
 			return
 		}
-		if !strings.Contains(err.Error(), "navigated") {
+		left := strings.Contains(err.Error(), "navigated") || strings.Contains(err.Error(), "Cannot find context")
+		if !left {
 			t.Fatalf("waited for %s: %v", expression, err)
 		}
 	}
