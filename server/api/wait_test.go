@@ -120,9 +120,7 @@ func TestAWatchedJobIsMarked(t *testing.T) {
 		t.Error("a plain read marks it")
 	}
 	log := admin.parked("/api/v1/jobs/" + j.Id + "/log?wait=30")
-	if !watched() {
-		t.Error("a waiting read does not mark it")
-	}
+	eventually(t, "the waiting read marks it", watched)
 	admin.must(http.StatusAccepted, "POST", "/api/v1/jobs/"+j.Id+"/cancel", nil)
 	if page := into[api.LogPage](<-log); !page.End || len(page.Lines) != 0 {
 		t.Errorf("got %+v", page)
