@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 
 	"github.com/kardianos/service"
 )
@@ -182,10 +181,6 @@ type nothing struct{}
 
 func (nothing) Start(service.Service) error { return nil }
 func (nothing) Stop(service.Service) error  { return nil }
-
-// stopPatience is how long a service may take to end: restic is interrupted, and has
-// 75 s to remove its lock.
-const stopPatience = 150 * time.Second
 
 // Run runs agent as the service that the manager has started. On Windows it obeys
 // the manager's Stop; elsewhere a service is a program like any other, and ctx ends

@@ -103,6 +103,10 @@ func (registered) removed() error        { return nil }
 func (registered) traces() []string      { return nil }
 func (registered) state(lib State) State { return lib }
 
+// stopPatience is how long a service may take to end: restic is interrupted, and has
+// 75 s to remove its lock.
+const stopPatience = 150 * time.Second
+
 // stop asks the service to stop and waits. The library would wait without an end.
 func (registered) stop(func() error) error {
 	_, err := open(func(s *mgr.Service) error {
