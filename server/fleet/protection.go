@@ -220,7 +220,7 @@ func (j *judgement) state(schedules int) Standing {
 	case len(j.timed) == 0:
 		return Standing{State: NotScheduled, Reason: "None of its schedules fires by itself."}
 	}
-	for _, find := range []func() (Standing, bool){j.breached, j.never, j.absent, j.wentWrong, j.asleep, j.held, j.missed, j.unseen} {
+	for _, find := range []func() (Standing, bool){j.breached, j.never, j.absent, j.wentWrong, j.incomplete, j.asleep, j.held, j.missed, j.unseen} {
 		if st, found := find(); found {
 			return st
 		}
@@ -288,6 +288,23 @@ func (j *judgement) wentWrong() (Standing, bool) {
 			return about(s, AtRisk, "the last run ended as %s: %s", f.Result, brief(f.Message)), true
 		}
 		return about(s, AtRisk, "the last run ended as %s", f.Result), true
+	}
+	return Standing{}, false
+}
+
+// incomplete finds a last backup that lacks a source: what is good of it is not all
+// that the host wants kept.
+func (j *judgement) incomplete() (Standing, bool) {
+	for _, s := range j.timed {
+		var f ScheduleFacts
+		if s.Facts.Read(&f) != nil {
+			continue
+		}
+		for _, source := range f.Sources {
+			if source.State == "missing" { //guard:source-missing
+				return about(s, AtRisk, "the last backup is without %s, which was not there", brief(source.Path)), true
+			}
+		}
 	}
 	return Standing{}, false
 }
