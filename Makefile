@@ -10,7 +10,7 @@ TEST_TIMEOUT  ?= 20m
 PROOF_TIMEOUT ?= 4h
 
 # Where goroutines share most; `make race RACE="./agent/... ./server/... ./restic"` looks everywhere.
-RACE ?= ./agent ./agent/control ./server/wake ./server/job ./server/auth
+RACE ?= ./agent ./agent/control ./agent/schedule ./server/wake ./server/job ./server/auth
 
 export CGO_ENABLED = 0
 
