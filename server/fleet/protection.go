@@ -261,7 +261,7 @@ func (j *judgement) never() (Standing, bool) {
 		st.State = NeverBacked
 		return st, true
 	}
-	return Standing{State: NeverBacked, Reason: "No backup has been made yet."}, true
+	return Standing{State: NeverBacked, Reason: "None of its schedules with a time has made a good backup yet."}, true
 }
 
 func (j *judgement) absent() (Standing, bool) {
