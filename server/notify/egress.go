@@ -97,7 +97,7 @@ func (e *Egress) allow(addr netip.Addr) error {
 	switch {
 	case addr.IsLoopback():
 		if !e.loopback {
-			why = "this machine itself"
+			why = "this machine itself, which only the server's option notify_loopback allows"
 		}
 	case addr.IsUnspecified():
 		why = "no address"
@@ -108,7 +108,7 @@ func (e *Egress) allow(addr netip.Addr) error {
 	case addr.IsMulticast(), slices.ContainsFunc(nobody, func(p netip.Prefix) bool { return p.Contains(addr) }):
 		why = "not one receiver"
 	case e.publicOnly && (addr.IsPrivate() || carrierGrade.Contains(addr)):
-		why = "a private address, which this server's options forbid"
+		why = "a private address, which the server's option notify_public_only forbids"
 	}
 	if why != "" {
 		return &Denied{addr.String(), why}
