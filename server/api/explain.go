@@ -154,7 +154,7 @@ func (op *operation) explainField(e *openapi3.SchemaError) fleet.Fields {
 	if unknown := unknownMembers(e); len(unknown) > 0 {
 		var found fleet.Fields
 		for _, name := range unknown {
-			found = append(found, fleet.Errorf(fleet.UnknownField, "There is no such field here.").At(pointer.String()+"/"+pointerPart(name)))
+			found = append(found, fleet.Errorf(fleet.UnknownField, "There is no such field here; /api/openapi.json names those that there are.").At(pointer.String()+"/"+pointerPart(name)))
 		}
 		return found
 	}
