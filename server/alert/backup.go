@@ -174,7 +174,12 @@ func (e *evaluation) missedSlots() {
 // sources says what the last backups saw of what they back up.
 func (e *evaluation) sources() {
 	e.perHost(SourceMissing, "a source was not there", "Mount or restore what is missing, or take it from the schedule.",
-		func(s *schedule, _ setting) (string, string) { return seen(s, "missing", "was not there") })
+		func(s *schedule, _ setting) (string, string) {
+			if bad(s) && s.facts.Code == SourceMissing && e.rules.of(kindOf(JobFailed, ""), s.host).enabled {
+				return "", "" // that the backup failed says so
+			}
+			return seen(s, "missing", "was not there")
+		})
 	e.perHost(SourceEmpty, "a source was empty", "Look whether something was deleted or not mounted; older snapshots still have it.",
 		func(s *schedule, _ setting) (string, string) { return seen(s, "empty", "was empty") })
 	e.perHost(SourceShrank, "a source shrank", "Look whether something was deleted that should not be; older snapshots still have it.", shrank)

@@ -109,6 +109,10 @@ func TestOneCauseIsOneAlert(t *testing.T) {
 			[]fleet.Condition{{ObjectType: "host", ObjectID: "h", Code: "policy_file_insecure", Severity: fleet.Critical}}, []string{"policy_file_insecure"}},
 		{"a failure says nothing of the slots since", online, fleet.Schedule{Missed: 2, BreachAt: late, Facts: facts(fleet.ScheduleFacts{Result: fleet.Failed, Code: "restic_failed"})},
 			nil, []string{"job_failed"}},
+		{"a failure says nothing more of the source that it lacks", online, fleet.Schedule{Facts: facts(fleet.ScheduleFacts{Result: fleet.Failed, Code: "source_missing",
+			Sources: []fleet.SourceSeen{{Path: "/srv", State: "missing"}}})}, nil, []string{"job_failed"}},
+		{"a backup that lacks one of its sources says so", online, fleet.Schedule{Facts: facts(fleet.ScheduleFacts{Result: fleet.Warning, Code: "source_missing",
+			Sources: []fleet.SourceSeen{{Path: "/srv", State: "missing"}}})}, nil, []string{"source_missing"}},
 		{"an objective says nothing of the slots since", online, fleet.Schedule{Missed: 2, BreachAt: late}, nil, []string{"objective_missed"}},
 		{"a host asleep is not late", gone, fleet.Schedule{Missed: 2, BreachAt: late}, nil, nil},
 	} {
