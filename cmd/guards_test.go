@@ -77,6 +77,7 @@ var guards = []twin{
 	{"public-url-https", "server", "TestOptionsAreUnderstoodOrNamed"},
 	{"agent-bearer", "server/api", "TestOnlyTheSecretSaysWhichAgentItIs"},
 	{"agent-session", "server/job", "TestASessionEndsWhenAnotherBeginsOrItIsClosed"},
+	{"sync-parked", "server/api", "TestAnAgentParksOnlySoManyRequests"},
 	{"session-superseded", "server/job", "TestAReportOfASupersededSessionIsRefused"},
 	{"agent-job", "server/job", "TestAReportOfAnotherHostsJobIsRefused"},
 	{"agent-artifact", "server/job", "TestPartsOfAnotherHostsJobAreRefused"},

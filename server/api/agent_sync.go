@@ -20,6 +20,16 @@ const (
 	comeBackTime = 25 * time.Second
 )
 
+// maxParked is how many requests of one agent are parked at a time. It needs one, and
+// some more where connections are cut without a word; each costs memory and a file.
+const maxParked = 64
+
+func tooManyParked() error {
+	e := fleet.Errorf(fleet.Unavailable, "Too many requests of this agent wait already; try again a little later.")
+	e.Extra = map[string]int64{auth.RetryAfter: int64(job.MaxHold / time.Second)}
+	return e
+}
+
 // Sync takes what an agent tells and parks its request until there is something for
 // it or the hold is over. While it is parked it holds no connection to the database
 // and no place in the crowd, and where its connection can be taken over no goroutine.
@@ -28,7 +38,12 @@ func (h *Handlers) Sync(ctx context.Context, r SyncRequestObject) (SyncResponseO
 	hold := holdFor(r.Body.WaitS)
 	// Deadlines on whole seconds let one timer of the process serve many requests.
 	p.deadline = time.Now().Add(hold).Truncate(time.Second)
-	p.bell = h.waker.Bell(wake.Host(p.agent.Host))
+	topic := wake.Host(p.agent.Host)
+	p.bell = h.waker.Bell(topic)
+	if h.waker.Waiting(topic) > maxParked { //guard:sync-parked
+		p.bell.Close()
+		return nil, tooManyParked()
+	}
 
 	release, err := h.crowd.arrivals.enter(ctx)
 	if err == nil {
@@ -36,7 +51,8 @@ func (h *Handlers) Sync(ctx context.Context, r SyncRequestObject) (SyncResponseO
 		release()
 	}
 	p.over = p.late()
-	if way := wayOf(ctx); err == nil && !p.done() && h.lot != nil && way.open {
+	p.request.Status = job.Status{} // it was taken, and may be large
+	if way := wayOf(ctx); err == nil && !p.done() && h.lot != nil && way.open && !p.stopping() {
 		return takeover{p, h.lot, way.last}, nil
 	}
 	defer p.bell.Close()
@@ -107,6 +123,17 @@ func (p *parked) look(ctx context.Context) error {
 }
 
 func (p *parked) done() bool { return p.over || p.draining || !p.answer.Empty() }
+
+// stopping tells whether the server has said to everybody that it stops: who asks for a
+// wake-up after that gets none.
+func (p *parked) stopping() bool {
+	select {
+	case <-p.handlers.waker.Draining():
+		return true
+	default:
+		return false
+	}
+}
 
 func (p *parked) late() bool { return !time.Now().Before(p.deadline) }
 

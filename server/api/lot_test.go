@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"restic-manager/server/api"
 )
@@ -82,6 +83,42 @@ func TestParkedRequestsHaveNoGoroutines(t *testing.T) {
 	eventually(t, "their goroutines end", func() bool { return runtime.NumGoroutine() < others+n/5 })
 	if got := w.waker.Parked(); got != n {
 		t.Errorf("%d wait for a wake-up, want %d", got, n)
+	}
+}
+
+func TestAnAgentParksOnlySoManyRequests(t *testing.T) {
+	w, _, a, _ := newAttending(t)
+	const most = 64
+	for range most {
+		a.wire().ask(a, "HTTP/1.1", "", "")
+	}
+	w.waitParked(most)
+	one := a.wire()
+	one.ask(a, "HTTP/1.1", "", "")
+	response, err := http.ReadResponse(one.r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
+		t.Errorf("got %s with the headers %v", response.Status, response.Header)
+	}
+	if n := w.lot.Parked(); n != most || w.waker.Parked() != most {
+		t.Errorf("%d are parked and %d wait, want %d", n, w.waker.Parked(), most)
+	}
+}
+
+func TestARequestThatComesWhileTheServerStopsIsAnswered(t *testing.T) {
+	w, _, a, _ := newAttending(t)
+	w.waker.Close()
+	c := a.wire()
+	// Long before its hold is over.
+	if err := c.conn.SetReadDeadline(time.Now().Add(15 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	c.ask(a, "HTTP/1.1", "", "")
+	if _, answer := c.answer(); answer.Hints == nil || w.lot.Parked() != 0 {
+		t.Errorf("got %+v, %d parked", answer, w.lot.Parked())
 	}
 }
 

@@ -111,6 +111,13 @@ func (w *Waker) Parked() int {
 	return n
 }
 
+// Waiting tells how many subscribe to a topic.
+func (w *Waker) Waiting(topic string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.subscribers[topic])
+}
+
 // committed hears of each transaction of the store.
 func (w *Waker) committed(e store.Effects) {
 	topics := make([]string, 0, len(e.Hosts)+len(e.Changes))
