@@ -34,7 +34,7 @@ type machine struct {
 	dir    string
 	store  *secret.Store
 	random *lockedRand
-	log    *bytes.Buffer
+	log    *lockedBuffer
 
 	mu        sync.Mutex
 	step      func(string) error // what the disk does at each step
@@ -59,7 +59,7 @@ const (
 func newMachine(t *testing.T, seed uint64) *machine {
 	t.Helper()
 	m := &machine{
-		t: t, server: newDouble(t), dir: filepath.Join(t.TempDir(), "state"), log: &bytes.Buffer{},
+		t: t, server: newDouble(t), dir: filepath.Join(t.TempDir(), "state"), log: &lockedBuffer{},
 		boot: "boot", random: &lockedRand{rand: rand.New(rand.NewPCG(seed, 1))}, runs: map[string]int{}, snapshots: map[string]bool{},
 		rules: func() (*policy.Policy, error) { return policy.Default(policy.Trusting), nil },
 	}
@@ -147,7 +147,7 @@ func (m *machine) begin(ctx context.Context) *life {
 	o := Options{
 		Identity: identity, Link: link, Spool: l.spool, Secrets: m.store, Version: "test", BootID: m.boot,
 		Policy: m.policy, Now: m.now, Suspended: func() (time.Duration, bool) { return 0, false },
-		Recipes: m.recipes(l), Log: slog.New(slog.NewTextHandler(&lockedBuffer{to: m.log}, nil)), Rand: m.random.float,
+		Recipes: m.recipes(l), Log: slog.New(slog.NewTextHandler(m.log, nil)), Rand: m.random.float,
 	}
 	if config, err := spool.LoadConfig(filepath.Join(m.dir, "host")); err == nil {
 		o.Config = &config
@@ -309,9 +309,16 @@ type lockedRand struct {
 func (r *lockedRand) float() float64  { r.mu.Lock(); defer r.mu.Unlock(); return r.rand.Float64() }
 func (r *lockedRand) below(n int) int { r.mu.Lock(); defer r.mu.Unlock(); return r.rand.IntN(n) }
 
+// lockedBuffer is a buffer that several agents may write to.
 type lockedBuffer struct {
 	mu sync.Mutex
-	to *bytes.Buffer
+	to bytes.Buffer
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.to.String()
 }
 
 func (b *lockedBuffer) Write(p []byte) (int, error) {
