@@ -49,6 +49,8 @@ var guards = []twin{
 	{"notify-header", "server/notify", "TestMailGoesToEveryRecipientEncryptedAndSignedIn"},
 	{"notify-redact", "server/notify", "TestErrorsHoldNoSecrets"},
 	{"notify-signature", "server/notify", "TestAWebhookCarriesASignatureThatTheLibraryVerifies"},
+	{"notify-talk", "server/notify", "TestAMailServerThatSaysTooMuchIsLeft"},
+	{"notify-moved", "server/notify", "TestASecretDoesNotFollowItsChannelToAnotherServer"},
 	{"notify-lease", "server/notify", "TestAMessageThatIsBeingSentIsNotSentByAnother"},
 	{"metrics-token", "server", "TestMetricsWantTheirToken"},
 	{"people-role", "server/api", "TestEveryOperationAsksForItsRole"},

@@ -59,6 +59,9 @@ func (s *Service) fill(c *fleet.Channel, spec Spec, now fleet.Time) error {
 		changed = changed || secrets[name] != value
 		secrets[name] = value
 	}
+	if err := kind.moved(c, spec); err != nil { //guard:notify-moved
+		return err
+	}
 	maps.DeleteFunc(secrets, func(_, value string) bool { return value == "" })
 	if _, err := kind.check(spec.Settings, secrets, s.Out); err != nil {
 		return err
@@ -80,6 +83,27 @@ func (s *Service) fill(c *fleet.Channel, spec Spec, now fleet.Time) error {
 	}
 	plan(c, kind, &spec.Route, now)
 	return nil
+}
+
+// moved refuses to send secrets that were given for one receiver to another: who may
+// write a channel could read them there.
+func (k *Kind) moved(c *fleet.Channel, spec Spec) error {
+	before, after := Config{kind: k}, Config{k, spec.Settings}
+	if err := c.Settings.Read(&before.values); err != nil {
+		return err
+	}
+	stays := func(f Field) bool { return !f.Where || before.Get(f.Name) == after.Get(f.Name) }
+	if c.Sealed == "" || !slices.ContainsFunc(k.Fields, func(f Field) bool { return !stays(f) }) {
+		return nil
+	}
+	var found fleet.Fields
+	for _, name := range c.SecretSet.Items() {
+		if _, given := spec.Secrets[name]; !given {
+			found = append(found, fleet.Errorf(fleet.InvalidField,
+				"It was given for another server; enter it again, or remove it.").At("/secrets/"+name))
+		}
+	}
+	return found.Err()
 }
 
 // replacesAll tells whether every secret of a kind is given anew.

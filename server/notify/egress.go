@@ -20,6 +20,7 @@ const (
 	dialTimeout = 10 * time.Second
 	sendTimeout = 20 * time.Second
 	maxAnswer   = 64 << 10
+	maxTalk     = 1 << 20 // of what a mail server says in all, its certificates among it
 )
 
 // Egress is the only way out. It looks at each address when it is dialled, after
@@ -130,6 +131,33 @@ func inner(addr netip.Addr) netip.Addr {
 		return netip.AddrFrom4([4]byte(b[2:6]))
 	}
 	return addr
+}
+
+// talk is a connection to a mail server, whose lines and their number have no limit of
+// their own.
+type talk struct {
+	net.Conn
+	left int
+}
+
+var errTalk = errors.New("the server says too much")
+
+func (t *talk) Read(b []byte) (int, error) {
+	if t.left <= 0 { //guard:notify-talk
+		return 0, errTalk
+	}
+	n, err := t.Conn.Read(b)
+	t.left -= n
+	return n, err
+}
+
+// dialTalk is Dial for a mail server.
+func (e *Egress) dialTalk(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := e.Dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &talk{conn, maxTalk}, nil
 }
 
 // ErrGone says that a receiver wants nothing more: there is no other attempt.

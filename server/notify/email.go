@@ -20,8 +20,8 @@ var email = Kind{
 	Name: "email", Title: "E-mail",
 	Description: "Sends mail through your SMTP server.",
 	Fields: []Field{
-		{Name: "server", Label: "SMTP server", Type: Text, Required: true, Help: "Its name or address."},
-		{Name: "port", Label: "Port", Type: Number, Default: "587", Min: 1, Max: 65535},
+		{Name: "server", Label: "SMTP server", Type: Text, Required: true, Where: true, Help: "Its name or address."},
+		{Name: "port", Label: "Port", Type: Number, Where: true, Default: "587", Min: 1, Max: 65535},
 		{Name: "security", Label: "Encryption", Type: Choice, Default: "starttls", Options: []string{"starttls", "tls", "none"},
 			Help: "starttls is usual for port 587, tls for 465. With none, no password is sent."},
 		{Name: "username", Label: "User", Type: Text},
@@ -90,7 +90,7 @@ func (s *mailSender) options() []gomail.Option {
 	config.ServerName = host
 	options := []gomail.Option{
 		gomail.WithPort(s.config.Int("port")), gomail.WithTimeout(dialTimeout), gomail.WithTLSConfig(config),
-		gomail.WithTLSPolicy(gomail.TLSMandatory), gomail.WithDialContextFunc(s.out.Dial),
+		gomail.WithTLSPolicy(gomail.TLSMandatory), gomail.WithDialContextFunc(s.out.dialTalk),
 	}
 	switch s.config.Get("security") {
 	case "none":
@@ -113,7 +113,7 @@ func (s *mailSender) options() []gomail.Option {
 }
 
 func (s *mailSender) dialTLS(ctx context.Context, network, address string, config *tls.Config) (net.Conn, error) {
-	plain, err := s.out.Dial(ctx, network, address)
+	plain, err := s.out.dialTalk(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}

@@ -49,6 +49,7 @@ type Field struct {
 	Name, Label, Help string
 	Type              string
 	Required, Secret  bool
+	Where             bool     // says to whom the secrets are sent
 	Options           []string // of a choice
 	Default           string
 	Min, Max          int // of a number

@@ -3,6 +3,7 @@ package notify_test
 import (
 	"fmt"
 	"mime"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -123,6 +124,43 @@ func TestMailInsistsOnEncryptionThatItWasToldToUse(t *testing.T) {
 	w.flush()
 	if d := w.deliveries(c)[0]; d.State != fleet.DeliveryPending || !strings.Contains(d.Error, "certificate") || len(p.taken()) > 0 {
 		t.Errorf("state %s, error %q, %d mails", d.State, d.Error, len(p.taken()))
+	}
+}
+
+func TestAMailServerThatSaysTooMuchIsLeft(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := make(chan int, 1)
+	go func() {
+		n := 0
+		defer func() { said <- n }()
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		line := []byte("220-" + strings.Repeat("x", 60<<10)) // and it never ends
+		for n < 64<<20 && err == nil {
+			var wrote int
+			wrote, err = conn.Write(line)
+			n += wrote
+		}
+	}()
+	w := lite(t)
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	c := w.channel(notify.Spec{Kind: "email", Settings: map[string]string{
+		"server": "127.0.0.1", "port": port, "from": "a@example.org", "to": "b@example.org",
+	}})
+	w.promise(c, dead)
+	w.flush()
+	_ = listener.Close()
+	if d := w.deliveries(c)[0]; !strings.Contains(d.Error, "says too much") {
+		t.Errorf("state %s, error %q", d.State, d.Error)
+	}
+	if n := <-said; n >= 64<<20 {
+		t.Errorf("%d bytes were taken", n)
 	}
 }
 

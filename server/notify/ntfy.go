@@ -16,7 +16,7 @@ var ntfy = Kind{
 	Name: "ntfy", Title: "ntfy",
 	Description: "Publishes to a topic of ntfy.sh or of your own ntfy server, for notifications on a telephone.",
 	Fields: []Field{
-		{Name: "server", Label: "Server", Type: URL, Required: true, Default: "https://ntfy.sh"},
+		{Name: "server", Label: "Server", Type: URL, Required: true, Where: true, Default: "https://ntfy.sh"},
 		{Name: "topic", Label: "Topic", Type: Password, Required: true, Secret: true,
 			Help: "Whoever knows the topic of a public server can read it, so it is kept like a password."},
 		{Name: "token", Label: "Access token", Type: Password, Secret: true, Help: "Or a user and password; or neither."},

@@ -3,6 +3,7 @@ package notify_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -227,6 +228,42 @@ func TestAChannelKeepsSecretsThatAreLeftOut(t *testing.T) {
 	}
 	if err := replace(map[string]string{"secret": ""}); !fleet.Is(err, fleet.InvalidField) {
 		t.Errorf("a required secret was removed: %v", err)
+	}
+}
+
+// Who may write a channel may not read its secrets: not by having them sent elsewhere
+// either.
+func TestASecretDoesNotFollowItsChannelToAnotherServer(t *testing.T) {
+	for _, k := range []struct {
+		kind, moved, to, secret string
+		settings, secrets       map[string]string
+	}{
+		{"ntfy", "server", "https://elsewhere.test", "/secrets/token", map[string]string{}, map[string]string{"topic": "backups", "token": "tk_abcdef"}},
+		{"email", "server", "elsewhere.test", "/secrets/password",
+			map[string]string{"server": "mail.test", "username": "ana", "from": "a@mail.test", "to": "b@mail.test"}, map[string]string{"password": "pass"}},
+		{"email", "port", "2525", "/secrets/password",
+			map[string]string{"server": "mail.test", "username": "ana", "from": "a@mail.test", "to": "b@mail.test"}, map[string]string{"password": "pass"}},
+	} {
+		w := lite(t)
+		c := w.channel(notify.Spec{Kind: k.kind, Settings: k.settings, Secrets: k.secrets})
+		replace := func(settings, secrets map[string]string) error {
+			return w.store.Write(t.Context(), func(tx *store.Tx) error {
+				row, err := tx.LockChannel(t.Context(), c.ID)
+				if err != nil {
+					return err
+				}
+				return w.service.Replace(t.Context(), tx, row, notify.Spec{Name: "c", Kind: k.kind, Enabled: true, Settings: settings, Secrets: secrets})
+			})
+		}
+		moved := maps.Clone(k.settings)
+		moved[k.moved] = k.to
+		given := maps.Clone(k.secrets)
+		delete(given, strings.TrimPrefix(k.secret, "/secrets/"))
+		if err := replace(moved, given); fieldOf(err) != k.secret {
+			t.Errorf("%s to another %s: %v at %q, want %s", k.kind, k.moved, err, fieldOf(err), k.secret)
+		}
+		w.must(replace(k.settings, nil)) // where it was they are kept
+		w.must(replace(moved, k.secrets))
 	}
 }
 
