@@ -228,6 +228,12 @@ func TestSchedulesAreWhole(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a cron and a zone that are wrong are both named", func(t *testing.T) {
+		p := admin.refused(422, fleet.InvalidField, "POST", path, spec(obj{"cron": "* * * *", "zone": "Berlin"}))
+		if len(p.Fields) != 2 || p.Fields[0].Field != "/cron" || p.Fields[1].Field != "/zone" {
+			t.Errorf("got %+v", p.Fields)
+		}
+	})
 	t.Run("a manual one needs no time, whatever stands there", func(t *testing.T) {
 		got := into[api.Schedule](admin.must(http.StatusCreated, "POST", path, spec(obj{"name": "m", "manual": true, "cron": "nonsense", "zone": ""})))
 		if len(got.NextRuns) != 0 {

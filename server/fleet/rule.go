@@ -29,8 +29,14 @@ func (s *Schedule) Check() error {
 		found = append(found, Errorf(InvalidField, "This is no name of a source; see which ones the host offers.").At("/source"))
 	}
 	if !s.Manual {
-		if e := checkCron(s.Cron, s.Zone); e != nil {
+		e := checkCron(s.Cron, s.Zone)
+		if e != nil {
 			found = append(found, e)
+		}
+		if e != nil && e.Field == "/cron" { // the zone was not looked at
+			if e := checkCron("0 0 * * *", s.Zone); e != nil {
+				found = append(found, e)
+			}
 		}
 	}
 	found = append(found, s.checkOptions()...)
