@@ -10,6 +10,8 @@ import (
 type form struct {
 	values map[string][]string
 	errors map[string]string
+
+	focused bool // a field with a mistake was given the focus
 }
 
 // typed reads the posted form.
@@ -111,8 +113,13 @@ func refusal(word, text string) *web.Banner {
 	return &web.Banner{State: web.State{Tone: web.Risk, Glyph: "risk", Word: word}, Text: text}
 }
 
-// with fills in a field's value and mistake.
+// with fills in a field's value and mistake. After a mistake the first field that has
+// one gets the focus.
 func (f *form) with(field web.Field) web.Field {
 	field.Value, field.Error = f.raw(field.Name), f.errors[field.Name]
+	if len(f.errors) > 0 {
+		field.Autofocus = field.Error != "" && !f.focused
+		f.focused = f.focused || field.Autofocus
+	}
 	return field
 }

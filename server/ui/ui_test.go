@@ -318,6 +318,16 @@ func TestARefusedFormKeepsWhatWasTypedAndShowsEachMistakeAtItsField(t *testing.T
 	}
 }
 
+func TestTheFirstFieldWithAMistakeHasTheFocus(t *testing.T) {
+	c := newContract()
+	c.answers["POST /api/v1/hosts"] = &api.Problem{Status: 422, Code: "invalid_field", Title: "Not valid", Fields: []api.FieldProblem{{Field: "/paths/0", Code: "invalid_field", Detail: "Must be absolute."}}}
+	w := visitPage(t, newPages(t, c), "POST", "/hosts/new", url.Values{"name": {"web-1"}, "paths": {"etc"}, "repository_id": {repositoryID}, "profile": {"guarded"}})
+	focused := regexp.MustCompile(`id="([^"]*)"[^>]* autofocus`).FindAllStringSubmatch(w.Body.String(), -1)
+	if len(focused) != 1 || focused[0][1] != "f-paths" {
+		t.Errorf("got %q, want the paths alone", focused)
+	}
+}
+
 func TestWhoIsNotSignedInIsLedToTheSignInAndBack(t *testing.T) {
 	h := newPages(t, newContract())
 	r := httptest.NewRequest("GET", "/jobs?state=running", nil)
