@@ -1,6 +1,7 @@
 package alert_test
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -287,6 +288,48 @@ func TestOldAlertsAreForgotten(t *testing.T) {
 		forget()
 		if n := len(w.list(store.AlertFilter{Resolved: true})); n != 0 {
 			t.Errorf("%d alerts after 401 days, want 0", n)
+		}
+	})
+}
+
+func TestOfOneSubjectOnlySoManyAlertsAreRemembered(t *testing.T) {
+	each(t, func(w *world) {
+		other := w.host("web-2")
+		w.hold(other, agentCloned, fleet.Critical, true)
+		w.round(2)
+		w.hold(other, agentCloned, fleet.Critical, false)
+		w.round(2)
+		loud := w.host("web-1")
+		const many = 1003
+		w.write(func(tx *store.Tx) error {
+			for i := range many {
+				a := &fleet.Alert{
+					ID: fleet.NewID[fleet.AlertID](), Key: fmt.Sprint("made_up/", i), Code: "made_up", SubjectType: fleet.ObjectHost, SubjectID: string(loud.ID),
+					Severity: fleet.Warn, State: fleet.AlertResolved, Title: fmt.Sprint(i), RaisedAt: tx.Now, ResolvedAt: tx.Now + fleet.Time(i),
+				}
+				if _, err := tx.CreateAlert(t.Context(), a, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		w.write(func(tx *store.Tx) error { return tx.ForgetAlerts(t.Context()) })
+		left := map[string]bool{}
+		for token := ""; ; {
+			list, next, err := w.store.Alerts(t.Context(), store.AlertFilter{Code: "made_up"}, store.Page{Size: 200, Token: token})
+			w.must(err)
+			for i := range list {
+				left[list[i].Title] = true
+			}
+			if token = next; token == "" {
+				break
+			}
+		}
+		if len(left) != 1000 || left["2"] || !left["3"] {
+			t.Errorf("%d are remembered, the third oldest among them %t; want the newest 1000", len(left), left["2"])
+		}
+		if n := len(w.list(store.AlertFilter{Resolved: true, Code: agentCloned})); n != 1 {
+			t.Errorf("%d of the other host, want 1", n)
 		}
 	})
 }

@@ -341,23 +341,27 @@ func (tx *Tx) SetAlertMark(ctx context.Context, mark string, m AlertMark) error 
 // How long what was told is kept.
 const (
 	alertKept    = 400 * 24 * time.Hour // after it was resolved
+	alertsKept   = 1000                 // resolved ones of one subject: an agent could have them come and go forever
 	deliveryKept = 60 * 24 * time.Hour
 	pingKept     = 24 * time.Hour
 )
 
-// ForgetAlerts removes resolved alerts and deliveries that are past their time, a
-// slice at once.
+// ForgetAlerts removes resolved alerts that are past their time or too many, and
+// deliveries that are past theirs, a slice at once, the oldest first.
 func (tx *Tx) ForgetAlerts(ctx context.Context) error {
 	for _, f := range []struct {
 		statement string
-		before    fleet.Time
+		limit     any
 	}{
 		{`DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE state = 'resolved' AND resolved_at < ? LIMIT 1000)`, tx.Now.Add(-alertKept)},
+		{`DELETE FROM alerts WHERE id IN (SELECT id FROM (SELECT id, ROW_NUMBER() OVER
+			(PARTITION BY subject_type, subject_id ORDER BY resolved_at DESC, id DESC) AS place FROM alerts WHERE state = 'resolved') AS placed
+			WHERE place > ? ORDER BY place DESC LIMIT 10000)`, alertsKept},
 		{`DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE state <> 'pending' AND created_at < ? LIMIT 1000)`, tx.Now.Add(-deliveryKept)},
 		{`DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE state <> 'pending' AND kind = 'ping' AND created_at < ? LIMIT 1000)`,
 			tx.Now.Add(-pingKept)},
 	} {
-		if _, err := tx.exec(ctx, f.statement, f.before); err != nil {
+		if _, err := tx.exec(ctx, f.statement, f.limit); err != nil {
 			return fmt.Errorf("forget old alerts: %w", err)
 		}
 	}
