@@ -73,6 +73,7 @@ func rare() []string {
 		coveredAgent + " cancel:before", coveredAgent + " cancel:after",
 		coveredAgent + " reject:before", coveredAgent + " reject:after",
 		coveredAgent + " open:before", coveredAgent + " open:after",
+		coveredResults + " rejected",
 		coveredAnswers + ` "code":"artifact_offset"`, coveredAnswers + ` "outcome":"diverged"`,
 	}
 }
