@@ -74,6 +74,7 @@ func rare() []string {
 		coveredAgent + " reject:before", coveredAgent + " reject:after",
 		coveredAgent + " open:before", coveredAgent + " open:after",
 		coveredResults + " rejected",
+		coveredAgent + " wait:before", coveredAgent + " wait:after",
 		coveredAnswers + ` "code":"artifact_offset"`, coveredAnswers + ` "outcome":"diverged"`,
 	}
 }
