@@ -258,10 +258,15 @@ func (j *judgement) never() (Standing, bool) {
 		return Standing{State: NeverBacked, Reason: "No agent has enrolled yet."}, true
 	}
 	if st, bad := j.wentWrong(); bad {
-		st.State = NeverBacked
+		if j.host.LastGoodBackup.IsZero() {
+			st.State = NeverBacked
+		}
 		return st, true
 	}
-	return Standing{State: NeverBacked, Reason: "None of its schedules with a time has made a good backup yet."}, true
+	if !j.host.LastGoodBackup.IsZero() { // by a person, or by a schedule that is no more
+		return Standing{State: AtRisk, Reason: "None of its schedules with a time has made a good backup yet."}, true
+	}
+	return Standing{State: NeverBacked, Reason: "No backup has been made yet."}, true
 }
 
 func (j *judgement) absent() (Standing, bool) {

@@ -77,6 +77,8 @@ func TestTheWorstThatIsTrueOfAHostIsItsStanding(t *testing.T) {
 	laptop.Availability = ComeAndGo
 	locked := up
 	locked.Policy = `{"state": "locked", "message": "it is others' to write"}`
+	byHand := up
+	byHand.LastGoodBackup = now - 1
 	disabled := up
 	disabled.Disabled = true
 	failed := Doc(`{"result": "failed", "message": "storage full"}`)
@@ -92,6 +94,7 @@ func TestTheWorstThatIsTrueOfAHostIsItsStanding(t *testing.T) {
 		"breached beside a good one":    {up, with(func(s *Schedule) { s.BreachAt = now }), Unprotected},
 		"breached and away":             {laptop, with(func(s *Schedule) { s.BreachAt = now }), Unprotected},
 		"no backup yet":                 {up, with(func(s *Schedule) { s.LastGood = 0 })[1:], NeverBacked},
+		"none by itself, one by hand":   {byHand, with(func(s *Schedule) { s.LastGood = 0 })[1:], AtRisk},
 		"one of two has none yet":       {up, with(func(s *Schedule) { s.LastGood = 0 }), Protected},
 		"silent":                        {away, []Schedule{good}, AtRisk},
 		"silent, but it comes and goes": {laptop, []Schedule{good}, Asleep},

@@ -143,7 +143,7 @@ func saysOfOne(state api.ProtectionState, p api.Protection) (then string, at tim
 	case api.ProtectionStateAtRisk:
 		return " is at risk.", time.Time{}, ""
 	case api.ProtectionStateNever:
-		return " has no good planned backup yet.", time.Time{}, ""
+		return " has no good backup yet.", time.Time{}, ""
 	case api.ProtectionStateNotScheduled:
 		return " has no schedule with a time.", time.Time{}, ""
 	}
@@ -157,7 +157,7 @@ func saysOfMany(state api.ProtectionState, n int) string {
 	case api.ProtectionStateAtRisk:
 		return plural(n, "is at risk", "are at risk")
 	case api.ProtectionStateNever:
-		return plural(n, "has no good planned backup yet", "have no good planned backup yet")
+		return plural(n, "has no good backup yet", "have no good backup yet")
 	case api.ProtectionStateNotScheduled:
 		return plural(n, "has no schedule with a time", "have no schedule with a time")
 	}

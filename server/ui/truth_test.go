@@ -35,7 +35,7 @@ func TestTheFirstSentenceIsTrueOfEveryMix(t *testing.T) {
 		"1 of 4 hosts is protected; 2 miss their objective.":                  {Hosts: 4, Protection: api.ProtectionCounts{Protected: 1, Unprotected: 2, AtRisk: 1}},
 		"None of 2 hosts is protected; db-2 is at risk.":                      {Hosts: 2, Protection: api.ProtectionCounts{AtRisk: 1, Asleep: 1}},
 		"The host is not protected; db-2 has no schedule with a time.":        {Hosts: 1, Protection: api.ProtectionCounts{NotScheduled: 1}},
-		"2 of 5 hosts are protected; 3 have no good planned backup yet.":      {Hosts: 5, Protection: api.ProtectionCounts{Protected: 2, Never: 3}},
+		"2 of 5 hosts are protected; 3 have no good backup yet.":              {Hosts: 5, Protection: api.ProtectionCounts{Protected: 2, Never: 3}},
 		"2 of 4 hosts are protected; 2 are asleep, their objectives met.":     {Hosts: 4, Protection: api.ProtectionCounts{Protected: 2, Asleep: 2}},
 		"3 of 4 hosts are protected; db-2 is asleep, its objectives met.":     {Hosts: 9, Protection: api.ProtectionCounts{Protected: 3, Asleep: 1}},
 		"None of 1000 hosts is protected; 1000 have no schedule with a time.": {Hosts: 1000, Protection: api.ProtectionCounts{NotScheduled: 1000}},
