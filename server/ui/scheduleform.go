@@ -3,9 +3,6 @@ package ui
 import (
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
-	"time"
 
 	"restic-manager/server/api"
 	"restic-manager/web"
@@ -55,22 +52,6 @@ var retentionFields = []web.Field{
 	{Name: "keep_monthly", Label: "Monthly"}, {Name: "keep_yearly", Label: "Yearly"}, {Name: "keep_within_days", Label: "All of the last days"},
 }
 
-// scheduleFields are the form's fields by the names that the contract's members have,
-// so that a refusal finds its field.
-var scheduleFields = []string{
-	"name", "enabled", "manual", "cron", "zone", "catch_up", "jitter_s", "objective_s", "windows", "source", "paths", "excludes", "repository_id", "tags",
-	"bandwidth", "max_run_s", "retry_attempts", "retry_after_s", "before", "before_failure", "after_success", "after_failure", "timeout_s",
-	"keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within_days",
-}
-
-// spans are the fields that hold a time span, with what they mean when empty.
-var spans = map[string]func(*api.ScheduleSpec) *int{
-	"jitter_s":      func(s *api.ScheduleSpec) *int { return &s.Options.JitterS },
-	"max_run_s":     func(s *api.ScheduleSpec) *int { return &s.Options.MaxRunS },
-	"retry_after_s": func(s *api.ScheduleSpec) *int { return &s.Options.RetryAfterS },
-	"timeout_s":     func(s *api.ScheduleSpec) *int { return &s.Options.Hooks.TimeoutS },
-}
-
 func (u *UI) newSchedule(v *visit) error {
 	f := filled(map[string]string{"enabled": "true", "manual": "true", "zone": "UTC", "cron": "0 2 * * *", "catch_up": "latest", "before_failure": "stop"})
 	return v.showScheduleForm(http.StatusOK, f, nil, nil)
@@ -84,143 +65,42 @@ func (u *UI) editSchedule(v *visit) error {
 	return v.showScheduleForm(http.StatusOK, scheduleForm(s), nil, &s)
 }
 
-// scheduleForm fills the form with a schedule as it is.
-func scheduleForm(s api.Schedule) *form {
-	o := s.Options
-	f := filled(map[string]string{
-		"name": string(s.Name), "repository_id": string(s.RepositoryId), "source": s.Source, "paths": strings.Join(s.Paths, "\n"),
-		"excludes": strings.Join(s.Excludes, "\n"), "tags": joined(s.Tags), "cron": s.Cron, "zone": s.Zone,
-		"catch_up": string(o.CatchUp), "windows": windowLines(o.Windows), "bandwidth": bandwidthLines(o.Bandwidth), "objective_s": span(s.ObjectiveS),
-		"before": o.Hooks.Before, "before_failure": string(o.Hooks.BeforeFailure), "after_success": o.Hooks.AfterSuccess, "after_failure": o.Hooks.AfterFailure,
-	})
-	for name, set := range map[string]bool{"manual": s.Manual, "enabled": s.Enabled} {
-		if set {
-			f.set(name, "true")
-		}
-	}
-	if s.Manual && s.Cron == "" {
-		f.set("cron", "0 2 * * *")
-		f.set("zone", "UTC")
-	}
-	if o.RetryAttempts > 0 {
-		f.set("retry_attempts", strconv.Itoa(o.RetryAttempts))
-	}
-	spec := api.ScheduleSpec{Options: &o}
-	for name, n := range spans {
-		f.set(name, span(int64(*n(&spec))))
-	}
-	for name, n := range retentionNumbers(&s.Retention) {
-		if *n > 0 {
-			f.set(name, strconv.Itoa(*n))
-		}
-	}
-	return f
+func (u *UI) createSchedule(v *visit) error {
+	return v.sendSchedule(http.MethodPost, "/api/v1/hosts/"+url.PathEscape(v.param("host"))+"/schedules", "schedule-created", nil)
 }
 
-func retentionNumbers(r *api.Retention) map[string]*int {
-	return map[string]*int{"keep_last": &r.KeepLast, "keep_hourly": &r.KeepHourly, "keep_daily": &r.KeepDaily, "keep_weekly": &r.KeepWeekly,
-		"keep_monthly": &r.KeepMonthly, "keep_yearly": &r.KeepYearly, "keep_within_days": &r.KeepWithinDays}
+func (u *UI) saveSchedule(v *visit) error {
+	s, err := get[api.Schedule](v, v.schedulePath(), nil)
+	if err != nil {
+		return err
+	}
+	return v.sendSchedule(http.MethodPut, v.schedulePath(), "schedule-saved", &s)
 }
 
-// scheduleSpec reads the form on top of the schedule as it is, nil for a new one, so
-// that what the form does not show stays. What is not understood is a mistake of its
-// field.
-func scheduleSpec(f *form, s *api.Schedule) (spec api.ScheduleSpec, ok bool) {
-	spec = api.ScheduleSpec{Retention: &api.Retention{}, Options: &api.ScheduleOptions{}}
-	if s != nil { //guard:form-keeps
-		retention, options := s.Retention, s.Options
-		spec = api.ScheduleSpec{Name: s.Name, RepositoryId: s.RepositoryId, Source: s.Source, Paths: s.Paths, Excludes: s.Excludes, Tags: s.Tags,
-			Cron: s.Cron, Zone: s.Zone, ObjectiveS: s.ObjectiveS, Retention: &retention, Options: &options}
+func (v *visit) sendSchedule(method, path, did string, s *api.Schedule) error {
+	f, err := v.typed()
+	if err != nil {
+		return err
 	}
-	enabled := f.checked("enabled")
-	spec.Enabled, spec.Manual = &enabled, f.checked("manual")
-	for name, to := range map[string]*string{
-		"name": &spec.Name, "repository_id": &spec.RepositoryId, "source": &spec.Source, "cron": &spec.Cron, "zone": &spec.Zone,
-		"before": &spec.Options.Hooks.Before, "after_success": &spec.Options.Hooks.AfterSuccess, "after_failure": &spec.Options.Hooks.AfterFailure,
-	} {
-		if f.has(name) {
-			*to = f.get(name)
+	spec, ok := scheduleSpec(f, s)
+	if !ok {
+		return v.showScheduleForm(http.StatusUnprocessableEntity, f, refusal("Not saved", "Look at the fields that are marked."), s)
+	}
+	if version := f.raw("version"); method == http.MethodPut && version != "" {
+		path += "?" + url.Values{"if_version": {version}}.Encode()
+	}
+	_, err = send[api.Schedule](v, method, path, spec)
+	switch {
+	case is(err, "version_conflict"):
+		return v.showScheduleForm(http.StatusConflict, f, refusal("Not saved", "Somebody changed this schedule meanwhile. Save again to replace their version by yours."), s)
+	case err != nil:
+		banner, err := f.refused(err, scheduleFields...)
+		if err != nil {
+			return err
 		}
+		return v.showScheduleForm(http.StatusUnprocessableEntity, f, banner, s)
 	}
-	if f.has("paths") {
-		spec.Paths = f.lines("paths")
-	}
-	if spec.Source != "" || spec.Paths == nil {
-		spec.Paths = []string{}
-	}
-	if f.has("excludes") {
-		spec.Excludes = f.lines("excludes")
-	}
-	if f.has("tags") {
-		spec.Tags = f.words("tags")
-	}
-	if spec.Manual { // its time is not shown: it stays as it was
-		spec.Cron, spec.Zone = "", ""
-		if s != nil {
-			spec.Cron, spec.Zone = s.Cron, s.Zone
-		}
-	}
-	readOptions(f, &spec)
-	readNumbers(f, &spec)
-	return spec, len(f.errors) == 0
-}
-
-func readOptions(f *form, spec *api.ScheduleSpec) {
-	o := spec.Options
-	if f.has("catch_up") {
-		o.CatchUp = api.ScheduleOptionsCatchUp(f.get("catch_up"))
-	}
-	if f.has("before_failure") {
-		o.Hooks.BeforeFailure = api.ScheduleHooksBeforeFailure(f.get("before_failure"))
-	}
-	if f.has("windows") {
-		list, wrong := windows(f.lines("windows"))
-		if o.Windows = list; wrong != "" {
-			f.wrong("windows", wrong)
-		}
-	}
-	if f.has("bandwidth") {
-		list, wrong := bandwidth(f.lines("bandwidth"))
-		if o.Bandwidth = list; wrong != "" {
-			f.wrong("bandwidth", wrong)
-		}
-	}
-}
-
-// notASpan is what is wrong with a time span.
-const notASpan = "Write a time with its unit, such as 90 s, 15 min, 6 h or 2 d."
-
-func readNumbers(f *form, spec *api.ScheduleSpec) {
-	for name, n := range spans {
-		if f.has(name) {
-			s, ok := seconds(f.get(name))
-			if *n(spec) = int(s); !ok || s > 1<<31-1 {
-				f.wrong(name, notASpan)
-			}
-		}
-	}
-	if f.has("objective_s") {
-		s, ok := seconds(f.get("objective_s"))
-		if spec.ObjectiveS = s; !ok {
-			f.wrong("objective_s", notASpan)
-		}
-	}
-	numbers := retentionNumbers(spec.Retention)
-	numbers["retry_attempts"] = &spec.Options.RetryAttempts
-	for name, n := range numbers {
-		if !f.has(name) {
-			continue
-		}
-		text := f.get(name)
-		if *n = 0; text == "" {
-			continue
-		}
-		number, err := strconv.Atoi(text)
-		if err != nil || number < 0 {
-			f.wrong(name, "A whole number, or nothing.")
-		}
-		*n = number
-	}
+	return v.goTo("/hosts/" + v.param("host") + "/schedules?done=" + did)
 }
 
 // showScheduleForm shows what was typed; s is the schedule as it is, nil for a new one.
@@ -338,99 +218,4 @@ func offered(list []api.Offer, chosen, none string) []web.Option {
 		options = append(options, web.Option{Value: chosen, Label: chosen + " (the host does not offer it now)"})
 	}
 	return options
-}
-
-func (u *UI) createSchedule(v *visit) error {
-	return v.sendSchedule(http.MethodPost, "/api/v1/hosts/"+url.PathEscape(v.param("host"))+"/schedules", "schedule-created", nil)
-}
-
-func (u *UI) saveSchedule(v *visit) error {
-	s, err := get[api.Schedule](v, v.schedulePath(), nil)
-	if err != nil {
-		return err
-	}
-	return v.sendSchedule(http.MethodPut, v.schedulePath(), "schedule-saved", &s)
-}
-
-func (v *visit) sendSchedule(method, path, did string, s *api.Schedule) error {
-	f, err := v.typed()
-	if err != nil {
-		return err
-	}
-	spec, ok := scheduleSpec(f, s)
-	if !ok {
-		return v.showScheduleForm(http.StatusUnprocessableEntity, f, refusal("Not saved", "Look at the fields that are marked."), s)
-	}
-	if version := f.raw("version"); method == http.MethodPut && version != "" {
-		path += "?" + url.Values{"if_version": {version}}.Encode()
-	}
-	_, err = send[api.Schedule](v, method, path, spec)
-	switch {
-	case is(err, "version_conflict"):
-		return v.showScheduleForm(http.StatusConflict, f, refusal("Not saved", "Somebody changed this schedule meanwhile. Save again to replace their version by yours."), s)
-	case err != nil:
-		banner, err := f.refused(err, scheduleFields...)
-		if err != nil {
-			return err
-		}
-		return v.showScheduleForm(http.StatusUnprocessableEntity, f, banner, s)
-	}
-	return v.goTo("/hosts/" + v.param("host") + "/schedules?done=" + did)
-}
-
-// daily is the offer to give a host's first schedule a time.
-type daily struct {
-	Action   string
-	Schedule string
-}
-
-// dailyOffer is made once a manual schedule has made a good backup and nothing on the
-// host runs by itself; nil otherwise.
-func dailyOffer(frame hostFrame, schedules []api.Schedule) *daily {
-	if !frame.User.May("operator") || frame.Host.LastGoodBackupAt.IsZero() || frame.Host.Counts.TimedSchedules > 0 {
-		return nil
-	}
-	var only *daily
-	for _, s := range schedules {
-		if s.Manual && s.Enabled && !s.LastGoodAt.IsZero() {
-			if only != nil {
-				return nil // which one a person must say
-			}
-			only = &daily{Action: frame.Prefix + "/schedules/" + string(s.Id) + "/daily", Schedule: string(s.Name)}
-		}
-	}
-	return only
-}
-
-// makeDaily gives a manual schedule its time: every day at 02:00.
-func (u *UI) makeDaily(v *visit) error {
-	f, err := v.typed()
-	if err != nil {
-		return err
-	}
-	s, err := get[api.Schedule](v, v.schedulePath(), nil)
-	if err != nil {
-		return err
-	}
-	whole := scheduleForm(s)
-	delete(whole.values, "manual")
-	whole.set("cron", "0 2 * * *")
-	whole.set("zone", "UTC")
-	if zone := f.get("zone"); zone != "" {
-		if _, err := time.LoadLocation(zone); err == nil {
-			whole.set("zone", zone)
-		}
-	}
-	spec, ok := scheduleSpec(whole, &s)
-	if !ok {
-		return v.showScheduleForm(http.StatusUnprocessableEntity, whole, nil, &s)
-	}
-	if _, err := send[api.Schedule](v, http.MethodPut, v.schedulePath()+"?"+url.Values{"if_version": {strconv.FormatInt(s.Version, 10)}}.Encode(), spec); err != nil {
-		banner, err := whole.refused(err, scheduleFields...)
-		if err != nil {
-			return err
-		}
-		return v.showScheduleForm(http.StatusUnprocessableEntity, whole, banner, &s)
-	}
-	return v.goTo("/hosts/" + v.param("host") + "/schedules?done=schedule-daily")
 }
