@@ -135,6 +135,22 @@ func TestATimeIsReadWhileItIsTyped(t *testing.T) {
 	}
 }
 
+// Where a host has no zone of its own yet, a new schedule has that of who makes it.
+func TestANewScheduleHasTheZoneOfTheBrowserWhereTheHostsIsNotKnown(t *testing.T) {
+	t.Setenv("TZ", "Asia/Tokyo") // Chromium's
+	c := sampleFleet()
+	c.answers["GET /api/v1/hosts/"+hostID+"/schedules"] = api.SchedulePage{}
+	site := httptest.NewServer(signedIn(c, newPages(t, c)))
+	t.Cleanup(func() {
+		site.CloseClientConnections()
+		site.Close()
+	})
+	tab := openTab(t)
+	do(t, tab, chromedp.Navigate(site.URL+known.Replace("/hosts/{host}/schedules/new")))
+	poll(t, tab, `document.getElementById("f-zone").value === "Asia/Tokyo" && document.querySelector("[data-in-zone]").textContent === "Asia/Tokyo"`)
+	keep(t, tab, "schedule-new-own-zone")
+}
+
 func TestTheSpeedOfARunningJobIsDrawn(t *testing.T) {
 	c := sampleFleet()
 	job := c.answers["GET /api/v1/jobs/"+jobID].(api.Job)

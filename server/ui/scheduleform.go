@@ -1,8 +1,11 @@
 package ui
 
 import (
+	"fmt"
+	"hash/fnv"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"restic-manager/server/api"
 	"restic-manager/web"
@@ -28,6 +31,7 @@ type scheduleFormView struct {
 	Offers    api.Offers
 	Hooked    bool // the host offers hooks, or the schedule names one
 	Fine      bool // one of the finer settings is set, or was refused
+	OwnZone   bool // the zone is a guess, and the browser's is a better one
 }
 
 // preset is a time that many people mean.
@@ -53,7 +57,7 @@ var retentionFields = []web.Field{
 }
 
 func (u *UI) newSchedule(v *visit) error {
-	f := filled(map[string]string{"enabled": "true", "manual": "true", "zone": "UTC", "cron": "0 2 * * *", "catch_up": "latest", "before_failure": "stop"})
+	f := filled(map[string]string{"enabled": "true", "catch_up": "latest", "before_failure": "stop"})
 	return v.showScheduleForm(http.StatusOK, f, nil, nil)
 }
 
@@ -117,6 +121,7 @@ func (v *visit) showScheduleForm(status int, f *form, refused *web.Banner, s *ap
 	if s != nil {
 		view.Action, view.Version = frame.Prefix+"/schedules/"+string(s.Id), s.Version
 	}
+	view.OwnZone = firstTime(f, frame)
 	if view.Preview, err = v.preview(f); err != nil {
 		return err
 	}
@@ -124,6 +129,35 @@ func (v *visit) showScheduleForm(status int, f *form, refused *web.Banner, s *ap
 	view.fillWhat(f, options)
 	view.fillRun(f)
 	return v.show(status, "schedule", view)
+}
+
+// firstTime fills in the time of a schedule that has none yet: every day in the small
+// hours, at a minute that differs from host to host, so that a fleet does not begin at
+// once. The zone is that of the host's other schedules; guessed tells that they name
+// none, or several.
+func firstTime(f *form, frame hostFrame) (guessed bool) {
+	if !f.has("cron") {
+		hash := fnv.New32a()
+		hash.Write([]byte(frame.Host.Id))
+		minute := hash.Sum32() % (3 * 60 / 5) * 5
+		f.set("cron", fmt.Sprintf("%d %d * * *", minute%60, 1+minute/60))
+	}
+	if f.has("zone") {
+		return false
+	}
+	var zones []string
+	for _, s := range frame.Schedules {
+		if !s.Manual {
+			zones = append(zones, s.Zone)
+		}
+	}
+	slices.Sort(zones)
+	if zones = slices.Compact(zones); len(zones) == 1 {
+		f.set("zone", zones[0])
+		return false
+	}
+	f.set("zone", "UTC")
+	return true
 }
 
 // preview reads the time that the form holds; a mistake in it belongs to its field.

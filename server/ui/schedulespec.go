@@ -28,7 +28,7 @@ func scheduleForm(s api.Schedule) *form {
 	o := s.Options
 	f := filled(map[string]string{
 		"name": string(s.Name), "repository_id": string(s.RepositoryId), "source": s.Source, "paths": strings.Join(s.Paths, "\n"),
-		"excludes": strings.Join(s.Excludes, "\n"), "tags": joined(s.Tags), "cron": s.Cron, "zone": s.Zone,
+		"excludes": strings.Join(s.Excludes, "\n"), "tags": joined(s.Tags),
 		"catch_up": string(o.CatchUp), "windows": windowLines(o.Windows), "bandwidth": bandwidthLines(o.Bandwidth), "objective_s": span(s.ObjectiveS),
 		"before": o.Hooks.Before, "before_failure": string(o.Hooks.BeforeFailure), "after_success": o.Hooks.AfterSuccess, "after_failure": o.Hooks.AfterFailure,
 	})
@@ -37,9 +37,10 @@ func scheduleForm(s api.Schedule) *form {
 			f.set(name, "true")
 		}
 	}
-	if s.Manual && s.Cron == "" {
-		f.set("cron", "0 2 * * *")
-		f.set("zone", "UTC")
+	for name, value := range map[string]string{"cron": s.Cron, "zone": s.Zone} {
+		if value != "" {
+			f.set(name, value)
+		}
 	}
 	if o.RetryAttempts > 0 {
 		f.set("retry_attempts", strconv.Itoa(o.RetryAttempts))
@@ -100,6 +101,9 @@ func scheduleSpec(f *form, s *api.Schedule) (spec api.ScheduleSpec, ok bool) {
 		}
 	}
 	readOptions(f, &spec)
+	if spec.Zone == "" && len(spec.Options.Windows)+len(spec.Options.Bandwidth) > 0 { // they are read in it
+		spec.Zone = f.get("zone")
+	}
 	readNumbers(f, &spec)
 	return spec, len(f.errors) == 0
 }

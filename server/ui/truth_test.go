@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -169,6 +170,54 @@ func TestAnEditKeepsWhatTheFormDoesNotShow(t *testing.T) {
 		if !strings.Contains(sent, want) {
 			t.Errorf("sent without %s: %s", want, sent)
 		}
+	}
+}
+
+// A new schedule has a time of its own from the first, where the host's other
+// schedules have theirs.
+func TestANewScheduleStartsWithATimeInTheZoneOfTheHost(t *testing.T) {
+	value := func(body, id string) string {
+		found := regexp.MustCompile(`<input[^>]*id="` + id + `"[^>]*>`).FindString(body)
+		_, rest, _ := strings.Cut(found, ` value="`)
+		got, _, _ := strings.Cut(rest, `"`)
+		return got
+	}
+	paris, berlin, manual := api.Schedule{Zone: "Europe/Paris"}, api.Schedule{Zone: "Europe/Berlin"}, api.Schedule{Manual: true, Zone: "Asia/Tokyo"}
+	for name, tc := range map[string]struct {
+		others  []api.Schedule
+		zone    string
+		guessed bool
+	}{
+		"one zone":    {[]api.Schedule{paris, manual, paris}, "Europe/Paris", false},
+		"two zones":   {[]api.Schedule{paris, berlin}, "UTC", true},
+		"manual only": {[]api.Schedule{manual}, "UTC", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newContract()
+			c.answers["GET /api/v1/hosts/"+hostID+"/schedules"] = api.SchedulePage{Schedules: tc.others}
+			body := visitPage(t, newPages(t, c), "GET", "/hosts/"+hostID+"/schedules/new", nil).Body.String()
+			cron := value(body, "f-cron")
+			if !regexp.MustCompile(`^\d?[05] [123] \* \* \*$`).MatchString(cron) || value(body, "f-zone") != tc.zone || strings.Contains(body, " data-own-zone") != tc.guessed {
+				t.Errorf("cron %q in %q, guessed %t", cron, value(body, "f-zone"), strings.Contains(body, " data-own-zone"))
+			}
+			if strings.Contains(regexp.MustCompile(`<input[^>]*id="f-manual"[^>]*>`).FindString(body), "checked") {
+				t.Error("it is manual")
+			}
+		})
+	}
+	// What was typed stays, UTC too.
+	body := visitPage(t, newPages(t, newContract()), "POST", "/hosts/"+hostID+"/schedules/new", url.Values{"cron": {"7 7 * * *"}, "zone": {"UTC"}, "jitter_s": {"soon"}}).Body.String()
+	if value(body, "f-cron") != "7 7 * * *" || value(body, "f-zone") != "UTC" || strings.Contains(body, " data-own-zone") {
+		t.Errorf("what was typed became %q in %q", value(body, "f-cron"), value(body, "f-zone"))
+	}
+}
+
+// A manual schedule has no time, and hours of the day all the same.
+func TestAManualScheduleWithHoursHasTheZoneThatTheyAreReadIn(t *testing.T) {
+	c := newContract()
+	visitPage(t, newPages(t, c), "POST", "/hosts/"+hostID+"/schedules/new", url.Values{"name": {"n"}, "manual": {"true"}, "cron": {"0 2 * * *"}, "zone": {"Europe/Paris"}, "bandwidth": {"08:00-18:00 upload 1 MiB/s"}})
+	if sent := strings.Join(c.got, "\n"); !strings.Contains(sent, `"zone":"Europe/Paris"`) || strings.Contains(sent, `"cron"`) {
+		t.Errorf("sent %s", sent)
 	}
 }
 

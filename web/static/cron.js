@@ -34,7 +34,7 @@ class CronPreview extends HTMLElement {
   connectedCallback() {
     const [cron, zone] = [this.#field("cron"), this.#field("zone")];
     if (!cron || !zone) return;
-    if ("ownZone" in this.dataset && zone.value === zone.defaultValue && zone.value === "UTC") zone.value = ownZone();
+    if ("ownZone" in this.dataset && zone.value === zone.defaultValue) zone.value = ownZone();
     for (const field of [cron, zone]) field.addEventListener("input", () => this.look(SOON));
     if (zone.value !== zone.defaultValue) this.look(0);
   }
