@@ -152,6 +152,8 @@ var guards = []twin{
 	{"spool-job-budget", "agent/spool", "TestBudgetDropsTheOldestLogAndCountsIt"},
 	{"spool-budget", "agent/spool", "TestBudgetDropsTheOldestLogAndCountsIt"},
 	{"spool-tight-disk", "agent/spool", "TestSpoolDoesNotGrowOnATightDisk"},
+	{"repository-seen", "server/job", "TestAFailureThatSawTheRepositoryDisprovesWhatItSaw"},
+	{"repository-seen-id", "server/job", "TestAFailureThatSawTheRepositoryDisprovesWhatItSaw"},
 	{"unconfirmed", "server/job", "TestAListingConfirmsABackup"},
 	{"report-diverged", "server/job", "TestAnotherWriterOfTheSameNumbersDiverges"},
 	{"report-hole", "server/job", "TestAHoleIsAnsweredWithTheNumberExpected"},

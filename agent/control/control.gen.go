@@ -604,12 +604,15 @@ type Outcome struct {
 	LogNextSeq int64 `json:"log_next_seq,omitempty,omitzero"`
 
 	// Message Plain words with restic's own
-	Message        string              `json:"message,omitempty,omitzero"`
-	NextStep       string              `json:"next_step,omitempty,omitzero"`
-	Repository     *RepositoryIdentity `json:"repository,omitempty"`
-	ResticExitCode int                 `json:"restic_exit_code,omitempty,omitzero"`
-	Result         JobResult           `json:"result"`
-	SnapshotId     string              `json:"snapshot_id,omitempty,omitzero"`
+	Message    string              `json:"message,omitempty,omitzero"`
+	NextStep   string              `json:"next_step,omitempty,omitzero"`
+	Repository *RepositoryIdentity `json:"repository,omitempty"`
+
+	// RepositorySeen The id that the repository itself told in the last attempt of this job, once it was reached, opened with the password, and found to be the one that it has been: a job that fails afterwards has still proven that much. Absent where that did not happen, and from older agents.
+	RepositorySeen string    `json:"repository_seen,omitempty,omitzero"`
+	ResticExitCode int       `json:"restic_exit_code,omitempty,omitzero"`
+	Result         JobResult `json:"result"`
+	SnapshotId     string    `json:"snapshot_id,omitempty,omitzero"`
 
 	// Sources What the agent saw of each source before the backup
 	Sources []SourceSeen `json:"sources,omitempty,omitzero"`

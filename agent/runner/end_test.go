@@ -101,6 +101,35 @@ func TestASnapshotThatIsNotListedIsAFailure(t *testing.T) {
 	p.do("backup", backupParams()).want(spool.Failed, CodeSnapshotNotListed)
 }
 
+// TestTheOutcomeTellsWhetherTheRepositoryWasSeen has jobs fail before, at and after
+// the look at the repository.
+func TestTheOutcomeTellsWhetherTheRepositoryWasSeen(t *testing.T) {
+	fatal := func(command string, code int) restictest.Reply {
+		return says(command, fmt.Sprintf(`{"message_type":"exit_error","code":%d,"message":"Fatal: no"}`, code), code)
+	}
+	for name, c := range map[string]struct {
+		operation string
+		params    map[string]any
+		replies   []restictest.Reply
+		want      string
+	}{
+		"a backup that cannot look at it":     {"backup", backupParams(), []restictest.Reply{fatal("cat config", 12)}, ""},
+		"a backup that fails afterwards":      {"backup", backupParams(), []restictest.Reply{catConfig(), fatal("backup", 1)}, fakeID},
+		"a backup that succeeds":              {"backup", backupParams(), []restictest.Reply{catConfig(), says("backup", summary(), 0), listed("x")}, fakeID},
+		"a listing that fails afterwards":     {"snapshots", repositoryParams(), []restictest.Reply{catConfig(), fatal("snapshots", 1)}, fakeID},
+		"an identify that fails afterwards":   {"identify", repositoryParams(), []restictest.Reply{catConfig(), fatal("list keys", 1)}, fakeID},
+		"an init that does not come to it":    {"init", repositoryParams(), []restictest.Reply{fatal("init", 1)}, ""},
+		"an init that cannot read it anymore": {"init", repositoryParams(), []restictest.Reply{says("init", `{"message_type":"initialized"}`, 0), fatal("cat config", 1)}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := restictest.NewFake(t, fakeScript(c.replies...))
+			if got := newPlace(t, fake.Path()).do(c.operation, c.params).outcome().RepositorySeen; got != c.want {
+				t.Errorf("the repository that was seen is %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 // TestAResticThatWasKilledMayHaveFinished finds the snapshot that it left.
 func TestAResticThatWasKilledMayHaveFinished(t *testing.T) {
 	die := restictest.Reply{Command: "backup", Die: true}

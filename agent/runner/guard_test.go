@@ -64,7 +64,9 @@ func TestAnotherRepositoryAtTheLocationIsRefused(t *testing.T) {
 	for operation, params := range map[string]map[string]any{
 		"backup": backupParams(), "snapshots": repositoryParams(), "identify": repositoryParams(),
 	} {
-		p.do(operation, params).want(spool.Failed, CodeRepositoryChanged)
+		if got := p.do(operation, params).want(spool.Failed, CodeRepositoryChanged); got.RepositorySeen != "" {
+			t.Errorf("%s says that it saw the repository, which was another: %s", operation, got.RepositorySeen)
+		}
 	}
 	for _, call := range fake.Calls() {
 		if got := strings.Join(call.Args, " "); !strings.HasSuffix(got, "cat -- config") {

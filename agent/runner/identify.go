@@ -18,6 +18,7 @@ func runIdentify(ctx context.Context, t *Task) *Ending {
 }
 
 // pinned makes sure that the repository at the location is the one that it has been.
+// Whatever the job comes to afterwards, its outcome then tells that it was seen.
 func (t *Task) pinned(ctx context.Context) (restic.RepositoryConfig, *Ending) {
 	result, e := perform(ctx, t, restic.CatConfig{})
 	if e != nil {
@@ -28,6 +29,7 @@ func (t *Task) pinned(ctx context.Context) (restic.RepositoryConfig, *Ending) {
 			fmt.Sprintf("the repository at this location is not the one it was: its id is %.12s…, and was %.12s…", result.Value.ID, known),
 			"find out who replaced it; if that was meant, add it as a repository of its own")
 	}
+	t.seen = result.Value.ID
 	return result.Value, nil
 }
 

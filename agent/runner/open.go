@@ -71,9 +71,11 @@ func (t *Task) proveCredential(ctx context.Context) *Ending {
 	return nil
 }
 
-// probed puts what a probe found into the outcome.
-func (e *Ending) probed(found Deletion) {
-	switch found {
+// facts puts into the outcome what the task found out about the repository, whatever
+// came of the operation itself.
+func (e *Ending) facts(t *Task) {
+	e.RepositorySeen = t.seen
+	switch t.probed {
 	case CanDelete:
 		e.CanDelete = "yes"
 	case CannotDelete:

@@ -54,6 +54,7 @@ type Task struct {
 	access restic.Access
 	scripts
 	limits restic.Limits // of this attempt
+	seen   string        // the id of the repository, once it was opened and is the one that it has been
 	probed Deletion      // what this job's own probe of the credential found, if it made one
 }
 

@@ -179,8 +179,12 @@ func TestBackupsSayWhatIsMissing(t *testing.T) {
 	})
 	t.Run("a backup of nothing that exists fails", func(t *testing.T) {
 		p.schedule(func(s *Schedule) { s.Paths = []string{filepath.Join(t.TempDir(), "gone")} })
-		if got := p.do("backup", backupParams()).outcome(); got.Result != spool.Failed || got.SnapshotId != "" {
+		got := p.do("backup", backupParams()).outcome()
+		if got.Result != spool.Failed || got.SnapshotId != "" {
 			t.Errorf("ended as %s %s with snapshot %q", got.Result, got.Code, got.SnapshotId)
+		}
+		if len(got.RepositorySeen) != 64 {
+			t.Errorf("the repository was opened before, and the outcome says it was %q", got.RepositorySeen)
 		}
 	})
 }

@@ -40,6 +40,7 @@ func (r *Runner) lookBack(ctx context.Context, job spool.Job) *Ending {
 		refusal := task.open(bounded)
 		if refusal == nil {
 			if found := task.recipe.Recover(bounded, task); found != nil {
+				found.facts(task)
 				return found
 			}
 		} else if refusal.Result == spool.Rejected {

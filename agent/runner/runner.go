@@ -163,7 +163,7 @@ func (r *Runner) attempt(ctx context.Context, job spool.Job) (*Task, *Ending) {
 	if ending == nil {
 		ending = task.recipe.Run(ctx, task)
 	}
-	ending.probed(task.probed)
+	ending.facts(task)
 	ending.elapsed(began)
 	return task, ending
 }

@@ -94,6 +94,7 @@ func fromOutcome(o *Outcome) *job.Outcome {
 	out := &job.Outcome{
 		Result: string(o.Result), Code: o.Code, Message: o.Message, NextStep: o.NextStep, ResticExitCode: o.ResticExitCode,
 		SnapshotID: o.SnapshotId, Confirmed: o.Confirmed, WarningsTotal: o.WarningsTotal, DurationMs: o.DurationMs, CanDelete: o.CanDelete,
+		RepositorySeen: o.RepositorySeen,
 	}
 	if s := o.Stats; s != nil {
 		out.Stats = &job.BackupStats{

@@ -161,6 +161,8 @@ func (o *Outcome) wrong() string {
 		return "a snapshot id has 64 hexadecimal digits"
 	case o.Repository != nil && !resticIDForm.MatchString(o.Repository.ResticID):
 		return "a repository id has 64 hexadecimal digits"
+	case o.RepositorySeen != "" && !resticIDForm.MatchString(o.RepositorySeen):
+		return "the id of the repository that was seen has 64 hexadecimal digits"
 	case o.Repository != nil && o.Repository.KeyID != "" && !resticIDForm.MatchString(o.Repository.KeyID):
 		return "a key id has 64 hexadecimal digits"
 	case slices.ContainsFunc(o.Warnings, FileWarning.wrong):

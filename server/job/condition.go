@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"restic-manager/restic"
 	"restic-manager/server/fleet"
 	"restic-manager/server/store"
 )
@@ -36,14 +37,16 @@ func noteDeletion(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) er
 }
 
 // repositoryConditions raises the trouble that a failure names, and clears what a
-// success disproves.
+// success disproves, or a job that failed after it had seen the repository.
 func repositoryConditions(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
 	message, _, known := repositoryTrouble(o.Code)
 	failed := j.Result == fleet.Failed || j.Result == fleet.Rejected
 	if failed && known {
-		return raiseTrouble(ctx, tx, j, o, message)
+		if err := raiseTrouble(ctx, tx, j, o, message); err != nil {
+			return err
+		}
 	}
-	if !j.Result.Good() {
+	if !j.Result.Good() && o.RepositorySeen == "" {
 		return nil
 	}
 	held, err := tx.Conditions(ctx, store.ObjectRepository, string(j.RepositoryID))
@@ -51,7 +54,10 @@ func repositoryConditions(ctx context.Context, tx *store.Tx, j *fleet.Job, o Out
 		return err
 	}
 	for _, c := range held {
-		disproved, err := disproves(ctx, tx, j, &c)
+		if c.Code == o.Code && failed { // it was seen, and then this happened
+			continue
+		}
+		disproved, err := disproves(ctx, tx, j, o, &c)
 		if err != nil {
 			return err
 		}
@@ -83,10 +89,16 @@ func raiseTrouble(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, me
 	return err
 }
 
-// disproves tells whether a job that ended well shows that a condition of its
-// repository holds no more.
-func disproves(ctx context.Context, tx *store.Tx, j *fleet.Job, c *fleet.Condition) (bool, error) {
+// disproves tells whether a job that ended well, or got as far as to see the
+// repository, shows that a condition of it holds no more.
+func disproves(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, c *fleet.Condition) (bool, error) {
 	_, whole, known := repositoryTrouble(c.Code)
+	if known && !j.Result.Good() { //guard:repository-seen
+		seen, err := seeingDisproves(ctx, tx, j, o, c.Code)
+		if err != nil || !seen {
+			return false, err
+		}
+	}
 	switch {
 	case !known:
 		return false, nil
@@ -100,6 +112,26 @@ func disproves(ctx context.Context, tx *store.Tx, j *fleet.Job, c *fleet.Conditi
 		return true, nil
 	}
 	return err == nil && seenBy.HostID == j.HostID, err
+}
+
+// seeingDisproves tells whether trouble of a code cannot be where the repository was
+// opened and told its id. That the storage has room, that restic may write, and that
+// the data is whole is not shown by it.
+func seeingDisproves(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, code string) (bool, error) {
+	switch restic.Code(code) {
+	case restic.CodeRepoUnreachable, restic.CodeRepoTLS, restic.CodeRepoCredentialsRejected,
+		restic.CodeWrongPassword, restic.CodeRepoNotFound, CodeRepoMissing, CodeRepositoryChanged:
+	default:
+		return false, nil
+	}
+	r, err := tx.Repository(ctx, j.RepositoryID)
+	if fleet.Is(err, fleet.NotFound) {
+		return false, nil
+	}
+	if err == nil && r.ResticID != o.RepositorySeen { //guard:repository-seen-id
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // endings are the results that say something about a schedule's backups: a person

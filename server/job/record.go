@@ -52,7 +52,8 @@ type Outcome struct {
 	WarningsTotal  int64         `json:"warnings_total,omitempty"`
 	Repository     *Identity     `json:"repository,omitempty"`
 	Locks          []Lock        `json:"locks,omitempty"`
-	CanDelete      string        `json:"can_delete,omitempty"` // "yes", "no" or "unknown"
+	CanDelete      string        `json:"can_delete,omitempty"`      // "yes", "no" or "unknown"
+	RepositorySeen string        `json:"repository_seen,omitempty"` // the id that the repository told, once it was opened
 	Sources        []SourceSeen  `json:"sources,omitempty"`
 	Storage        *StorageSpace `json:"storage,omitempty"`
 	DurationMs     int64         `json:"duration_ms,omitempty"`
