@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"unicode"
 
 	"restic-manager/agent/custody"
 	"restic-manager/restic"
@@ -121,7 +122,8 @@ type Published struct{ Name, Problem string }
 const maxPublished = 100
 
 // Published lists what lies in the two folders of this host, each by name. Hidden
-// files, folders, and names that no job could have are left out.
+// files and folders are left out. Files whose names no job could have come last: they
+// are there to be told of, by a name that can be shown.
 func (p *Policy) Published() (inHooks, inSources []Published) {
 	return p.published(hooks), p.published(sources)
 }
@@ -131,10 +133,14 @@ func (p *Policy) published(k kind) []Published {
 	if err != nil {
 		return nil
 	}
-	var list []Published
+	var list, misnamed []Published
 	for _, entry := range entries {
 		name := entry.Name()
-		if !restic.ScriptName(name) || entry.IsDir() || len(list) == maxPublished {
+		if entry.IsDir() || strings.HasPrefix(name, ".") {
+			continue
+		}
+		if !restic.ScriptName(name) {
+			misnamed = append(misnamed, Published{shownName(name), "a " + k.word + " cannot have this name; rename it to at most 64 letters, digits and . _ -, the first a letter or digit"})
 			continue
 		}
 		published := Published{Name: name}
@@ -143,6 +149,26 @@ func (p *Policy) published(k kind) []Published {
 			published.Problem = refusal.What + "; " + refusal.Next
 		}
 		list = append(list, published)
+		if len(list) == maxPublished {
+			break
+		}
 	}
-	return list
+	list = append(list, misnamed...)
+	return list[:min(len(list), maxPublished)]
+}
+
+// shownName is a file name that nobody could use, as it can be shown: it stays one that
+// nobody could use.
+func shownName(name string) string {
+	shown := strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, name)
+	const most = 60
+	if len(shown) <= most {
+		return shown
+	}
+	return strings.ToValidUTF8(shown[:most], "") + "…"
 }

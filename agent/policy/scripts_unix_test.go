@@ -138,12 +138,16 @@ func TestTheHostPublishesItsScriptsWithWhatIsWrongWithThem(t *testing.T) {
 	p, dir := withScripts(t, allScripts)
 	put(t, filepath.Join(dir, "open"), 0o775)
 	put(t, filepath.Join(dir, ".hidden"), 0o755)
-	put(t, filepath.Join(dir, "no name"), 0o755)
+	const badly = "a hook cannot have this name; rename it to at most 64 letters, digits and . _ -, the first a letter or digit"
+	for _, name := range []string{"a name", "b\nc\xff", strings.Repeat("dä", 50)} {
+		put(t, filepath.Join(dir, name), 0o755)
+	}
 	if err := os.Mkdir(filepath.Join(dir, "lib"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	inHooks, inSources := p.Published()
-	want := []Published{{"good", ""}, {"open", dir + "/open is writable by its group; run: chmod go-w " + dir + "/open"}}
+	want := []Published{{"good", ""}, {"open", dir + "/open is writable by its group; run: chmod go-w " + dir + "/open"},
+		{"a name", badly}, {"b\ufffdc\ufffd", badly}, {strings.Repeat("dä", 20) + "…", badly}}
 	if diff := cmp.Diff(want, inHooks); diff != "" || inSources != nil {
 		t.Errorf("hooks (-want +got):\n%s\nsources: %v", diff, inSources)
 	}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"restic-manager/server/fleet"
 	"restic-manager/server/store"
@@ -43,6 +45,7 @@ const (
 	maxClaims       = 1000
 	maxAbsences     = 50
 	maxOffers       = 100
+	maxOfferName    = 64
 	maxOfferProblem = 500
 	claimsSince     = 400 * 24 * time.Hour // nobody speaks of what was before
 )
@@ -54,13 +57,24 @@ func (o *Offers) bounded() *Offers {
 	keep := func(list []Offer) []Offer {
 		kept := []Offer{}
 		for _, offer := range list {
-			if len(kept) < maxOffers && offerName.MatchString(offer.Name) { //guard:offer-name
-				kept = append(kept, Offer{offer.Name, plain(offer.Problem, maxOfferProblem)})
+			offer.Problem = plain(offer.Problem, maxOfferProblem)
+			if len(kept) < maxOffers && offer.tellable() { //guard:offer-name
+				kept = append(kept, offer)
 			}
 		}
 		return kept
 	}
 	return &Offers{Hooks: keep(o.Hooks), Sources: keep(o.Sources)}
+}
+
+// tellable tells whether an offer has a name that a schedule may have, or one that
+// people can read with the reason why it cannot be chosen.
+func (o Offer) tellable() bool {
+	if offerName.MatchString(o.Name) {
+		return true
+	}
+	odd := func(r rune) bool { return !unicode.IsGraphic(r) }
+	return o.Problem != "" && o.Name != "" && isText(o.Name, maxOfferName) && !strings.ContainsFunc(o.Name, odd)
 }
 
 // boundedAbsences keeps the newest absences that can be meant, none of them in the

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -514,7 +515,7 @@ func TestAnAgentThatLiesHarmsNobodyElse(t *testing.T) {
 			Absences: []job.Absence{
 				{From: now, To: never, Reason: "off"}, {From: never, To: now, Reason: "off"}, {From: now.Add(-time.Hour), To: now, Reason: "a\x00b"},
 			},
-			Offers: &job.Offers{Hooks: []job.Offer{{Name: "../x"}, {Name: "good.sh", Problem: "it\x00"}}},
+			Offers: &job.Offers{Hooks: []job.Offer{{Name: "../x"}, {Name: "a\x1bb", Problem: "p"}, {Name: strings.Repeat("x", 65), Problem: "p"}, {Name: "a b", Problem: "misnamed"}, {Name: "good.sh", Problem: "it\x00"}}},
 		}
 		a.open()
 		w.sweep()
@@ -526,7 +527,7 @@ func TestAnAgentThatLiesHarmsNobodyElse(t *testing.T) {
 			w.Errorf("another host's schedule has the claim %+v", row)
 		}
 		host := w.hostRow(a)
-		if got, want := string(host.Offers), `{"hooks":[{"name":"good.sh"}],"sources":[]}`; got != want {
+		if got, want := string(host.Offers), `{"hooks":[{"name":"a b","problem":"misnamed"},{"name":"good.sh"}],"sources":[]}`; got != want {
 			w.Errorf("offers %s, want %s", got, want)
 		}
 		if got, want := string(host.Absences), `[{"from":"2026-03-01T11:00:00Z","to":"2026-03-01T12:00:00Z","reason":""}]`; got != want {

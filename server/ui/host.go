@@ -214,7 +214,6 @@ type hostView struct {
 	Running   []api.Job
 	Jobs      []api.Job
 	Strip     *strip
-	Offered   bool // the host publishes hooks or sources
 	Daily     *daily
 }
 
@@ -238,7 +237,6 @@ func (u *UI) host(v *visit) error {
 	}
 	view.Breach, view.Daily = v.breach(h.Protection.BreachAt), dailyOffer(frame, frame.Schedules)
 	view.Run.Primary = view.Daily == nil
-	view.Offered = len(h.Offers.Hooks)+len(h.Offers.Sources) > 0
 	if view.Strip, err = v.strip(string(h.Id)); err != nil {
 		return err
 	}

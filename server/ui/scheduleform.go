@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 
+	"restic-manager/restic"
 	"restic-manager/server/api"
 	"restic-manager/web"
 )
@@ -235,12 +236,15 @@ func (view *scheduleFormView) fillRun(f *form) {
 	view.Fine = view.Fine || f.errors["retry_after_s"] != "" // which has a value that nobody typed
 }
 
-// offered are the choices of a script by its name. One that is chosen and not offered
-// stays, and says so.
+// offered are the choices of a script by its name, without those that no schedule can
+// name. One that is chosen and not offered stays, and says so.
 func offered(list []api.Offer, chosen, none string) []web.Option {
 	options := []web.Option{{Label: none}}
 	found := chosen == ""
 	for _, o := range list {
+		if !restic.ScriptName(o.Name) {
+			continue
+		}
 		label := o.Name
 		if o.Problem != "" {
 			label += " (the agent would refuse it: " + visible(o.Problem) + ")"
@@ -249,7 +253,7 @@ func offered(list []api.Offer, chosen, none string) []web.Option {
 		found = found || o.Name == chosen
 	}
 	if !found {
-		options = append(options, web.Option{Value: chosen, Label: chosen + " (the host does not offer it now)"})
+		options = append(options, web.Option{Value: chosen, Label: chosen + " (the host does not offer this yet)"})
 	}
 	return options
 }

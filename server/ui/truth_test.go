@@ -212,6 +212,23 @@ func TestANewScheduleStartsWithATimeInTheZoneOfTheHost(t *testing.T) {
 	}
 }
 
+// A script that no schedule can name is shown with the reason, and not to choose from.
+func TestAScriptWithANameThatCannotBeUsedIsShownAndNotOffered(t *testing.T) {
+	c := newContract()
+	host := c.answers["GET /api/v1/hosts/"+hostID].(api.Host)
+	host.Offers.Hooks = []api.Offer{{Name: "stop db", Problem: "rename it"}, {Name: "start-db"}}
+	c.answers["GET /api/v1/hosts/"+hostID] = host
+	pages := newPages(t, c)
+	for _, path := range []string{"", "/policy"} {
+		if body := visitPage(t, pages, "GET", "/hosts/"+hostID+path, nil).Body.String(); !strings.Contains(body, "stop db") || !strings.Contains(body, "rename it") {
+			t.Errorf("%q does not show it", path)
+		}
+	}
+	if body := visitPage(t, pages, "GET", "/hosts/"+hostID+"/schedules/new", nil).Body.String(); strings.Contains(body, "stop db") || !strings.Contains(body, `value="start-db"`) {
+		t.Error("it can be chosen")
+	}
+}
+
 // A manual schedule has no time, and hours of the day all the same.
 func TestAManualScheduleWithHoursHasTheZoneThatTheyAreReadIn(t *testing.T) {
 	c := newContract()
