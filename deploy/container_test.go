@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+
+	"restic-manager/restic/restictest"
 )
 
 // instruction is one of a Dockerfile.
@@ -99,10 +101,7 @@ func TestTheImageHoldsTheServerAloneAndRunsAsNobody(t *testing.T) {
 	if run := build[len(build)-1]; run.name != "RUN" || !strings.Contains(run.rest, "make programs agents") {
 		t.Errorf("it is built by %v", run)
 	}
-	if _, err := exec.LookPath("make"); err != nil {
-		t.Skip("make is missing")
-	}
-	plan, err := exec.CommandContext(t.Context(), "make", "-C", "..", "-n", "programs", "agents", "VERSION=v1").Output()
+	plan, err := exec.CommandContext(t.Context(), restictest.Program(t, "make"), "-C", "..", "-n", "programs", "agents", "VERSION=v1").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

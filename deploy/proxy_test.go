@@ -20,11 +20,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"restic-manager/restic/restictest"
 )
 
 // The samples are run as they stand, but for addresses, files and the certificate.
 func TestTheNginxSamplePassesWhatTheServerNeeds(t *testing.T) {
-	nginx := program(t, "nginx")
+	nginx := restictest.Program(t, "nginx")
 	site, port, dir := newBackend(t), freePort(t), t.TempDir()
 	workers := "worker_processes 1;"
 	if os.Geteuid() == 0 {
@@ -48,7 +50,7 @@ func TestTheNginxSamplePassesWhatTheServerNeeds(t *testing.T) {
 }
 
 func TestTheHAProxySamplePassesWhatTheServerNeeds(t *testing.T) {
-	haproxy := program(t, "haproxy")
+	haproxy := restictest.Program(t, "haproxy")
 	site, port, dir := newBackend(t), freePort(t), t.TempDir()
 	config := sample(t, "proxy/haproxy.cfg", map[string]string{
 		"bind :443 ":                           "bind 127.0.0.1:" + port + " ",
@@ -144,20 +146,6 @@ func newBackend(t *testing.T) *backend {
 	b.Server = httptest.NewServer(mux)
 	t.Cleanup(b.Close)
 	return b
-}
-
-func program(t *testing.T, name string) string {
-	t.Helper()
-	for _, path := range []string{name, "/usr/sbin/" + name} {
-		if found, err := exec.LookPath(path); err == nil {
-			return found
-		}
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed", name)
-	}
-	t.Skipf("%s is not installed: its sample is not tested", name)
-	return ""
 }
 
 // sample reads an embedded sample and replaces each text, which must be there once.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"restic-manager/restic/restictest"
 )
 
 // mostExposure is what systemd-analyze may give the unit, of 10. It is what is left to
@@ -15,12 +17,7 @@ import (
 const mostExposure = 4.0
 
 func TestTheUnitIsUnderstoodBySystemdAndLeavesLittleExposed(t *testing.T) {
-	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("systemd-analyze is missing: .ci/packages installs it")
-		}
-		t.Skip("systemd-analyze is missing (Debian package systemd)")
-	}
+	analyze := restictest.Program(t, "systemd-analyze")
 	// Where the program is not installed, the unit could not be verified as it is.
 	folder := t.TempDir()
 	program := filepath.Join(folder, "restic-manager-agent")
@@ -32,10 +29,10 @@ func TestTheUnitIsUnderstoodBySystemdAndLeavesLittleExposed(t *testing.T) {
 	if err := os.WriteFile(unit, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), "systemd-analyze", "verify", unit).CombinedOutput(); err != nil || len(out) > 0 {
+	if out, err := exec.CommandContext(t.Context(), analyze, "verify", unit).CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("verify: %v\n%s", err, out)
 	}
-	out, err := exec.CommandContext(t.Context(), "systemd-analyze", "security", "--no-pager", "--offline=true", unit).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), analyze, "security", "--no-pager", "--offline=true", unit).CombinedOutput()
 	if err != nil {
 		t.Fatalf("security: %v\n%s", err, out)
 	}
@@ -86,10 +83,7 @@ func TestTheUnitHidesNoFileFromABackup(t *testing.T) {
 }
 
 func TestTheScriptsAreAcceptedByTheirShells(t *testing.T) {
-	sh, err := exec.LookPath("sh")
-	if err != nil {
-		t.Skip("no sh here")
-	}
+	sh := restictest.Program(t, "sh")
 	for _, name := range []string{"install.sh", "unit/restic-manager-agent.init", "unit/restic-manager-agent.openrc"} {
 		if out, err := exec.CommandContext(t.Context(), sh, "-n", name).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, out)

@@ -29,21 +29,6 @@ import (
 	"restic-manager/restic/restictest"
 )
 
-// installed finds a program of a Debian package; in CI a missing one is a failure.
-func installed(t *testing.T, name string) string {
-	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
-		if p, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return p
-		}
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed", name)
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
-}
-
 // behind starts a world whose public address is that of a proxy which configure
 // starts in front of it.
 func behind(t *testing.T, configure func(front, back string)) *world {
@@ -76,7 +61,7 @@ http {
 	if err := os.WriteFile(path, []byte(conf), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	start(t, "nginx", nil, installed(t, "nginx"), "-p", dir, "-c", path)
+	start(t, "nginx", nil, restictest.Program(t, "nginx"), "-p", dir, "-c", path)
 }
 
 // haproxy cuts what is silent for the seconds given, which no default prevents.
@@ -100,7 +85,7 @@ backend b
 	if err := os.WriteFile(path, []byte(conf), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	start(t, "haproxy", nil, installed(t, "haproxy"), "-db", "-f", path)
+	start(t, "haproxy", nil, restictest.Program(t, "haproxy"), "-db", "-f", path)
 }
 
 func TestABackupThroughNginxAndHAProxyWithTheirDefaults(t *testing.T) {

@@ -27,12 +27,7 @@ type wine struct {
 
 func newWine(t *testing.T) *wine {
 	t.Helper()
-	if _, err := exec.LookPath("wine"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("wine is missing: .ci/packages installs it")
-		}
-		t.Skip("wine is missing (Debian packages wine and wine64)")
-	}
+	restictest.Program(t, "wine")
 	w := &wine{t: t, prefix: filepath.Join(t.TempDir(), "wine")}
 	w.env = []string{
 		"WINEPREFIX=" + w.prefix, "WINEARCH=win64", "WINEDEBUG=-all", "WINEDLLOVERRIDES=mscoree=d;mshtml=d",

@@ -39,11 +39,7 @@ func Find(t testing.TB, suite string) Binaries {
 		if _, err := os.Stat(path); err == nil {
 			continue
 		}
-		const message = "%s is missing; run: .ci/fetch-restic %s .cache/restic/%s"
-		if os.Getenv("CI") == "true" {
-			t.Fatalf(message, path, suite, suite)
-		}
-		t.Skipf(message, path, suite, suite)
+		missing(t, "%s is missing; run: .ci/fetch-restic %s .cache/restic/%s", path, suite, suite)
 	}
 	return programs
 }

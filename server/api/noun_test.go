@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"restic-manager/restic/restictest"
 	"restic-manager/server/api"
 	"restic-manager/server/fleet"
 	"restic-manager/server/store"
@@ -47,10 +48,7 @@ func TestAddingAHostMakesItsLineAndSchedule(t *testing.T) {
 // TestTheLineMeansWhatItSays gives lines with nasty locations to a real shell and
 // looks at what reaches the agent.
 func TestTheLineMeansWhatItSays(t *testing.T) {
-	shell, err := exec.LookPath("sh")
-	if err != nil {
-		t.Skip("no sh here")
-	}
+	shell := restictest.Program(t, "sh")
 	_, admin := newAdmin(t)
 	places := t.TempDir()
 	program := "#!/bin/sh\ncat > stdin\nfor a; do printf '%s\\n' \"$a\"; done > arguments\n"

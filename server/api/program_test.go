@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"restic-manager/restic/restictest"
 	"restic-manager/server/api"
 	"restic-manager/server/fleet"
 	"restic-manager/server/program"
@@ -67,10 +68,7 @@ func TestAnybodyGetsProgramsAndAChangedOneIsRefusedByName(t *testing.T) {
 }
 
 func TestTheLineRunsTheInstallerThatItKnows(t *testing.T) {
-	sh, err := exec.LookPath("sh")
-	if err != nil {
-		t.Skip("no sh here")
-	}
+	sh := restictest.Program(t, "sh")
 	_, shelves := shelf(t, map[string]string{agentFile: "the agent"})
 	_, admin := newAdmin(t, func(o *api.Options) { o.Programs = shelves })
 	const location = "/srv/it's $(touch pwned) mine"
