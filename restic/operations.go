@@ -29,6 +29,30 @@ const (
 	PlaceMaintenanceHost Place = "maintenance_host"
 )
 
+// ColumnType says how a page shows a value that an agent found.
+type ColumnType string
+
+// The types of columns.
+const (
+	ColumnText     ColumnType = "text"
+	ColumnInt      ColumnType = "int"
+	ColumnBytes    ColumnType = "bytes"
+	ColumnBool     ColumnType = "bool"
+	ColumnTime     ColumnType = "time"        // RFC 3339
+	ColumnDuration ColumnType = "duration_ms" // milliseconds
+	ColumnShare    ColumnType = "share"       // from 0 to 1
+	ColumnID       ColumnType = "id"          // hexadecimal or a UUID
+	ColumnPath     ColumnType = "path"
+	ColumnList     ColumnType = "list" // of texts
+)
+
+// Column is a member of an operation's facts or of each of its rows.
+type Column struct {
+	Name  string
+	Label string
+	Type  ColumnType
+}
+
 // Operation is something that a job can ask for. The recipe of the same name, at
 // the agent, carries it out with one or more Ops.
 type Operation struct {
@@ -40,6 +64,17 @@ type Operation struct {
 	Slot        Slot
 	Places      []Place
 	Deletes     bool // can remove snapshots or data
+
+	// Confirm says that a person types the repository's name before the server orders
+	// it.
+	Confirm bool
+
+	// Anywhere says that it may be ordered at a host that is not configured for the
+	// repository; the command then brings along how to reach it.
+	Anywhere bool
+
+	Facts []Column // members of the outcome's facts, as its recipe writes them
+	Rows  []Column // members of each row of its result; none: it has no rows
 }
 
 // Operations returns every operation that a job can ask for. To add one, write

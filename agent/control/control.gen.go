@@ -17,6 +17,30 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for BackupOptionsCompression.
+const (
+	Auto  BackupOptionsCompression = "auto"
+	Empty BackupOptionsCompression = ""
+	Max   BackupOptionsCompression = "max"
+	Off   BackupOptionsCompression = "off"
+)
+
+// Valid indicates whether the value is a known member of the BackupOptionsCompression enum.
+func (e BackupOptionsCompression) Valid() bool {
+	switch e {
+	case Auto:
+		return true
+	case Empty:
+		return true
+	case Max:
+		return true
+	case Off:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GapStream.
 const (
 	Events GapStream = "events"
@@ -192,6 +216,25 @@ type AgentConfig struct {
 	SnapshotHost string `json:"snapshot_host"`
 }
 
+// AgentHold New backups into a repository wait, so that an exclusive job gets its turn. It lapses by itself when it is not renewed.
+type AgentHold struct {
+	// ForS Seconds from the receipt of this answer; at most 300
+	ForS int `json:"for_s"`
+
+	// JobId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	JobId Id `json:"job_id"`
+
+	// Reason Example: prune at nas
+	Reason string `json:"reason"`
+
+	// RepositoryId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	RepositoryId Id `json:"repository_id"`
+}
+
 // AgentJob A job that the agent has not fully reported.
 type AgentJob struct {
 	Epoch int64 `json:"epoch"`
@@ -218,6 +261,13 @@ type AgentJob struct {
 	WriterId Id `json:"writer_id"`
 }
 
+// AgentMaintenance At the maintenance host: how it reaches the repository for what deletes, and what is to be kept.
+type AgentMaintenance struct {
+	Credential *SecretRef       `json:"credential,omitempty"`
+	Location   string           `json:"location"`
+	Schedules  []AgentRetention `json:"schedules"`
+}
+
 // AgentRepository defines model for AgentRepository.
 type AgentRepository struct {
 	AllowDeletingCredential bool       `json:"allow_deleting_credential,omitempty,omitzero"`
@@ -226,14 +276,37 @@ type AgentRepository struct {
 	// Id A UUID in lower case.
 	//
 	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
-	Id       Id        `json:"id"`
-	KeyId    string    `json:"key_id,omitempty,omitzero"`
-	Location string    `json:"location"`
-	Name     string    `json:"name"`
-	Password SecretRef `json:"password"`
+	Id       Id     `json:"id"`
+	KeyId    string `json:"key_id,omitempty,omitzero"`
+	Location string `json:"location"`
+
+	// Maintenance At the maintenance host: how it reaches the repository for what deletes, and what is to be kept.
+	Maintenance AgentMaintenance `json:"maintenance,omitempty,omitzero"`
+	Name        string           `json:"name"`
+	Password    SecretRef        `json:"password"`
 
 	// ResticId Where known: the agent refuses another repository at that location.
 	ResticId string `json:"restic_id,omitempty,omitzero"`
+}
+
+// AgentRetention The keep rules of one schedule, of any host, that backs up to the repository. Snapshots of schedules that are not named here are kept.
+type AgentRetention struct {
+	HostName string `json:"host_name"`
+	Name     string `json:"name"`
+
+	// Retention How many snapshots to keep; 0 or absent keeps none by that rule, all zero keeps everything.
+	Retention Retention `json:"retention"`
+
+	// ScheduleId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	ScheduleId Id `json:"schedule_id"`
+
+	// SnapshotHost The `--host` of its snapshots
+	SnapshotHost string `json:"snapshot_host"`
+
+	// Zone In which days, weeks and months begin; UTC when absent
+	Zone string `json:"zone,omitempty,omitzero"`
 }
 
 // AgentSchedule defines model for AgentSchedule.
@@ -271,6 +344,39 @@ type ArtifactAnswer struct {
 	RequestId  string    `json:"request_id,omitempty,omitzero"`
 	ServerTime time.Time `json:"server_time"`
 }
+
+// BackupOptions restic's options of a backup; for paths, not for a named source, but for `compression`.
+type BackupOptions struct {
+	// Compression Empty is restic's own default
+	Compression BackupOptionsCompression `json:"compression,omitempty,omitzero"`
+
+	// ExcludeCaches Leave out folders with a CACHEDIR.TAG.
+	ExcludeCaches bool `json:"exclude_caches,omitempty,omitzero"`
+
+	// ExcludeFiles Files on the host with exclude patterns, one a line.
+	ExcludeFiles []SourcePath `json:"exclude_files,omitempty,omitzero"`
+
+	// ExcludeIfPresent Folders that hold a file of this name are left out but for that file.
+	ExcludeIfPresent []string `json:"exclude_if_present,omitempty,omitzero"`
+
+	// ExcludeLargerThan Bytes; 0 leaves nothing out.
+	ExcludeLargerThan int64 `json:"exclude_larger_than,omitempty,omitzero"`
+
+	// OneFileSystem Do not go into other file systems.
+	OneFileSystem bool `json:"one_file_system,omitempty,omitzero"`
+
+	// ReadConcurrency Files read at a time; 0 is restic's own default.
+	ReadConcurrency int `json:"read_concurrency,omitempty,omitzero"`
+
+	// SkipIfUnchanged Make no snapshot when nothing changed; the job then is a good backup that names the snapshot before it.
+	SkipIfUnchanged bool `json:"skip_if_unchanged,omitempty,omitzero"`
+
+	// UseFsSnapshot Windows: read from a volume shadow copy.
+	UseFsSnapshot bool `json:"use_fs_snapshot,omitempty,omitzero"`
+}
+
+// BackupOptionsCompression Empty is restic's own default
+type BackupOptionsCompression string
 
 // BackupStats defines model for BackupStats.
 type BackupStats struct {
@@ -331,8 +437,9 @@ type Command struct {
 	Operation string `json:"operation,omitempty,omitzero"`
 
 	// Params By the operation's fields, see `GET /api/v1/operations`.
-	Params Params `json:"params,omitempty,omitzero"`
-	Seq    int64  `json:"seq"`
+	Params     Params          `json:"params,omitempty,omitzero"`
+	Repository AgentRepository `json:"repository,omitempty,omitzero"`
+	Seq        int64           `json:"seq"`
 
 	// Sig Kept for signed commands.
 	Sig string `json:"sig,omitempty,omitzero"`
@@ -415,6 +522,9 @@ type Event struct {
 	// Snapshot A snapshot as restic lists it.
 	Snapshot *SnapshotRecord `json:"snapshot,omitempty"`
 }
+
+// Facts What an operation found out, members as its `facts` name them; at most 64 KiB.
+type Facts = json.RawMessage
 
 // FieldProblem defines model for FieldProblem.
 type FieldProblem struct {
@@ -523,6 +633,10 @@ type Limits struct {
 
 // LockInfo defines model for LockInfo.
 type LockInfo struct {
+	// Alive `yes`, `no` or `unknown`: whether its process lives, for locks of the machine that the agent runs on
+	Alive string `json:"alive,omitempty,omitzero"`
+
+	// CreatedAt When it was made or last refreshed
 	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
 	Exclusive bool      `json:"exclusive,omitempty,omitzero"`
 	Hostname  string    `json:"hostname,omitempty,omitzero"`
@@ -544,6 +658,25 @@ type LogChunk struct {
 	Lines     int       `json:"lines"`
 	Seq       int64     `json:"seq"`
 	To        time.Time `json:"to"`
+}
+
+// MaintenanceRule What the host's own policy file says about a repository that it maintains.
+type MaintenanceRule struct {
+	// KeepDays Snapshots first seen within so many days are never removed
+	KeepDays int `json:"keep_days,omitempty,omitzero"`
+
+	// KeepLast So many of each schedule are never removed
+	KeepLast int `json:"keep_last,omitempty,omitzero"`
+
+	// Location A folder, or the location of a repository
+	Location string `json:"location"`
+
+	// MaxDeleteFraction The largest part of the snapshots that one run may remove
+	MaxDeleteFraction float64 `json:"max_delete_fraction,omitempty,omitzero"`
+	RunAs             string  `json:"run_as,omitempty,omitzero"`
+
+	// UndoDays How long what prune removed can be brought back
+	UndoDays int `json:"undo_days,omitempty,omitzero"`
 }
 
 // Marker Proof that the answer is the server's.
@@ -597,8 +730,11 @@ type Outcome struct {
 	Confirmed bool `json:"confirmed,omitempty,omitzero"`
 
 	// DurationMs By the agent's monotonic clock.
-	DurationMs int64      `json:"duration_ms,omitempty,omitzero"`
-	Locks      []LockInfo `json:"locks,omitempty,omitzero"`
+	DurationMs int64 `json:"duration_ms,omitempty,omitzero"`
+
+	// Facts What an operation found out, members as its `facts` name them; at most 64 KiB.
+	Facts Facts      `json:"facts,omitempty,omitzero"`
+	Locks []LockInfo `json:"locks,omitempty,omitzero"`
 
 	// LogNextSeq Behind the last chunk of the log: it is complete once the chunks below this number are there. Absent where the agent did not tell.
 	LogNextSeq int64 `json:"log_next_seq,omitempty,omitzero"`
@@ -612,7 +748,10 @@ type Outcome struct {
 	RepositorySeen string    `json:"repository_seen,omitempty,omitzero"`
 	ResticExitCode int       `json:"restic_exit_code,omitempty,omitzero"`
 	Result         JobResult `json:"result"`
-	SnapshotId     string    `json:"snapshot_id,omitempty,omitzero"`
+
+	// Rows How many rows the result has, see `GET /api/v1/jobs/{job_id}/rows`
+	Rows       int64  `json:"rows,omitempty,omitzero"`
+	SnapshotId string `json:"snapshot_id,omitempty,omitzero"`
 
 	// Sources What the agent saw of each source before the backup
 	Sources []SourceSeen `json:"sources,omitempty,omitzero"`
@@ -632,12 +771,16 @@ type Phase = string
 
 // PolicyReport What the endpoint's own policy file allows, as its agent read it.
 type PolicyReport struct {
-	Code     string       `json:"code,omitempty,omitzero"`
-	Digest   string       `json:"digest,omitempty,omitzero"`
-	Message  string       `json:"message,omitempty,omitzero"`
-	NextStep string       `json:"next_step,omitempty,omitzero"`
-	Profile  string       `json:"profile,omitempty,omitzero"`
-	Rules    []PolicyRule `json:"rules,omitempty,omitzero"`
+	Code        string            `json:"code,omitempty,omitzero"`
+	Digest      string            `json:"digest,omitempty,omitzero"`
+	Maintenance []MaintenanceRule `json:"maintenance,omitempty,omitzero"`
+	Message     string            `json:"message,omitempty,omitzero"`
+	NextStep    string            `json:"next_step,omitempty,omitzero"`
+	Profile     string            `json:"profile,omitempty,omitzero"`
+
+	// Restore What the host allows restores to write.
+	Restore RestoreRule  `json:"restore,omitempty,omitzero"`
+	Rules   []PolicyRule `json:"rules,omitempty,omitzero"`
 
 	// State `ok` or `locked`
 	State string `json:"state"`
@@ -785,6 +928,26 @@ type RepositoryIdentity struct {
 	ResticId      string `json:"restic_id"`
 }
 
+// RestoreRule What the host allows restores to write.
+type RestoreRule struct {
+	// InPlace Folders in whose original place files may be restored; `/` is everywhere
+	InPlace            []string `json:"in_place,omitempty,omitzero"`
+	MaxBytes           int64    `json:"max_bytes,omitempty,omitzero"`
+	PreservePrivileged bool     `json:"preserve_privileged,omitempty,omitzero"`
+	StagingDir         string   `json:"staging_dir"`
+}
+
+// Retention How many snapshots to keep; 0 or absent keeps none by that rule, all zero keeps everything.
+type Retention struct {
+	KeepDaily      int `json:"keep_daily,omitempty,omitzero"`
+	KeepHourly     int `json:"keep_hourly,omitempty,omitzero"`
+	KeepLast       int `json:"keep_last,omitempty,omitzero"`
+	KeepMonthly    int `json:"keep_monthly,omitempty,omitzero"`
+	KeepWeekly     int `json:"keep_weekly,omitempty,omitzero"`
+	KeepWithinDays int `json:"keep_within_days,omitempty,omitzero"`
+	KeepYearly     int `json:"keep_yearly,omitempty,omitzero"`
+}
+
 // RunningJob defines model for RunningJob.
 type RunningJob struct {
 	Epoch int64 `json:"epoch"`
@@ -822,6 +985,9 @@ type ScheduleHooksBeforeFailure string
 
 // ScheduleOptions defines model for ScheduleOptions.
 type ScheduleOptions struct {
+	// Backup restic's options of a backup; for paths, not for a named source, but for `compression`.
+	Backup BackupOptions `json:"backup,omitempty,omitzero"`
+
 	// Bandwidth In the schedule's zone; the first that holds when restic starts limits that whole attempt.
 	Bandwidth []BandwidthRule `json:"bandwidth,omitempty,omitzero"`
 
@@ -983,6 +1149,11 @@ type SnapshotRecord struct {
 	Username       string    `json:"username,omitempty,omitzero"`
 }
 
+// SourcePath An absolute path on the host.
+//
+// Example: /etc
+type SourcePath = string
+
 // SourceSeen defines model for SourceSeen.
 type SourceSeen struct {
 	Path string `json:"path"`
@@ -1010,9 +1181,12 @@ type SyncAnswer struct {
 	Commands []Command `json:"commands"`
 
 	// Config What the agent works by until another revision comes. Names secrets, never holds them.
-	Config *AgentConfig   `json:"config,omitempty"`
-	Hints  *Hints         `json:"hints,omitempty"`
-	Jobs   []JobDirective `json:"jobs,omitempty,omitzero"`
+	Config *AgentConfig `json:"config,omitempty"`
+	Hints  *Hints       `json:"hints,omitempty"`
+
+	// Holds All that are in force; absent where nothing changed, so an empty list ends them.
+	Holds []AgentHold    `json:"holds,omitempty,omitzero"`
+	Jobs  []JobDirective `json:"jobs,omitempty,omitzero"`
 
 	// Protocol Proof that the answer is the server's.
 	Protocol   Marker    `json:"protocol"`
@@ -1037,6 +1211,9 @@ type SyncRequest struct {
 	// Directives The directives in force; the answer comes at once when others are wanted.
 	Directives []JobDirective  `json:"directives,omitempty,omitzero"`
 	Health     []HealthProblem `json:"health,omitempty,omitzero"`
+
+	// Holds The jobs for which backups are held back here; the answer comes at once when others are wanted, and renews these before they lapse.
+	Holds []string `json:"holds,omitempty,omitzero"`
 
 	// JournalId A UUID in lower case.
 	//
@@ -1116,6 +1293,9 @@ type ScheduleId = Id
 //
 // Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
 type SessionId = Id
+
+// SnapshotId defines model for SnapshotId.
+type SnapshotId = string
 
 // TokenId A UUID in lower case.
 //
@@ -1305,7 +1485,9 @@ type ClientInterface interface {
 
 	// PutArtifactWithBody Hand over a part of a large result
 	//
-	// `snapshots` is the whole listing of a repository as this host sees it: gzip of one SnapshotRecord a line. Parts are appended in order and
+	// `snapshots` is the whole listing of a repository as this host sees it: gzip of one SnapshotRecord a line. `rows` are the rows of a result:
+	// each part is gzip of whole lines, one JSON object each, at most 5 000 and 4 MiB plain. `index` is the browse index of the snapshot that the job's
+	// `snapshot_id` names, in blocks as package restic/listing writes them. Parts are appended in order and
 	// are at most 512 KiB; a part at another offset than expected gets 409 `artifact_offset` with `expected_offset`. The listing is taken over
 	// when `last` has come. Repeating a part is harmless.
 	//
@@ -1488,7 +1670,9 @@ func (c *Client) Enrol(ctx context.Context, body EnrolJSONRequestBody, reqEditor
 
 // PutArtifactWithBody Hand over a part of a large result
 //
-// `snapshots` is the whole listing of a repository as this host sees it: gzip of one SnapshotRecord a line. Parts are appended in order and
+// `snapshots` is the whole listing of a repository as this host sees it: gzip of one SnapshotRecord a line. `rows` are the rows of a result:
+// each part is gzip of whole lines, one JSON object each, at most 5 000 and 4 MiB plain. `index` is the browse index of the snapshot that the job's
+// `snapshot_id` names, in blocks as package restic/listing writes them. Parts are appended in order and
 // are at most 512 KiB; a part at another offset than expected gets 409 `artifact_offset` with `expected_offset`. The listing is taken over
 // when `last` has come. Repeating a part is harmless.
 //
@@ -2122,7 +2306,9 @@ type ClientWithResponsesInterface interface {
 
 	// PutArtifactWithBodyWithResponse Hand over a part of a large result
 	//
-	// `snapshots` is the whole listing of a repository as this host sees it: gzip of one SnapshotRecord a line. Parts are appended in order and
+	// `snapshots` is the whole listing of a repository as this host sees it: gzip of one SnapshotRecord a line. `rows` are the rows of a result:
+	// each part is gzip of whole lines, one JSON object each, at most 5 000 and 4 MiB plain. `index` is the browse index of the snapshot that the job's
+	// `snapshot_id` names, in blocks as package restic/listing writes them. Parts are appended in order and
 	// are at most 512 KiB; a part at another offset than expected gets 409 `artifact_offset` with `expected_offset`. The listing is taken over
 	// when `last` has come. Repeating a part is harmless.
 	//
@@ -3130,7 +3316,9 @@ func (c *ClientWithResponses) EnrolWithResponse(ctx context.Context, body EnrolJ
 
 // PutArtifactWithBodyWithResponse Hand over a part of a large result
 //
-// `snapshots` is the whole listing of a repository as this host sees it: gzip of one SnapshotRecord a line. Parts are appended in order and
+// `snapshots` is the whole listing of a repository as this host sees it: gzip of one SnapshotRecord a line. `rows` are the rows of a result:
+// each part is gzip of whole lines, one JSON object each, at most 5 000 and 4 MiB plain. `index` is the browse index of the snapshot that the job's
+// `snapshot_id` names, in blocks as package restic/listing writes them. Parts are appended in order and
 // are at most 512 KiB; a part at another offset than expected gets 409 `artifact_offset` with `expected_offset`. The listing is taken over
 // when `last` has come. Repeating a part is harmless.
 //

@@ -114,6 +114,30 @@ func (e Availability) Valid() bool {
 	}
 }
 
+// Defines values for BackupOptionsCompression.
+const (
+	Auto  BackupOptionsCompression = "auto"
+	Empty BackupOptionsCompression = ""
+	Max   BackupOptionsCompression = "max"
+	Off   BackupOptionsCompression = "off"
+)
+
+// Valid indicates whether the value is a known member of the BackupOptionsCompression enum.
+func (e BackupOptionsCompression) Valid() bool {
+	switch e {
+	case Auto:
+		return true
+	case Empty:
+		return true
+	case Max:
+		return true
+	case Off:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ChannelRouteDigest.
 const (
 	ChannelRouteDigestDaily  ChannelRouteDigest = "daily"
@@ -158,19 +182,19 @@ func (e ChannelRouteReport) Valid() bool {
 
 // Defines values for CredentialInfoCanDelete.
 const (
-	No      CredentialInfoCanDelete = "no"
-	Unknown CredentialInfoCanDelete = "unknown"
-	Yes     CredentialInfoCanDelete = "yes"
+	CredentialInfoCanDeleteNo      CredentialInfoCanDelete = "no"
+	CredentialInfoCanDeleteUnknown CredentialInfoCanDelete = "unknown"
+	CredentialInfoCanDeleteYes     CredentialInfoCanDelete = "yes"
 )
 
 // Valid indicates whether the value is a known member of the CredentialInfoCanDelete enum.
 func (e CredentialInfoCanDelete) Valid() bool {
 	switch e {
-	case No:
+	case CredentialInfoCanDeleteNo:
 		return true
-	case Unknown:
+	case CredentialInfoCanDeleteUnknown:
 		return true
-	case Yes:
+	case CredentialInfoCanDeleteYes:
 		return true
 	default:
 		return false
@@ -179,13 +203,16 @@ func (e CredentialInfoCanDelete) Valid() bool {
 
 // Defines values for CredentialInfoSlot.
 const (
-	CredentialInfoSlotAppend CredentialInfoSlot = "append"
+	CredentialInfoSlotAppend      CredentialInfoSlot = "append"
+	CredentialInfoSlotMaintenance CredentialInfoSlot = "maintenance"
 )
 
 // Valid indicates whether the value is a known member of the CredentialInfoSlot enum.
 func (e CredentialInfoSlot) Valid() bool {
 	switch e {
 	case CredentialInfoSlotAppend:
+		return true
+	case CredentialInfoSlotMaintenance:
 		return true
 	default:
 		return false
@@ -264,6 +291,30 @@ func (e EnrolmentTokenState) Valid() bool {
 	case EnrolmentTokenStateRevoked:
 		return true
 	case EnrolmentTokenStateUsed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EntryType.
+const (
+	Dir     EntryType = "dir"
+	File    EntryType = "file"
+	Other   EntryType = "other"
+	Symlink EntryType = "symlink"
+)
+
+// Valid indicates whether the value is a known member of the EntryType enum.
+func (e EntryType) Valid() bool {
+	switch e {
+	case Dir:
+		return true
+	case File:
+		return true
+	case Other:
+		return true
+	case Symlink:
 		return true
 	default:
 		return false
@@ -444,6 +495,24 @@ func (e OperationLock) Valid() bool {
 	}
 }
 
+// Defines values for OperationPlaces.
+const (
+	OperationPlacesHost            OperationPlaces = "host"
+	OperationPlacesMaintenanceHost OperationPlaces = "maintenance_host"
+)
+
+// Valid indicates whether the value is a known member of the OperationPlaces enum.
+func (e OperationPlaces) Valid() bool {
+	switch e {
+	case OperationPlacesHost:
+		return true
+	case OperationPlacesMaintenanceHost:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for OperationSlot.
 const (
 	OperationSlotAppend      OperationSlot = "append"
@@ -552,6 +621,87 @@ func (e ProtectionState) Valid() bool {
 	}
 }
 
+// Defines values for RepositoryLockAlive.
+const (
+	RepositoryLockAliveNo      RepositoryLockAlive = "no"
+	RepositoryLockAliveUnknown RepositoryLockAlive = "unknown"
+	RepositoryLockAliveYes     RepositoryLockAlive = "yes"
+)
+
+// Valid indicates whether the value is a known member of the RepositoryLockAlive enum.
+func (e RepositoryLockAlive) Valid() bool {
+	switch e {
+	case RepositoryLockAliveNo:
+		return true
+	case RepositoryLockAliveUnknown:
+		return true
+	case RepositoryLockAliveYes:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RepositoryLockRemovable.
+const (
+	ByRule RepositoryLockRemovable = "by_rule"
+	Typed  RepositoryLockRemovable = "typed"
+)
+
+// Valid indicates whether the value is a known member of the RepositoryLockRemovable enum.
+func (e RepositoryLockRemovable) Valid() bool {
+	switch e {
+	case ByRule:
+		return true
+	case Typed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RepositoryMaintenanceAllowed.
+const (
+	RepositoryMaintenanceAllowedNo      RepositoryMaintenanceAllowed = "no"
+	RepositoryMaintenanceAllowedUnknown RepositoryMaintenanceAllowed = "unknown"
+	RepositoryMaintenanceAllowedYes     RepositoryMaintenanceAllowed = "yes"
+)
+
+// Valid indicates whether the value is a known member of the RepositoryMaintenanceAllowed enum.
+func (e RepositoryMaintenanceAllowed) Valid() bool {
+	switch e {
+	case RepositoryMaintenanceAllowedNo:
+		return true
+	case RepositoryMaintenanceAllowedUnknown:
+		return true
+	case RepositoryMaintenanceAllowedYes:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RepositoryMaintenanceMode.
+const (
+	RepositoryMaintenanceModeCredential RepositoryMaintenanceMode = "credential"
+	RepositoryMaintenanceModeFolder     RepositoryMaintenanceMode = "folder"
+	RepositoryMaintenanceModeNone       RepositoryMaintenanceMode = "none"
+)
+
+// Valid indicates whether the value is a known member of the RepositoryMaintenanceMode enum.
+func (e RepositoryMaintenanceMode) Valid() bool {
+	switch e {
+	case RepositoryMaintenanceModeCredential:
+		return true
+	case RepositoryMaintenanceModeFolder:
+		return true
+	case RepositoryMaintenanceModeNone:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RepositoryState.
 const (
 	RepositoryStateFailed       RepositoryState = "failed"
@@ -648,6 +798,30 @@ func (e Severity) Valid() bool {
 	case SeverityInfo:
 		return true
 	case SeverityWarning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SnapshotIndexState.
+const (
+	SnapshotIndexStateBuilding SnapshotIndexState = "building"
+	SnapshotIndexStateFailed   SnapshotIndexState = "failed"
+	SnapshotIndexStateNone     SnapshotIndexState = "none"
+	SnapshotIndexStateReady    SnapshotIndexState = "ready"
+)
+
+// Valid indicates whether the value is a known member of the SnapshotIndexState enum.
+func (e SnapshotIndexState) Valid() bool {
+	switch e {
+	case SnapshotIndexStateBuilding:
+		return true
+	case SnapshotIndexStateFailed:
+		return true
+	case SnapshotIndexStateNone:
+		return true
+	case SnapshotIndexStateReady:
 		return true
 	default:
 		return false
@@ -844,6 +1018,25 @@ type AgentConfig struct {
 	SnapshotHost string `json:"snapshot_host"`
 }
 
+// AgentHold New backups into a repository wait, so that an exclusive job gets its turn. It lapses by itself when it is not renewed.
+type AgentHold struct {
+	// ForS Seconds from the receipt of this answer; at most 300
+	ForS int `json:"for_s"`
+
+	// JobId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	JobId Id `json:"job_id"`
+
+	// Reason Example: prune at nas
+	Reason string `json:"reason"`
+
+	// RepositoryId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	RepositoryId Id `json:"repository_id"`
+}
+
 // AgentJob A job that the agent has not fully reported.
 type AgentJob struct {
 	Epoch int64 `json:"epoch"`
@@ -870,6 +1063,13 @@ type AgentJob struct {
 	WriterId Id `json:"writer_id"`
 }
 
+// AgentMaintenance At the maintenance host: how it reaches the repository for what deletes, and what is to be kept.
+type AgentMaintenance struct {
+	Credential *SecretRef       `json:"credential,omitempty"`
+	Location   string           `json:"location"`
+	Schedules  []AgentRetention `json:"schedules"`
+}
+
 // AgentRepository defines model for AgentRepository.
 type AgentRepository struct {
 	AllowDeletingCredential bool       `json:"allow_deleting_credential,omitempty,omitzero"`
@@ -878,14 +1078,37 @@ type AgentRepository struct {
 	// Id A UUID in lower case.
 	//
 	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
-	Id       Id        `json:"id"`
-	KeyId    string    `json:"key_id,omitempty,omitzero"`
-	Location string    `json:"location"`
-	Name     string    `json:"name"`
-	Password SecretRef `json:"password"`
+	Id       Id     `json:"id"`
+	KeyId    string `json:"key_id,omitempty,omitzero"`
+	Location string `json:"location"`
+
+	// Maintenance At the maintenance host: how it reaches the repository for what deletes, and what is to be kept.
+	Maintenance AgentMaintenance `json:"maintenance,omitempty,omitzero"`
+	Name        string           `json:"name"`
+	Password    SecretRef        `json:"password"`
 
 	// ResticId Where known: the agent refuses another repository at that location.
 	ResticId string `json:"restic_id,omitempty,omitzero"`
+}
+
+// AgentRetention The keep rules of one schedule, of any host, that backs up to the repository. Snapshots of schedules that are not named here are kept.
+type AgentRetention struct {
+	HostName string `json:"host_name"`
+	Name     string `json:"name"`
+
+	// Retention How many snapshots to keep; 0 or absent keeps none by that rule, all zero keeps everything.
+	Retention Retention `json:"retention"`
+
+	// ScheduleId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	ScheduleId Id `json:"schedule_id"`
+
+	// SnapshotHost The `--host` of its snapshots
+	SnapshotHost string `json:"snapshot_host"`
+
+	// Zone In which days, weeks and months begin; UTC when absent
+	Zone string `json:"zone,omitempty,omitzero"`
 }
 
 // AgentSchedule defines model for AgentSchedule.
@@ -1065,6 +1288,39 @@ type AuditPage struct {
 
 // Availability Whether the machine is expected to be on at all times, or sleeps and travels: then being away is `asleep` and no fault until an objective is missed.
 type Availability string
+
+// BackupOptions restic's options of a backup; for paths, not for a named source, but for `compression`.
+type BackupOptions struct {
+	// Compression Empty is restic's own default
+	Compression BackupOptionsCompression `json:"compression,omitempty,omitzero"`
+
+	// ExcludeCaches Leave out folders with a CACHEDIR.TAG.
+	ExcludeCaches bool `json:"exclude_caches,omitempty,omitzero"`
+
+	// ExcludeFiles Files on the host with exclude patterns, one a line.
+	ExcludeFiles []SourcePath `json:"exclude_files,omitempty,omitzero"`
+
+	// ExcludeIfPresent Folders that hold a file of this name are left out but for that file.
+	ExcludeIfPresent []string `json:"exclude_if_present,omitempty,omitzero"`
+
+	// ExcludeLargerThan Bytes; 0 leaves nothing out.
+	ExcludeLargerThan int64 `json:"exclude_larger_than,omitempty,omitzero"`
+
+	// OneFileSystem Do not go into other file systems.
+	OneFileSystem bool `json:"one_file_system,omitempty,omitzero"`
+
+	// ReadConcurrency Files read at a time; 0 is restic's own default.
+	ReadConcurrency int `json:"read_concurrency,omitempty,omitzero"`
+
+	// SkipIfUnchanged Make no snapshot when nothing changed; the job then is a good backup that names the snapshot before it.
+	SkipIfUnchanged bool `json:"skip_if_unchanged,omitempty,omitzero"`
+
+	// UseFsSnapshot Windows: read from a volume shadow copy.
+	UseFsSnapshot bool `json:"use_fs_snapshot,omitempty,omitzero"`
+}
+
+// BackupOptionsCompression Empty is restic's own default
+type BackupOptionsCompression string
 
 // BackupStats defines model for BackupStats.
 type BackupStats struct {
@@ -1252,8 +1508,9 @@ type Command struct {
 	Operation string `json:"operation,omitempty,omitzero"`
 
 	// Params By the operation's fields, see `GET /api/v1/operations`.
-	Params Params `json:"params,omitempty,omitzero"`
-	Seq    int64  `json:"seq"`
+	Params     Params          `json:"params,omitempty,omitzero"`
+	Repository AgentRepository `json:"repository,omitempty,omitzero"`
+	Seq        int64           `json:"seq"`
 
 	// Sig Kept for signed commands.
 	Sig string `json:"sig,omitempty,omitzero"`
@@ -1295,6 +1552,9 @@ type ConfigState struct {
 	InForceRevision int64  `json:"in_force_revision"`
 	WantedRevision  int64  `json:"wanted_revision"`
 }
+
+// Confirm The repository's name, typed, for an operation with `confirm`; of a restore in place the host's name. Without it 422 `confirmation_required`.
+type Confirm = string
 
 // CredentialInfo defines model for CredentialInfo.
 type CredentialInfo struct {
@@ -1489,6 +1749,34 @@ type EnrolmentTokenList struct {
 	Tokens []EnrolmentToken `json:"tokens"`
 }
 
+// Entry defines model for Entry.
+type Entry struct {
+	// Files Of a folder: how many files are below it
+	Files int64 `json:"files,omitempty,omitzero"`
+
+	// Lossy The name is not UTF-8, so the entry can only be restored with its folder.
+	Lossy bool `json:"lossy,omitempty,omitzero"`
+
+	// Mode Example: -rw-r--r--
+	Mode  string    `json:"mode,omitempty,omitzero"`
+	Mtime time.Time `json:"mtime,omitempty,omitzero"`
+	Name  string    `json:"name"`
+	Path  string    `json:"path"`
+
+	// Size Bytes; of a folder, of all below it
+	Size int64     `json:"size,omitempty,omitzero"`
+	Type EntryType `json:"type"`
+}
+
+// EntryType defines model for Entry.Type.
+type EntryType string
+
+// EntryPage defines model for EntryPage.
+type EntryPage struct {
+	Entries       []Entry `json:"entries"`
+	NextPageToken string  `json:"next_page_token,omitempty,omitzero"`
+}
+
 // Event defines model for Event.
 type Event struct {
 	// At By the agent's clock
@@ -1520,6 +1808,9 @@ type EventPage struct {
 	Events       []Event `json:"events"`
 	NextAfterSeq int64   `json:"next_after_seq"`
 }
+
+// Facts What an operation found out, members as its `facts` name them; at most 64 KiB.
+type Facts = json.RawMessage
 
 // FieldProblem defines model for FieldProblem.
 type FieldProblem struct {
@@ -1821,6 +2112,9 @@ type JobBrief struct {
 
 // JobCreate defines model for JobCreate.
 type JobCreate struct {
+	// Confirm The repository's name, typed, for an operation with `confirm`; of a restore in place the host's name. Without it 422 `confirmation_required`.
+	Confirm Confirm `json:"confirm,omitempty,omitzero"`
+
 	// Operation Example: backup
 	Operation string `json:"operation"`
 
@@ -1905,12 +2199,28 @@ type Limits struct {
 
 // LockInfo defines model for LockInfo.
 type LockInfo struct {
+	// Alive `yes`, `no` or `unknown`: whether its process lives, for locks of the machine that the agent runs on
+	Alive string `json:"alive,omitempty,omitzero"`
+
+	// CreatedAt When it was made or last refreshed
 	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
 	Exclusive bool      `json:"exclusive,omitempty,omitzero"`
 	Hostname  string    `json:"hostname,omitempty,omitzero"`
 	Id        string    `json:"id"`
 	Pid       int       `json:"pid,omitempty,omitzero"`
 	Username  string    `json:"username,omitempty,omitzero"`
+}
+
+// LockList defines model for LockList.
+type LockList struct {
+	// JobId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	JobId Id               `json:"job_id,omitempty,omitzero"`
+	Locks []RepositoryLock `json:"locks"`
+
+	// SeenAt When the locks were last listed; absent if never
+	SeenAt time.Time `json:"seen_at,omitempty,omitzero"`
 }
 
 // LogChunk Lines cut and compressed once by the agent, never changed again. `data` is one zstd frame of NDJSON, a line each: `{"t": microseconds
@@ -1947,6 +2257,73 @@ type LogPage struct {
 	End          bool      `json:"end"`
 	Lines        []LogLine `json:"lines"`
 	NextAfterSeq int64     `json:"next_after_seq"`
+}
+
+// MaintenanceCredentialSet defines model for MaintenanceCredentialSet.
+type MaintenanceCredentialSet struct {
+	// Location Where that credential holds, such as another port; the repository's own when left out.
+	Location string `json:"location,omitempty,omitzero"`
+	Secret   string `json:"secret"`
+	Username string `json:"username"`
+}
+
+// MaintenanceHostSet defines model for MaintenanceHostSet.
+type MaintenanceHostSet struct {
+	// HostId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	HostId Id `json:"host_id,omitempty,omitzero"`
+
+	// Location An absolute path at that host
+	Location string `json:"location,omitempty,omitzero"`
+}
+
+// MaintenancePlan An empty cron means never by itself.
+type MaintenancePlan struct {
+	// Check Cron of checks; each reads another part
+	//
+	// Example: 0 6 * * *
+	Check string `json:"check,omitempty,omitzero"`
+
+	// CheckParts Into how many parts the data is cut for checks; 0: as many as make all read within a month
+	CheckParts int `json:"check_parts,omitempty,omitzero"`
+
+	// Measure Cron of stats, and of looking at the folder where there is one
+	//
+	// Example: 15 6 * * *
+	Measure string `json:"measure,omitempty,omitzero"`
+
+	// Prune Cron of removing data that no snapshot needs
+	//
+	// Example: 0 5 * * sun
+	Prune string `json:"prune,omitempty,omitzero"`
+
+	// Retention Cron of thinning out by the schedules' retention
+	//
+	// Example: 30 4 * * *
+	Retention string `json:"retention,omitempty,omitzero"`
+
+	// Zone Example: Europe/Paris
+	Zone string `json:"zone,omitempty,omitzero"`
+}
+
+// MaintenanceRule What the host's own policy file says about a repository that it maintains.
+type MaintenanceRule struct {
+	// KeepDays Snapshots first seen within so many days are never removed
+	KeepDays int `json:"keep_days,omitempty,omitzero"`
+
+	// KeepLast So many of each schedule are never removed
+	KeepLast int `json:"keep_last,omitempty,omitzero"`
+
+	// Location A folder, or the location of a repository
+	Location string `json:"location"`
+
+	// MaxDeleteFraction The largest part of the snapshots that one run may remove
+	MaxDeleteFraction float64 `json:"max_delete_fraction,omitempty,omitzero"`
+	RunAs             string  `json:"run_as,omitempty,omitzero"`
+
+	// UndoDays How long what prune removed can be brought back
+	UndoDays int `json:"undo_days,omitempty,omitzero"`
 }
 
 // Marker Proof that the answer is the server's.
@@ -1993,11 +2370,25 @@ type Opened struct {
 
 // Operation defines model for Operation.
 type Operation struct {
-	Deletes     bool             `json:"deletes"`
-	Description string           `json:"description"`
-	Fields      []OperationField `json:"fields"`
-	Lock        OperationLock    `json:"lock"`
-	Name        string           `json:"name"`
+	// Anywhere May be ordered at any host whose policy allows the repository, also where it has no schedule there.
+	Anywhere bool `json:"anywhere"`
+
+	// Confirm A person must type the repository's name.
+	Confirm     bool   `json:"confirm"`
+	Deletes     bool   `json:"deletes"`
+	Description string `json:"description"`
+
+	// Facts Members of the outcome's `facts`.
+	Facts  []OperationColumn `json:"facts"`
+	Fields []OperationField  `json:"fields"`
+	Lock   OperationLock     `json:"lock"`
+	Name   string            `json:"name"`
+
+	// Places Where it may run.
+	Places []OperationPlaces `json:"places"`
+
+	// Rows Members of each of the result's rows.
+	Rows []OperationColumn `json:"rows"`
 
 	// Slot The credential it needs.
 	Slot  OperationSlot `json:"slot"`
@@ -2007,13 +2398,27 @@ type Operation struct {
 // OperationLock defines model for Operation.Lock.
 type OperationLock string
 
+// OperationPlaces defines model for Operation.Places.
+type OperationPlaces string
+
 // OperationSlot The credential it needs.
 type OperationSlot string
+
+// OperationColumn defines model for OperationColumn.
+type OperationColumn struct {
+	Label string `json:"label"`
+	Name  string `json:"name"`
+
+	// Type How a page shows it: `text`, `int`, `bytes`, `bool`, `time`, `duration_ms`, `share` (from 0 to 1), `id` (hexadecimal or a UUID), `path` or `list` (of texts)
+	Type string `json:"type"`
+}
 
 // OperationField defines model for OperationField.
 type OperationField struct {
 	Help     string   `json:"help,omitempty,omitzero"`
 	Label    string   `json:"label"`
+	Max      int64    `json:"max,omitempty,omitzero"`
+	Min      int64    `json:"min,omitempty,omitzero"`
 	Name     string   `json:"name"`
 	Options  []string `json:"options,omitempty,omitzero"`
 	Pattern  string   `json:"pattern,omitempty,omitzero"`
@@ -2038,8 +2443,11 @@ type Outcome struct {
 	Confirmed bool `json:"confirmed,omitempty,omitzero"`
 
 	// DurationMs By the agent's monotonic clock.
-	DurationMs int64      `json:"duration_ms,omitempty,omitzero"`
-	Locks      []LockInfo `json:"locks,omitempty,omitzero"`
+	DurationMs int64 `json:"duration_ms,omitempty,omitzero"`
+
+	// Facts What an operation found out, members as its `facts` name them; at most 64 KiB.
+	Facts Facts      `json:"facts,omitempty,omitzero"`
+	Locks []LockInfo `json:"locks,omitempty,omitzero"`
 
 	// LogNextSeq Behind the last chunk of the log: it is complete once the chunks below this number are there. Absent where the agent did not tell.
 	LogNextSeq int64 `json:"log_next_seq,omitempty,omitzero"`
@@ -2053,7 +2461,10 @@ type Outcome struct {
 	RepositorySeen string    `json:"repository_seen,omitempty,omitzero"`
 	ResticExitCode int       `json:"restic_exit_code,omitempty,omitzero"`
 	Result         JobResult `json:"result"`
-	SnapshotId     string    `json:"snapshot_id,omitempty,omitzero"`
+
+	// Rows How many rows the result has, see `GET /api/v1/jobs/{job_id}/rows`
+	Rows       int64  `json:"rows,omitempty,omitzero"`
+	SnapshotId string `json:"snapshot_id,omitempty,omitzero"`
 
 	// Sources What the agent saw of each source before the backup
 	Sources []SourceSeen `json:"sources,omitempty,omitzero"`
@@ -2106,12 +2517,16 @@ type Phase = string
 
 // PolicyReport What the endpoint's own policy file allows, as its agent read it.
 type PolicyReport struct {
-	Code     string       `json:"code,omitempty,omitzero"`
-	Digest   string       `json:"digest,omitempty,omitzero"`
-	Message  string       `json:"message,omitempty,omitzero"`
-	NextStep string       `json:"next_step,omitempty,omitzero"`
-	Profile  string       `json:"profile,omitempty,omitzero"`
-	Rules    []PolicyRule `json:"rules,omitempty,omitzero"`
+	Code        string            `json:"code,omitempty,omitzero"`
+	Digest      string            `json:"digest,omitempty,omitzero"`
+	Maintenance []MaintenanceRule `json:"maintenance,omitempty,omitzero"`
+	Message     string            `json:"message,omitempty,omitzero"`
+	NextStep    string            `json:"next_step,omitempty,omitzero"`
+	Profile     string            `json:"profile,omitempty,omitzero"`
+
+	// Restore What the host allows restores to write.
+	Restore RestoreRule  `json:"restore,omitempty,omitzero"`
+	Rules   []PolicyRule `json:"rules,omitempty,omitzero"`
 
 	// State `ok` or `locked`
 	State string `json:"state"`
@@ -2344,6 +2759,12 @@ type Repository struct {
 	Existing                bool             `json:"existing"`
 	HasPassword             bool             `json:"has_password"`
 
+	// Health What is known of a repository; members are absent until something was found out.
+	Health RepositoryHealth `json:"health"`
+
+	// Hold An exclusive job that runs, or waits for its turn while new backups are held back.
+	Hold RepositoryHold `json:"hold,omitempty,omitzero"`
+
 	// Hosts Hosts with a schedule there
 	Hosts int `json:"hosts"`
 
@@ -2362,9 +2783,15 @@ type Repository struct {
 	// Location Example: rest:https://nas:8000/web-1/
 	Location string `json:"location"`
 
+	// Maintenance Who may delete there, and with what.
+	Maintenance RepositoryMaintenance `json:"maintenance"`
+
 	// Name Example: web-1
 	Name             Name `json:"name"`
 	PasswordMadeHere bool `json:"password_made_here"`
+
+	// Plan An empty cron means never by itself.
+	Plan MaintenancePlan `json:"plan"`
 
 	// ResticId restic's own id of the repository
 	ResticId   string `json:"restic_id,omitempty,omitzero"`
@@ -2391,6 +2818,90 @@ type RepositoryCreate struct {
 	Username string `json:"username,omitempty,omitzero"`
 }
 
+// RepositoryDay defines model for RepositoryDay.
+type RepositoryDay struct {
+	Day         openapi_types.Date `json:"day"`
+	PlainBytes  int64              `json:"plain_bytes"`
+	Snapshots   int64              `json:"snapshots"`
+	SourceBytes int64              `json:"source_bytes"`
+	StoredBytes int64              `json:"stored_bytes"`
+}
+
+// RepositoryHealth What is known of a repository; members are absent until something was found out.
+type RepositoryHealth struct {
+	// AppendProvenAt When the append credential was last seen to be unable to delete
+	AppendProvenAt time.Time `json:"append_proven_at,omitempty,omitzero"`
+	Blobs          int64     `json:"blobs,omitempty,omitzero"`
+
+	// ForeignObjects Files in the folder that restic did not make or cannot be read
+	ForeignObjects int64 `json:"foreign_objects,omitempty,omitzero"`
+	FreeBytes      int64 `json:"free_bytes,omitempty,omitzero"`
+
+	// FullAt When the storage is full if it goes on like that
+	FullAt time.Time `json:"full_at,omitempty,omitzero"`
+
+	// GrowthBytesPerDay Over the last 30 days, by the median of the differences
+	GrowthBytesPerDay int64 `json:"growth_bytes_per_day,omitempty,omitzero"`
+
+	// InspectJobId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	InspectJobId    Id        `json:"inspect_job_id,omitempty,omitzero"`
+	Keys            int       `json:"keys,omitempty,omitzero"`
+	LastCheck       *JobBrief `json:"last_check,omitempty"`
+	LastGoodCheckAt time.Time `json:"last_good_check_at,omitempty,omitzero"`
+	LastPrune       *JobBrief `json:"last_prune,omitempty"`
+	LastRetention   *JobBrief `json:"last_retention,omitempty"`
+
+	// Locks As last listed
+	Locks           int       `json:"locks,omitempty,omitzero"`
+	MeasuredAt      time.Time `json:"measured_at,omitempty,omitzero"`
+	NextCheckAt     time.Time `json:"next_check_at,omitempty,omitzero"`
+	NextMeasureAt   time.Time `json:"next_measure_at,omitempty,omitzero"`
+	NextPruneAt     time.Time `json:"next_prune_at,omitempty,omitzero"`
+	NextRetentionAt time.Time `json:"next_retention_at,omitempty,omitzero"`
+
+	// PlainBytes The same data before compression
+	PlainBytes int64 `json:"plain_bytes,omitempty,omitzero"`
+
+	// ReadShare The part of the data that checks have read within the last 35 days
+	ReadShare float64 `json:"read_share,omitempty,omitzero"`
+
+	// SourceBytes What all snapshots would restore to
+	SourceBytes int64 `json:"source_bytes,omitempty,omitzero"`
+
+	// StoredBytes What it takes in the storage
+	StoredBytes int64 `json:"stored_bytes,omitempty,omitzero"`
+
+	// Suspects Snapshots that claim another time than they were first seen at, or are otherwise odd
+	Suspects   int64 `json:"suspects,omitempty,omitzero"`
+	TotalBytes int64 `json:"total_bytes,omitempty,omitzero"`
+
+	// UndoUntil Until when the last prune can be undone at the maintenance host
+	UndoUntil time.Time `json:"undo_until,omitempty,omitzero"`
+}
+
+// RepositoryHold An exclusive job that runs, or waits for its turn while new backups are held back.
+type RepositoryHold struct {
+	// HeldBackUntil Until when new backups are held back at most
+	HeldBackUntil time.Time `json:"held_back_until,omitempty,omitzero"`
+	HostName      string    `json:"host_name"`
+
+	// JobId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	JobId Id `json:"job_id"`
+
+	// Next How many exclusive jobs wait behind it
+	Next      int       `json:"next,omitempty,omitzero"`
+	Operation string    `json:"operation"`
+	Running   bool      `json:"running"`
+	Since     time.Time `json:"since"`
+
+	// WaitsFor Whom it waits for
+	WaitsFor string `json:"waits_for,omitempty,omitzero"`
+}
+
 // RepositoryIdentity defines model for RepositoryIdentity.
 type RepositoryIdentity struct {
 	FormatVersion int    `json:"format_version,omitempty,omitzero"`
@@ -2399,10 +2910,103 @@ type RepositoryIdentity struct {
 	ResticId      string `json:"restic_id"`
 }
 
+// RepositoryJobCreate defines model for RepositoryJobCreate.
+type RepositoryJobCreate struct {
+	// Confirm The repository's name, typed, for an operation with `confirm`; of a restore in place the host's name. Without it 422 `confirmation_required`.
+	Confirm Confirm `json:"confirm,omitempty,omitzero"`
+
+	// Operation Example: prune
+	Operation string `json:"operation"`
+
+	// Params By the operation's fields, see `GET /api/v1/operations`.
+	Params Params `json:"params,omitempty,omitzero"`
+
+	// StartWithinS The job expires if its agent has not picked it up by then.
+	StartWithinS StartWithin `json:"start_within_s,omitempty,omitzero"`
+}
+
+// RepositoryLock defines model for RepositoryLock.
+type RepositoryLock struct {
+	Alive RepositoryLockAlive `json:"alive"`
+
+	// AliveAt When the agent there said so
+	AliveAt time.Time `json:"alive_at,omitempty,omitzero"`
+
+	// CreatedAt When it was made or last refreshed
+	CreatedAt time.Time `json:"created_at"`
+	Exclusive bool      `json:"exclusive"`
+
+	// HostId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	HostId Id `json:"host_id,omitempty,omitzero"`
+
+	// HostName Example: web-1
+	HostName Name   `json:"host_name,omitempty,omitzero"`
+	Hostname string `json:"hostname"`
+	Id       string `json:"id"`
+
+	// JobId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	JobId Id `json:"job_id,omitempty,omitzero"`
+
+	// Operation Of that job
+	Operation string `json:"operation,omitempty,omitzero"`
+	Pid       int    `json:"pid"`
+
+	// Removable `by_rule`: its process is proven dead, so the agent there removes it. `typed`: only a person who types the repository's name does.
+	Removable RepositoryLockRemovable `json:"removable"`
+	Username  string                  `json:"username,omitempty,omitzero"`
+}
+
+// RepositoryLockAlive defines model for RepositoryLock.Alive.
+type RepositoryLockAlive string
+
+// RepositoryLockRemovable `by_rule`: its process is proven dead, so the agent there removes it. `typed`: only a person who types the repository's name does.
+type RepositoryLockRemovable string
+
+// RepositoryMaintenance Who may delete there, and with what.
+type RepositoryMaintenance struct {
+	// Allowed What that host's own policy file says, as its agent told
+	Allowed RepositoryMaintenanceAllowed `json:"allowed,omitempty,omitzero"`
+
+	// Floors What the host's own policy file says about a repository that it maintains.
+	Floors MaintenanceRule `json:"floors,omitempty,omitzero"`
+
+	// HostId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	HostId Id `json:"host_id,omitempty,omitzero"`
+
+	// HostName Example: web-1
+	HostName Name `json:"host_name,omitempty,omitzero"`
+
+	// Location The folder at that host
+	Location string `json:"location,omitempty,omitzero"`
+
+	// Mode `folder`: the maintenance host works on the repository's folder, no credential that can delete exists on the network. `credential`: one is handed over job by job. `none`: nobody maintains it.
+	Mode RepositoryMaintenanceMode `json:"mode"`
+
+	// NextStep What is missing, and the command that mends it
+	NextStep string `json:"next_step,omitempty,omitzero"`
+}
+
+// RepositoryMaintenanceAllowed What that host's own policy file says, as its agent told
+type RepositoryMaintenanceAllowed string
+
+// RepositoryMaintenanceMode `folder`: the maintenance host works on the repository's folder, no credential that can delete exists on the network. `credential`: one is handed over job by job. `none`: nobody maintains it.
+type RepositoryMaintenanceMode string
+
 // RepositoryPage defines model for RepositoryPage.
 type RepositoryPage struct {
 	NextPageToken string       `json:"next_page_token,omitempty,omitzero"`
 	Repositories  []Repository `json:"repositories"`
+}
+
+// RepositorySizes defines model for RepositorySizes.
+type RepositorySizes struct {
+	Days []RepositoryDay `json:"days"`
 }
 
 // RepositoryState `new` waits for a host that can initialise or identify it; `failed` needs a person, see `conditions`.
@@ -2412,6 +3016,15 @@ type RepositoryState string
 type RepositoryUpdate struct {
 	AllowDeletingCredential *bool   `json:"allow_deleting_credential,omitempty"`
 	Name                    *string `json:"name,omitempty"`
+}
+
+// RestoreRule What the host allows restores to write.
+type RestoreRule struct {
+	// InPlace Folders in whose original place files may be restored; `/` is everywhere
+	InPlace            []string `json:"in_place,omitempty,omitzero"`
+	MaxBytes           int64    `json:"max_bytes,omitempty,omitzero"`
+	PreservePrivileged bool     `json:"preserve_privileged,omitempty,omitzero"`
+	StagingDir         string   `json:"staging_dir"`
 }
 
 // Retention How many snapshots to keep; 0 or absent keeps none by that rule, all zero keeps everything.
@@ -2427,6 +3040,18 @@ type Retention struct {
 
 // Role viewer reads, operator also runs and edits schedules, admin does everything.
 type Role string
+
+// Row Members as the operation's `rows` name them.
+type Row = json.RawMessage
+
+// RowPage defines model for RowPage.
+type RowPage struct {
+	NextPageToken string `json:"next_page_token,omitempty,omitzero"`
+	Rows          []Row  `json:"rows"`
+
+	// Total How many the result has; 0 until all have come
+	Total int64 `json:"total"`
+}
 
 // RunRequest defines model for RunRequest.
 type RunRequest struct {
@@ -2528,6 +3153,9 @@ type ScheduleHooksBeforeFailure string
 
 // ScheduleOptions defines model for ScheduleOptions.
 type ScheduleOptions struct {
+	// Backup restic's options of a backup; for paths, not for a named source, but for `compression`.
+	Backup BackupOptions `json:"backup,omitempty,omitzero"`
+
 	// Bandwidth In the schedule's zone; the first that holds when restic starts limits that whole attempt.
 	Bandwidth []BandwidthRule `json:"bandwidth,omitempty,omitzero"`
 
@@ -2784,6 +3412,36 @@ type Snapshot struct {
 	Username   string    `json:"username,omitempty,omitzero"`
 }
 
+// SnapshotDetail defines model for SnapshotDetail.
+type SnapshotDetail struct {
+	// Index What browsing and searching read; made once, dropped when it was not used for long.
+	Index    SnapshotIndex `json:"index"`
+	Snapshot Snapshot      `json:"snapshot"`
+
+	// Version Raised when the index changes
+	Version int64 `json:"version"`
+}
+
+// SnapshotIndex What browsing and searching read; made once, dropped when it was not used for long.
+type SnapshotIndex struct {
+	// Bytes What the index takes in the database
+	Bytes   int64 `json:"bytes,omitempty,omitzero"`
+	Entries int64 `json:"entries,omitempty,omitzero"`
+
+	// JobId A UUID in lower case.
+	//
+	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
+	JobId  Id        `json:"job_id,omitempty,omitzero"`
+	MadeAt time.Time `json:"made_at,omitempty,omitzero"`
+
+	// Message Why it could not be made
+	Message string             `json:"message,omitempty,omitzero"`
+	State   SnapshotIndexState `json:"state"`
+}
+
+// SnapshotIndexState defines model for SnapshotIndex.State.
+type SnapshotIndexState string
+
 // SnapshotPage defines model for SnapshotPage.
 type SnapshotPage struct {
 	NextPageToken string     `json:"next_page_token,omitempty,omitzero"`
@@ -2841,9 +3499,12 @@ type SyncAnswer struct {
 	Commands []Command `json:"commands"`
 
 	// Config What the agent works by until another revision comes. Names secrets, never holds them.
-	Config *AgentConfig   `json:"config,omitempty"`
-	Hints  *Hints         `json:"hints,omitempty"`
-	Jobs   []JobDirective `json:"jobs,omitempty,omitzero"`
+	Config *AgentConfig `json:"config,omitempty"`
+	Hints  *Hints       `json:"hints,omitempty"`
+
+	// Holds All that are in force; absent where nothing changed, so an empty list ends them.
+	Holds []AgentHold    `json:"holds,omitempty,omitzero"`
+	Jobs  []JobDirective `json:"jobs,omitempty,omitzero"`
 
 	// Protocol Proof that the answer is the server's.
 	Protocol   Marker    `json:"protocol"`
@@ -2868,6 +3529,9 @@ type SyncRequest struct {
 	// Directives The directives in force; the answer comes at once when others are wanted.
 	Directives []JobDirective  `json:"directives,omitempty,omitzero"`
 	Health     []HealthProblem `json:"health,omitempty,omitzero"`
+
+	// Holds The jobs for which backups are held back here; the answer comes at once when others are wanted, and renews these before they lapse.
+	Holds []string `json:"holds,omitempty,omitzero"`
 
 	// JournalId A UUID in lower case.
 	//
@@ -3018,6 +3682,9 @@ type ScheduleId = Id
 //
 // Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
 type SessionId = Id
+
+// SnapshotId defines model for SnapshotId.
+type SnapshotId = string
 
 // TokenId A UUID in lower case.
 //
@@ -3299,6 +3966,15 @@ type DownloadJobLogParams struct {
 // DownloadJobLogParamsFormat defines parameters for DownloadJobLog.
 type DownloadJobLogParamsFormat string
 
+// ListJobRowsParams defines parameters for ListJobRows.
+type ListJobRowsParams struct {
+	// PageSize Rows wanted at most
+	PageSize PageSize `form:"page_size,omitempty" json:"page_size,omitempty,omitzero"`
+
+	// PageToken next_page_token of the page before
+	PageToken PageToken `form:"page_token,omitempty" json:"page_token,omitempty,omitzero"`
+}
+
 // ListRepositoriesParams defines parameters for ListRepositories.
 type ListRepositoriesParams struct {
 	// PageSize Rows wanted at most
@@ -3327,6 +4003,52 @@ type ReadRepositoryParams struct {
 
 	// IfVersion The version last seen
 	IfVersion IfVersion `form:"if_version,omitempty" json:"if_version,omitempty,omitzero"`
+}
+
+// CreateRepositoryJobParams defines parameters for CreateRepositoryJob.
+type CreateRepositoryJobParams struct {
+	// IdempotencyKey Any text, unique per intended effect
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// ListRepositorySizesParams defines parameters for ListRepositorySizes.
+type ListRepositorySizesParams struct {
+	Days int `form:"days,omitempty" json:"days,omitempty,omitzero"`
+}
+
+// ReadSnapshotParams defines parameters for ReadSnapshot.
+type ReadSnapshotParams struct {
+	// Wait Seconds to wait for something new
+	Wait Wait `form:"wait,omitempty" json:"wait,omitempty,omitzero"`
+
+	// IfVersion The version last seen
+	IfVersion IfVersion `form:"if_version,omitempty" json:"if_version,omitempty,omitzero"`
+}
+
+// ListSnapshotEntriesParams defines parameters for ListSnapshotEntries.
+type ListSnapshotEntriesParams struct {
+	// Path A folder of the snapshot, such as `/srv/www`
+	Path string `form:"path,omitempty" json:"path,omitempty,omitzero"`
+
+	// PageSize Rows wanted at most
+	PageSize PageSize `form:"page_size,omitempty" json:"page_size,omitempty,omitzero"`
+
+	// PageToken next_page_token of the page before
+	PageToken PageToken `form:"page_token,omitempty" json:"page_token,omitempty,omitzero"`
+}
+
+// SearchSnapshotParams defines parameters for SearchSnapshot.
+type SearchSnapshotParams struct {
+	Q string `form:"q" json:"q"`
+
+	// Under Only below this folder
+	Under string `form:"under,omitempty" json:"under,omitempty,omitzero"`
+
+	// PageSize Rows wanted at most
+	PageSize PageSize `form:"page_size,omitempty" json:"page_size,omitempty,omitzero"`
+
+	// PageToken next_page_token of the page before
+	PageToken PageToken `form:"page_token,omitempty" json:"page_token,omitempty,omitzero"`
 }
 
 // ListSnapshotsParams defines parameters for ListSnapshots.
@@ -3424,6 +4146,18 @@ type UpdateRepositoryJSONRequestBody = RepositoryUpdate
 
 // SetAppendCredentialJSONRequestBody defines body for SetAppendCredential for application/json ContentType.
 type SetAppendCredentialJSONRequestBody = CredentialSet
+
+// SetMaintenanceCredentialJSONRequestBody defines body for SetMaintenanceCredential for application/json ContentType.
+type SetMaintenanceCredentialJSONRequestBody = MaintenanceCredentialSet
+
+// CreateRepositoryJobJSONRequestBody defines body for CreateRepositoryJob for application/json ContentType.
+type CreateRepositoryJobJSONRequestBody = RepositoryJobCreate
+
+// SetMaintenanceHostJSONRequestBody defines body for SetMaintenanceHost for application/json ContentType.
+type SetMaintenanceHostJSONRequestBody = MaintenanceHostSet
+
+// ReplaceMaintenancePlanJSONRequestBody defines body for ReplaceMaintenancePlan for application/json ContentType.
+type ReplaceMaintenancePlanJSONRequestBody = MaintenancePlan
 
 // ShowRecoverySheetJSONRequestBody defines body for ShowRecoverySheet for application/json ContentType.
 type ShowRecoverySheetJSONRequestBody = RecoverySheetRequest
@@ -3586,6 +4320,9 @@ type ServerInterface interface {
 	// DownloadJobLog Download a job's whole log
 	// (GET /api/v1/jobs/{job_id}/log/download)
 	DownloadJobLog(w http.ResponseWriter, r *http.Request, jobId JobId, params DownloadJobLogParams)
+	// ListJobRows Read the rows of a job's result
+	// (GET /api/v1/jobs/{job_id}/rows)
+	ListJobRows(w http.ResponseWriter, r *http.Request, jobId JobId, params ListJobRowsParams)
 	// ReadMe The account that is signed in
 	// (GET /api/v1/me)
 	ReadMe(w http.ResponseWriter, r *http.Request)
@@ -3619,12 +4356,45 @@ type ServerInterface interface {
 	// SetAppendCredential Set the append credential, for all hosts or for one
 	// (PUT /api/v1/repositories/{repository_id}/credentials/append)
 	SetAppendCredential(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId)
+	// DeleteMaintenanceCredential Remove the credential that can delete
+	// (DELETE /api/v1/repositories/{repository_id}/credentials/maintenance)
+	DeleteMaintenanceCredential(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId)
+	// SetMaintenanceCredential Set the credential that can delete
+	// (PUT /api/v1/repositories/{repository_id}/credentials/maintenance)
+	SetMaintenanceCredential(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId)
+	// CreateRepositoryJob Start an operation on a repository, at the host that can do it
+	// (POST /api/v1/repositories/{repository_id}/jobs)
+	CreateRepositoryJob(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, params CreateRepositoryJobParams)
+	// ListLocks Show the locks that were last seen in a repository
+	// (GET /api/v1/repositories/{repository_id}/locks)
+	ListLocks(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId)
+	// SetMaintenanceHost Say which host maintains a repository
+	// (PUT /api/v1/repositories/{repository_id}/maintenance-host)
+	SetMaintenanceHost(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId)
+	// ReplaceMaintenancePlan Say when a repository is thinned out, pruned, checked and measured
+	// (PUT /api/v1/repositories/{repository_id}/maintenance-plan)
+	ReplaceMaintenancePlan(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId)
 	// ShowRecoverySheet Show the recovery sheet
 	// (POST /api/v1/repositories/{repository_id}/recovery-sheet)
 	ShowRecoverySheet(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId)
 	// MarkRecoverySheetSaved Say that the recovery sheet was saved
 	// (POST /api/v1/repositories/{repository_id}/recovery-sheet/saved)
 	MarkRecoverySheetSaved(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId)
+	// ListRepositorySizes Show how a repository has grown, a day a row, oldest first
+	// (GET /api/v1/repositories/{repository_id}/sizes)
+	ListRepositorySizes(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, params ListRepositorySizesParams)
+	// ReadSnapshot Read a snapshot, and whether it can be browsed
+	// (GET /api/v1/repositories/{repository_id}/snapshots/{snapshot_id})
+	ReadSnapshot(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, snapshotId SnapshotId, params ReadSnapshotParams)
+	// ListSnapshotEntries List a folder of a snapshot
+	// (GET /api/v1/repositories/{repository_id}/snapshots/{snapshot_id}/entries)
+	ListSnapshotEntries(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, snapshotId SnapshotId, params ListSnapshotEntriesParams)
+	// IndexSnapshot Make a snapshot browsable
+	// (POST /api/v1/repositories/{repository_id}/snapshots/{snapshot_id}/index)
+	IndexSnapshot(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, snapshotId SnapshotId)
+	// SearchSnapshot Find files of a snapshot by name
+	// (GET /api/v1/repositories/{repository_id}/snapshots/{snapshot_id}/search)
+	SearchSnapshot(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, snapshotId SnapshotId, params SearchSnapshotParams)
 	// ReadSetup Tell whether the first account can still be made
 	// (GET /api/v1/setup)
 	ReadSetup(w http.ResponseWriter, r *http.Request)
@@ -3949,6 +4719,12 @@ func (_ Unimplemented) DownloadJobLog(w http.ResponseWriter, r *http.Request, jo
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListJobRows Read the rows of a job's result
+// (GET /api/v1/jobs/{job_id}/rows)
+func (_ Unimplemented) ListJobRows(w http.ResponseWriter, r *http.Request, jobId JobId, params ListJobRowsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ReadMe The account that is signed in
 // (GET /api/v1/me)
 func (_ Unimplemented) ReadMe(w http.ResponseWriter, r *http.Request) {
@@ -4015,6 +4791,42 @@ func (_ Unimplemented) SetAppendCredential(w http.ResponseWriter, r *http.Reques
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// DeleteMaintenanceCredential Remove the credential that can delete
+// (DELETE /api/v1/repositories/{repository_id}/credentials/maintenance)
+func (_ Unimplemented) DeleteMaintenanceCredential(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SetMaintenanceCredential Set the credential that can delete
+// (PUT /api/v1/repositories/{repository_id}/credentials/maintenance)
+func (_ Unimplemented) SetMaintenanceCredential(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateRepositoryJob Start an operation on a repository, at the host that can do it
+// (POST /api/v1/repositories/{repository_id}/jobs)
+func (_ Unimplemented) CreateRepositoryJob(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, params CreateRepositoryJobParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListLocks Show the locks that were last seen in a repository
+// (GET /api/v1/repositories/{repository_id}/locks)
+func (_ Unimplemented) ListLocks(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SetMaintenanceHost Say which host maintains a repository
+// (PUT /api/v1/repositories/{repository_id}/maintenance-host)
+func (_ Unimplemented) SetMaintenanceHost(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReplaceMaintenancePlan Say when a repository is thinned out, pruned, checked and measured
+// (PUT /api/v1/repositories/{repository_id}/maintenance-plan)
+func (_ Unimplemented) ReplaceMaintenancePlan(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ShowRecoverySheet Show the recovery sheet
 // (POST /api/v1/repositories/{repository_id}/recovery-sheet)
 func (_ Unimplemented) ShowRecoverySheet(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
@@ -4024,6 +4836,36 @@ func (_ Unimplemented) ShowRecoverySheet(w http.ResponseWriter, r *http.Request,
 // MarkRecoverySheetSaved Say that the recovery sheet was saved
 // (POST /api/v1/repositories/{repository_id}/recovery-sheet/saved)
 func (_ Unimplemented) MarkRecoverySheetSaved(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListRepositorySizes Show how a repository has grown, a day a row, oldest first
+// (GET /api/v1/repositories/{repository_id}/sizes)
+func (_ Unimplemented) ListRepositorySizes(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, params ListRepositorySizesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReadSnapshot Read a snapshot, and whether it can be browsed
+// (GET /api/v1/repositories/{repository_id}/snapshots/{snapshot_id})
+func (_ Unimplemented) ReadSnapshot(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, snapshotId SnapshotId, params ReadSnapshotParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListSnapshotEntries List a folder of a snapshot
+// (GET /api/v1/repositories/{repository_id}/snapshots/{snapshot_id}/entries)
+func (_ Unimplemented) ListSnapshotEntries(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, snapshotId SnapshotId, params ListSnapshotEntriesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// IndexSnapshot Make a snapshot browsable
+// (POST /api/v1/repositories/{repository_id}/snapshots/{snapshot_id}/index)
+func (_ Unimplemented) IndexSnapshot(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, snapshotId SnapshotId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SearchSnapshot Find files of a snapshot by name
+// (GET /api/v1/repositories/{repository_id}/snapshots/{snapshot_id}/search)
+func (_ Unimplemented) SearchSnapshot(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, snapshotId SnapshotId, params SearchSnapshotParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6191,6 +7033,61 @@ func (siw *ServerInterfaceWrapper) DownloadJobLog(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// ListJobRows operation middleware
+func (siw *ServerInterfaceWrapper) ListJobRows(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "job_id" -------------
+	var jobId JobId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "job_id", chi.URLParam(r, "job_id"), &jobId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "job_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListJobRowsParams
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_token" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_token", r.URL.Query(), &params.PageToken, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_token"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_token", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListJobRows(w, r, jobId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ReadMe operation middleware
 func (siw *ServerInterfaceWrapper) ReadMe(w http.ResponseWriter, r *http.Request) {
 
@@ -6507,6 +7404,186 @@ func (siw *ServerInterfaceWrapper) SetAppendCredential(w http.ResponseWriter, r 
 	handler.ServeHTTP(w, r)
 }
 
+// DeleteMaintenanceCredential operation middleware
+func (siw *ServerInterfaceWrapper) DeleteMaintenanceCredential(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "repository_id" -------------
+	var repositoryId RepositoryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository_id", chi.URLParam(r, "repository_id"), &repositoryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteMaintenanceCredential(w, r, repositoryId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetMaintenanceCredential operation middleware
+func (siw *ServerInterfaceWrapper) SetMaintenanceCredential(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "repository_id" -------------
+	var repositoryId RepositoryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository_id", chi.URLParam(r, "repository_id"), &repositoryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetMaintenanceCredential(w, r, repositoryId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateRepositoryJob operation middleware
+func (siw *ServerInterfaceWrapper) CreateRepositoryJob(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "repository_id" -------------
+	var repositoryId RepositoryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository_id", chi.URLParam(r, "repository_id"), &repositoryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateRepositoryJobParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateRepositoryJob(w, r, repositoryId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListLocks operation middleware
+func (siw *ServerInterfaceWrapper) ListLocks(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "repository_id" -------------
+	var repositoryId RepositoryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository_id", chi.URLParam(r, "repository_id"), &repositoryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListLocks(w, r, repositoryId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetMaintenanceHost operation middleware
+func (siw *ServerInterfaceWrapper) SetMaintenanceHost(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "repository_id" -------------
+	var repositoryId RepositoryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository_id", chi.URLParam(r, "repository_id"), &repositoryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetMaintenanceHost(w, r, repositoryId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReplaceMaintenancePlan operation middleware
+func (siw *ServerInterfaceWrapper) ReplaceMaintenancePlan(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "repository_id" -------------
+	var repositoryId RepositoryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository_id", chi.URLParam(r, "repository_id"), &repositoryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReplaceMaintenancePlan(w, r, repositoryId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ShowRecoverySheet operation middleware
 func (siw *ServerInterfaceWrapper) ShowRecoverySheet(w http.ResponseWriter, r *http.Request) {
 
@@ -6550,6 +7627,314 @@ func (siw *ServerInterfaceWrapper) MarkRecoverySheetSaved(w http.ResponseWriter,
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.MarkRecoverySheetSaved(w, r, repositoryId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListRepositorySizes operation middleware
+func (siw *ServerInterfaceWrapper) ListRepositorySizes(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "repository_id" -------------
+	var repositoryId RepositoryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository_id", chi.URLParam(r, "repository_id"), &repositoryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRepositorySizesParams
+
+	// ------------- Optional query parameter "days" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "days", r.URL.Query(), &params.Days, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "days"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "days", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListRepositorySizes(w, r, repositoryId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReadSnapshot operation middleware
+func (siw *ServerInterfaceWrapper) ReadSnapshot(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "repository_id" -------------
+	var repositoryId RepositoryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository_id", chi.URLParam(r, "repository_id"), &repositoryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository_id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "snapshot_id" -------------
+	var snapshotId SnapshotId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "snapshot_id", chi.URLParam(r, "snapshot_id"), &snapshotId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "snapshot_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReadSnapshotParams
+
+	// ------------- Optional query parameter "wait" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "wait", r.URL.Query(), &params.Wait, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "wait"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "wait", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "if_version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "if_version", r.URL.Query(), &params.IfVersion, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "if_version"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "if_version", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReadSnapshot(w, r, repositoryId, snapshotId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListSnapshotEntries operation middleware
+func (siw *ServerInterfaceWrapper) ListSnapshotEntries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "repository_id" -------------
+	var repositoryId RepositoryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository_id", chi.URLParam(r, "repository_id"), &repositoryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository_id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "snapshot_id" -------------
+	var snapshotId SnapshotId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "snapshot_id", chi.URLParam(r, "snapshot_id"), &snapshotId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "snapshot_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSnapshotEntriesParams
+
+	// ------------- Optional query parameter "path" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "path", r.URL.Query(), &params.Path, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "path"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "path", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_token" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_token", r.URL.Query(), &params.PageToken, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_token"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_token", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListSnapshotEntries(w, r, repositoryId, snapshotId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// IndexSnapshot operation middleware
+func (siw *ServerInterfaceWrapper) IndexSnapshot(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "repository_id" -------------
+	var repositoryId RepositoryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository_id", chi.URLParam(r, "repository_id"), &repositoryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository_id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "snapshot_id" -------------
+	var snapshotId SnapshotId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "snapshot_id", chi.URLParam(r, "snapshot_id"), &snapshotId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "snapshot_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.IndexSnapshot(w, r, repositoryId, snapshotId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SearchSnapshot operation middleware
+func (siw *ServerInterfaceWrapper) SearchSnapshot(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "repository_id" -------------
+	var repositoryId RepositoryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository_id", chi.URLParam(r, "repository_id"), &repositoryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository_id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "snapshot_id" -------------
+	var snapshotId SnapshotId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "snapshot_id", chi.URLParam(r, "snapshot_id"), &snapshotId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "snapshot_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SearchSnapshotParams
+
+	// ------------- Required query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "q", r.URL.Query(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "q"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "q", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "under" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "under", r.URL.Query(), &params.Under, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "under"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "under", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_token" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_token", r.URL.Query(), &params.PageToken, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_token"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_token", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SearchSnapshot(w, r, repositoryId, snapshotId, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7075,6 +8460,39 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/api/v1/repositories/{repository_id}/recovery-sheet/saved", wrapper.MarkRecoverySheetSaved)
 	})
 	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/api/v1/repositories/{repository_id}/credentials/maintenance", wrapper.DeleteMaintenanceCredential)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/api/v1/repositories/{repository_id}/credentials/maintenance", wrapper.SetMaintenanceCredential)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/api/v1/repositories/{repository_id}/maintenance-host", wrapper.SetMaintenanceHost)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/api/v1/repositories/{repository_id}/maintenance-plan", wrapper.ReplaceMaintenancePlan)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/repositories/{repository_id}/locks", wrapper.ListLocks)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/repositories/{repository_id}/sizes", wrapper.ListRepositorySizes)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/api/v1/repositories/{repository_id}/jobs", wrapper.CreateRepositoryJob)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/repositories/{repository_id}/snapshots/{snapshot_id}", wrapper.ReadSnapshot)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/api/v1/repositories/{repository_id}/snapshots/{snapshot_id}/index", wrapper.IndexSnapshot)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/repositories/{repository_id}/snapshots/{snapshot_id}/entries", wrapper.ListSnapshotEntries)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/repositories/{repository_id}/snapshots/{snapshot_id}/search", wrapper.SearchSnapshot)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/api/v1/hosts/{host_id}/jobs", wrapper.CreateJob)
 	})
 	r.Group(func(r chi.Router) {
@@ -7094,6 +8512,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/api/v1/jobs/{job_id}/log/download", wrapper.DownloadJobLog)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/api/v1/jobs/{job_id}/rows", wrapper.ListJobRows)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/api/v1/snapshots", wrapper.ListSnapshots)
@@ -12370,6 +13791,94 @@ func (response DownloadJobLogdefaultApplicationProblemPlusJSONResponse) VisitDow
 	return err
 }
 
+type ListJobRowsRequestObject struct {
+	JobId  JobId `json:"job_id"`
+	Params ListJobRowsParams
+}
+
+type ListJobRowsResponseObject interface {
+	VisitListJobRowsResponse(w http.ResponseWriter) error
+}
+
+type ListJobRows200JSONResponse RowPage
+
+func (response ListJobRows200JSONResponse) VisitListJobRowsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListJobRows400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ListJobRows400ApplicationProblemPlusJSONResponse) VisitListJobRowsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListJobRows401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ListJobRows401ApplicationProblemPlusJSONResponse) VisitListJobRowsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListJobRows404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ListJobRows404ApplicationProblemPlusJSONResponse) VisitListJobRowsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListJobRowsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListJobRowsdefaultApplicationProblemPlusJSONResponse) VisitListJobRowsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReadMeRequestObject struct {
 }
 
@@ -13326,6 +14835,713 @@ func (response SetAppendCredentialdefaultApplicationProblemPlusJSONResponse) Vis
 	return err
 }
 
+type DeleteMaintenanceCredentialRequestObject struct {
+	RepositoryId RepositoryId `json:"repository_id"`
+}
+
+type DeleteMaintenanceCredentialResponseObject interface {
+	VisitDeleteMaintenanceCredentialResponse(w http.ResponseWriter) error
+}
+
+type DeleteMaintenanceCredential204Response struct {
+}
+
+func (response DeleteMaintenanceCredential204Response) VisitDeleteMaintenanceCredentialResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteMaintenanceCredential401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteMaintenanceCredential401ApplicationProblemPlusJSONResponse) VisitDeleteMaintenanceCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteMaintenanceCredential403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteMaintenanceCredential403ApplicationProblemPlusJSONResponse) VisitDeleteMaintenanceCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteMaintenanceCredential404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteMaintenanceCredential404ApplicationProblemPlusJSONResponse) VisitDeleteMaintenanceCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteMaintenanceCredentialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteMaintenanceCredentialdefaultApplicationProblemPlusJSONResponse) VisitDeleteMaintenanceCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMaintenanceCredentialRequestObject struct {
+	RepositoryId RepositoryId `json:"repository_id"`
+	Body         *SetMaintenanceCredentialJSONRequestBody
+}
+
+type SetMaintenanceCredentialResponseObject interface {
+	VisitSetMaintenanceCredentialResponse(w http.ResponseWriter) error
+}
+
+type SetMaintenanceCredential204Response struct {
+}
+
+func (response SetMaintenanceCredential204Response) VisitSetMaintenanceCredentialResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetMaintenanceCredential400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response SetMaintenanceCredential400ApplicationProblemPlusJSONResponse) VisitSetMaintenanceCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMaintenanceCredential401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response SetMaintenanceCredential401ApplicationProblemPlusJSONResponse) VisitSetMaintenanceCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMaintenanceCredential403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response SetMaintenanceCredential403ApplicationProblemPlusJSONResponse) VisitSetMaintenanceCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMaintenanceCredential404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response SetMaintenanceCredential404ApplicationProblemPlusJSONResponse) VisitSetMaintenanceCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMaintenanceCredential409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response SetMaintenanceCredential409ApplicationProblemPlusJSONResponse) VisitSetMaintenanceCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMaintenanceCredential422ApplicationProblemPlusJSONResponse struct {
+	UnprocessableApplicationProblemPlusJSONResponse
+}
+
+func (response SetMaintenanceCredential422ApplicationProblemPlusJSONResponse) VisitSetMaintenanceCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMaintenanceCredentialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetMaintenanceCredentialdefaultApplicationProblemPlusJSONResponse) VisitSetMaintenanceCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRepositoryJobRequestObject struct {
+	RepositoryId RepositoryId `json:"repository_id"`
+	Params       CreateRepositoryJobParams
+	Body         *CreateRepositoryJobJSONRequestBody
+}
+
+type CreateRepositoryJobResponseObject interface {
+	VisitCreateRepositoryJobResponse(w http.ResponseWriter) error
+}
+
+type CreateRepositoryJob202JSONResponse Job
+
+func (response CreateRepositoryJob202JSONResponse) VisitCreateRepositoryJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRepositoryJob400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response CreateRepositoryJob400ApplicationProblemPlusJSONResponse) VisitCreateRepositoryJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRepositoryJob401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response CreateRepositoryJob401ApplicationProblemPlusJSONResponse) VisitCreateRepositoryJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRepositoryJob403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response CreateRepositoryJob403ApplicationProblemPlusJSONResponse) VisitCreateRepositoryJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRepositoryJob404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response CreateRepositoryJob404ApplicationProblemPlusJSONResponse) VisitCreateRepositoryJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRepositoryJob409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response CreateRepositoryJob409ApplicationProblemPlusJSONResponse) VisitCreateRepositoryJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRepositoryJob422ApplicationProblemPlusJSONResponse struct {
+	UnprocessableApplicationProblemPlusJSONResponse
+}
+
+func (response CreateRepositoryJob422ApplicationProblemPlusJSONResponse) VisitCreateRepositoryJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRepositoryJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateRepositoryJobdefaultApplicationProblemPlusJSONResponse) VisitCreateRepositoryJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLocksRequestObject struct {
+	RepositoryId RepositoryId `json:"repository_id"`
+}
+
+type ListLocksResponseObject interface {
+	VisitListLocksResponse(w http.ResponseWriter) error
+}
+
+type ListLocks200JSONResponse LockList
+
+func (response ListLocks200JSONResponse) VisitListLocksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLocks400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ListLocks400ApplicationProblemPlusJSONResponse) VisitListLocksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLocks401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ListLocks401ApplicationProblemPlusJSONResponse) VisitListLocksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLocks404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ListLocks404ApplicationProblemPlusJSONResponse) VisitListLocksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLocksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListLocksdefaultApplicationProblemPlusJSONResponse) VisitListLocksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMaintenanceHostRequestObject struct {
+	RepositoryId RepositoryId `json:"repository_id"`
+	Body         *SetMaintenanceHostJSONRequestBody
+}
+
+type SetMaintenanceHostResponseObject interface {
+	VisitSetMaintenanceHostResponse(w http.ResponseWriter) error
+}
+
+type SetMaintenanceHost200JSONResponse Repository
+
+func (response SetMaintenanceHost200JSONResponse) VisitSetMaintenanceHostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMaintenanceHost400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response SetMaintenanceHost400ApplicationProblemPlusJSONResponse) VisitSetMaintenanceHostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMaintenanceHost401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response SetMaintenanceHost401ApplicationProblemPlusJSONResponse) VisitSetMaintenanceHostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMaintenanceHost403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response SetMaintenanceHost403ApplicationProblemPlusJSONResponse) VisitSetMaintenanceHostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMaintenanceHost404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response SetMaintenanceHost404ApplicationProblemPlusJSONResponse) VisitSetMaintenanceHostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMaintenanceHost409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response SetMaintenanceHost409ApplicationProblemPlusJSONResponse) VisitSetMaintenanceHostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMaintenanceHost422ApplicationProblemPlusJSONResponse struct {
+	UnprocessableApplicationProblemPlusJSONResponse
+}
+
+func (response SetMaintenanceHost422ApplicationProblemPlusJSONResponse) VisitSetMaintenanceHostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMaintenanceHostdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetMaintenanceHostdefaultApplicationProblemPlusJSONResponse) VisitSetMaintenanceHostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceMaintenancePlanRequestObject struct {
+	RepositoryId RepositoryId `json:"repository_id"`
+	Body         *ReplaceMaintenancePlanJSONRequestBody
+}
+
+type ReplaceMaintenancePlanResponseObject interface {
+	VisitReplaceMaintenancePlanResponse(w http.ResponseWriter) error
+}
+
+type ReplaceMaintenancePlan200JSONResponse Repository
+
+func (response ReplaceMaintenancePlan200JSONResponse) VisitReplaceMaintenancePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceMaintenancePlan400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceMaintenancePlan400ApplicationProblemPlusJSONResponse) VisitReplaceMaintenancePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceMaintenancePlan401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceMaintenancePlan401ApplicationProblemPlusJSONResponse) VisitReplaceMaintenancePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceMaintenancePlan403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceMaintenancePlan403ApplicationProblemPlusJSONResponse) VisitReplaceMaintenancePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceMaintenancePlan404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceMaintenancePlan404ApplicationProblemPlusJSONResponse) VisitReplaceMaintenancePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceMaintenancePlan409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceMaintenancePlan409ApplicationProblemPlusJSONResponse) VisitReplaceMaintenancePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceMaintenancePlan422ApplicationProblemPlusJSONResponse struct {
+	UnprocessableApplicationProblemPlusJSONResponse
+}
+
+func (response ReplaceMaintenancePlan422ApplicationProblemPlusJSONResponse) VisitReplaceMaintenancePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceMaintenancePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReplaceMaintenancePlandefaultApplicationProblemPlusJSONResponse) VisitReplaceMaintenancePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ShowRecoverySheetRequestObject struct {
 	RepositoryId RepositoryId `json:"repository_id"`
 	Body         *ShowRecoverySheetJSONRequestBody
@@ -13523,6 +15739,497 @@ type MarkRecoverySheetSaveddefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response MarkRecoverySheetSaveddefaultApplicationProblemPlusJSONResponse) VisitMarkRecoverySheetSavedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRepositorySizesRequestObject struct {
+	RepositoryId RepositoryId `json:"repository_id"`
+	Params       ListRepositorySizesParams
+}
+
+type ListRepositorySizesResponseObject interface {
+	VisitListRepositorySizesResponse(w http.ResponseWriter) error
+}
+
+type ListRepositorySizes200JSONResponse RepositorySizes
+
+func (response ListRepositorySizes200JSONResponse) VisitListRepositorySizesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRepositorySizes400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ListRepositorySizes400ApplicationProblemPlusJSONResponse) VisitListRepositorySizesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRepositorySizes401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ListRepositorySizes401ApplicationProblemPlusJSONResponse) VisitListRepositorySizesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRepositorySizes404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ListRepositorySizes404ApplicationProblemPlusJSONResponse) VisitListRepositorySizesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRepositorySizesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListRepositorySizesdefaultApplicationProblemPlusJSONResponse) VisitListRepositorySizesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadSnapshotRequestObject struct {
+	RepositoryId RepositoryId `json:"repository_id"`
+	SnapshotId   SnapshotId   `json:"snapshot_id"`
+	Params       ReadSnapshotParams
+}
+
+type ReadSnapshotResponseObject interface {
+	VisitReadSnapshotResponse(w http.ResponseWriter) error
+}
+
+type ReadSnapshot200JSONResponse SnapshotDetail
+
+func (response ReadSnapshot200JSONResponse) VisitReadSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadSnapshot400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ReadSnapshot400ApplicationProblemPlusJSONResponse) VisitReadSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadSnapshot401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ReadSnapshot401ApplicationProblemPlusJSONResponse) VisitReadSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadSnapshot404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ReadSnapshot404ApplicationProblemPlusJSONResponse) VisitReadSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadSnapshotdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReadSnapshotdefaultApplicationProblemPlusJSONResponse) VisitReadSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSnapshotEntriesRequestObject struct {
+	RepositoryId RepositoryId `json:"repository_id"`
+	SnapshotId   SnapshotId   `json:"snapshot_id"`
+	Params       ListSnapshotEntriesParams
+}
+
+type ListSnapshotEntriesResponseObject interface {
+	VisitListSnapshotEntriesResponse(w http.ResponseWriter) error
+}
+
+type ListSnapshotEntries200JSONResponse EntryPage
+
+func (response ListSnapshotEntries200JSONResponse) VisitListSnapshotEntriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSnapshotEntries400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ListSnapshotEntries400ApplicationProblemPlusJSONResponse) VisitListSnapshotEntriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSnapshotEntries401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ListSnapshotEntries401ApplicationProblemPlusJSONResponse) VisitListSnapshotEntriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSnapshotEntries404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ListSnapshotEntries404ApplicationProblemPlusJSONResponse) VisitListSnapshotEntriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSnapshotEntries409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response ListSnapshotEntries409ApplicationProblemPlusJSONResponse) VisitListSnapshotEntriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSnapshotEntriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSnapshotEntriesdefaultApplicationProblemPlusJSONResponse) VisitListSnapshotEntriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IndexSnapshotRequestObject struct {
+	RepositoryId RepositoryId `json:"repository_id"`
+	SnapshotId   SnapshotId   `json:"snapshot_id"`
+}
+
+type IndexSnapshotResponseObject interface {
+	VisitIndexSnapshotResponse(w http.ResponseWriter) error
+}
+
+type IndexSnapshot200JSONResponse SnapshotDetail
+
+func (response IndexSnapshot200JSONResponse) VisitIndexSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IndexSnapshot401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response IndexSnapshot401ApplicationProblemPlusJSONResponse) VisitIndexSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IndexSnapshot403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response IndexSnapshot403ApplicationProblemPlusJSONResponse) VisitIndexSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IndexSnapshot404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response IndexSnapshot404ApplicationProblemPlusJSONResponse) VisitIndexSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IndexSnapshot409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response IndexSnapshot409ApplicationProblemPlusJSONResponse) VisitIndexSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IndexSnapshotdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response IndexSnapshotdefaultApplicationProblemPlusJSONResponse) VisitIndexSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSnapshotRequestObject struct {
+	RepositoryId RepositoryId `json:"repository_id"`
+	SnapshotId   SnapshotId   `json:"snapshot_id"`
+	Params       SearchSnapshotParams
+}
+
+type SearchSnapshotResponseObject interface {
+	VisitSearchSnapshotResponse(w http.ResponseWriter) error
+}
+
+type SearchSnapshot200JSONResponse EntryPage
+
+func (response SearchSnapshot200JSONResponse) VisitSearchSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSnapshot400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response SearchSnapshot400ApplicationProblemPlusJSONResponse) VisitSearchSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSnapshot401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response SearchSnapshot401ApplicationProblemPlusJSONResponse) VisitSearchSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSnapshot404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response SearchSnapshot404ApplicationProblemPlusJSONResponse) VisitSearchSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSnapshot409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response SearchSnapshot409ApplicationProblemPlusJSONResponse) VisitSearchSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSnapshotdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SearchSnapshotdefaultApplicationProblemPlusJSONResponse) VisitSearchSnapshotResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -14666,6 +17373,9 @@ type StrictServerInterface interface {
 	// DownloadJobLog Download a job's whole log
 	// (GET /api/v1/jobs/{job_id}/log/download)
 	DownloadJobLog(ctx context.Context, request DownloadJobLogRequestObject) (DownloadJobLogResponseObject, error)
+	// ListJobRows Read the rows of a job's result
+	// (GET /api/v1/jobs/{job_id}/rows)
+	ListJobRows(ctx context.Context, request ListJobRowsRequestObject) (ListJobRowsResponseObject, error)
 	// ReadMe The account that is signed in
 	// (GET /api/v1/me)
 	ReadMe(ctx context.Context, request ReadMeRequestObject) (ReadMeResponseObject, error)
@@ -14699,12 +17409,45 @@ type StrictServerInterface interface {
 	// SetAppendCredential Set the append credential, for all hosts or for one
 	// (PUT /api/v1/repositories/{repository_id}/credentials/append)
 	SetAppendCredential(ctx context.Context, request SetAppendCredentialRequestObject) (SetAppendCredentialResponseObject, error)
+	// DeleteMaintenanceCredential Remove the credential that can delete
+	// (DELETE /api/v1/repositories/{repository_id}/credentials/maintenance)
+	DeleteMaintenanceCredential(ctx context.Context, request DeleteMaintenanceCredentialRequestObject) (DeleteMaintenanceCredentialResponseObject, error)
+	// SetMaintenanceCredential Set the credential that can delete
+	// (PUT /api/v1/repositories/{repository_id}/credentials/maintenance)
+	SetMaintenanceCredential(ctx context.Context, request SetMaintenanceCredentialRequestObject) (SetMaintenanceCredentialResponseObject, error)
+	// CreateRepositoryJob Start an operation on a repository, at the host that can do it
+	// (POST /api/v1/repositories/{repository_id}/jobs)
+	CreateRepositoryJob(ctx context.Context, request CreateRepositoryJobRequestObject) (CreateRepositoryJobResponseObject, error)
+	// ListLocks Show the locks that were last seen in a repository
+	// (GET /api/v1/repositories/{repository_id}/locks)
+	ListLocks(ctx context.Context, request ListLocksRequestObject) (ListLocksResponseObject, error)
+	// SetMaintenanceHost Say which host maintains a repository
+	// (PUT /api/v1/repositories/{repository_id}/maintenance-host)
+	SetMaintenanceHost(ctx context.Context, request SetMaintenanceHostRequestObject) (SetMaintenanceHostResponseObject, error)
+	// ReplaceMaintenancePlan Say when a repository is thinned out, pruned, checked and measured
+	// (PUT /api/v1/repositories/{repository_id}/maintenance-plan)
+	ReplaceMaintenancePlan(ctx context.Context, request ReplaceMaintenancePlanRequestObject) (ReplaceMaintenancePlanResponseObject, error)
 	// ShowRecoverySheet Show the recovery sheet
 	// (POST /api/v1/repositories/{repository_id}/recovery-sheet)
 	ShowRecoverySheet(ctx context.Context, request ShowRecoverySheetRequestObject) (ShowRecoverySheetResponseObject, error)
 	// MarkRecoverySheetSaved Say that the recovery sheet was saved
 	// (POST /api/v1/repositories/{repository_id}/recovery-sheet/saved)
 	MarkRecoverySheetSaved(ctx context.Context, request MarkRecoverySheetSavedRequestObject) (MarkRecoverySheetSavedResponseObject, error)
+	// ListRepositorySizes Show how a repository has grown, a day a row, oldest first
+	// (GET /api/v1/repositories/{repository_id}/sizes)
+	ListRepositorySizes(ctx context.Context, request ListRepositorySizesRequestObject) (ListRepositorySizesResponseObject, error)
+	// ReadSnapshot Read a snapshot, and whether it can be browsed
+	// (GET /api/v1/repositories/{repository_id}/snapshots/{snapshot_id})
+	ReadSnapshot(ctx context.Context, request ReadSnapshotRequestObject) (ReadSnapshotResponseObject, error)
+	// ListSnapshotEntries List a folder of a snapshot
+	// (GET /api/v1/repositories/{repository_id}/snapshots/{snapshot_id}/entries)
+	ListSnapshotEntries(ctx context.Context, request ListSnapshotEntriesRequestObject) (ListSnapshotEntriesResponseObject, error)
+	// IndexSnapshot Make a snapshot browsable
+	// (POST /api/v1/repositories/{repository_id}/snapshots/{snapshot_id}/index)
+	IndexSnapshot(ctx context.Context, request IndexSnapshotRequestObject) (IndexSnapshotResponseObject, error)
+	// SearchSnapshot Find files of a snapshot by name
+	// (GET /api/v1/repositories/{repository_id}/snapshots/{snapshot_id}/search)
+	SearchSnapshot(ctx context.Context, request SearchSnapshotRequestObject) (SearchSnapshotResponseObject, error)
 	// ReadSetup Tell whether the first account can still be made
 	// (GET /api/v1/setup)
 	ReadSetup(ctx context.Context, request ReadSetupRequestObject) (ReadSetupResponseObject, error)
@@ -16170,6 +18913,33 @@ func (sh *strictHandler) DownloadJobLog(w http.ResponseWriter, r *http.Request, 
 	}
 }
 
+// ListJobRows operation middleware
+func (sh *strictHandler) ListJobRows(w http.ResponseWriter, r *http.Request, jobId JobId, params ListJobRowsParams) {
+	var request ListJobRowsRequestObject
+
+	request.JobId = jobId
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListJobRows(ctx, request.(ListJobRowsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListJobRows")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListJobRowsResponseObject); ok {
+		if err := validResponse.VisitListJobRowsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ReadMe operation middleware
 func (sh *strictHandler) ReadMe(w http.ResponseWriter, r *http.Request) {
 	var request ReadMeRequestObject
@@ -16475,6 +19245,191 @@ func (sh *strictHandler) SetAppendCredential(w http.ResponseWriter, r *http.Requ
 	}
 }
 
+// DeleteMaintenanceCredential operation middleware
+func (sh *strictHandler) DeleteMaintenanceCredential(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	var request DeleteMaintenanceCredentialRequestObject
+
+	request.RepositoryId = repositoryId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteMaintenanceCredential(ctx, request.(DeleteMaintenanceCredentialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteMaintenanceCredential")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteMaintenanceCredentialResponseObject); ok {
+		if err := validResponse.VisitDeleteMaintenanceCredentialResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetMaintenanceCredential operation middleware
+func (sh *strictHandler) SetMaintenanceCredential(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	var request SetMaintenanceCredentialRequestObject
+
+	request.RepositoryId = repositoryId
+
+	var body SetMaintenanceCredentialJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetMaintenanceCredential(ctx, request.(SetMaintenanceCredentialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetMaintenanceCredential")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetMaintenanceCredentialResponseObject); ok {
+		if err := validResponse.VisitSetMaintenanceCredentialResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateRepositoryJob operation middleware
+func (sh *strictHandler) CreateRepositoryJob(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, params CreateRepositoryJobParams) {
+	var request CreateRepositoryJobRequestObject
+
+	request.RepositoryId = repositoryId
+	request.Params = params
+
+	var body CreateRepositoryJobJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateRepositoryJob(ctx, request.(CreateRepositoryJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateRepositoryJob")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateRepositoryJobResponseObject); ok {
+		if err := validResponse.VisitCreateRepositoryJobResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListLocks operation middleware
+func (sh *strictHandler) ListLocks(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	var request ListLocksRequestObject
+
+	request.RepositoryId = repositoryId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListLocks(ctx, request.(ListLocksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListLocks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListLocksResponseObject); ok {
+		if err := validResponse.VisitListLocksResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetMaintenanceHost operation middleware
+func (sh *strictHandler) SetMaintenanceHost(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	var request SetMaintenanceHostRequestObject
+
+	request.RepositoryId = repositoryId
+
+	var body SetMaintenanceHostJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetMaintenanceHost(ctx, request.(SetMaintenanceHostRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetMaintenanceHost")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetMaintenanceHostResponseObject); ok {
+		if err := validResponse.VisitSetMaintenanceHostResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReplaceMaintenancePlan operation middleware
+func (sh *strictHandler) ReplaceMaintenancePlan(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	var request ReplaceMaintenancePlanRequestObject
+
+	request.RepositoryId = repositoryId
+
+	var body ReplaceMaintenancePlanJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplaceMaintenancePlan(ctx, request.(ReplaceMaintenancePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplaceMaintenancePlan")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReplaceMaintenancePlanResponseObject); ok {
+		if err := validResponse.VisitReplaceMaintenancePlanResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ShowRecoverySheet operation middleware
 func (sh *strictHandler) ShowRecoverySheet(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
 	var request ShowRecoverySheetRequestObject
@@ -16530,6 +19485,144 @@ func (sh *strictHandler) MarkRecoverySheetSaved(w http.ResponseWriter, r *http.R
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(MarkRecoverySheetSavedResponseObject); ok {
 		if err := validResponse.VisitMarkRecoverySheetSavedResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListRepositorySizes operation middleware
+func (sh *strictHandler) ListRepositorySizes(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, params ListRepositorySizesParams) {
+	var request ListRepositorySizesRequestObject
+
+	request.RepositoryId = repositoryId
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRepositorySizes(ctx, request.(ListRepositorySizesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRepositorySizes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListRepositorySizesResponseObject); ok {
+		if err := validResponse.VisitListRepositorySizesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReadSnapshot operation middleware
+func (sh *strictHandler) ReadSnapshot(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, snapshotId SnapshotId, params ReadSnapshotParams) {
+	var request ReadSnapshotRequestObject
+
+	request.RepositoryId = repositoryId
+	request.SnapshotId = snapshotId
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReadSnapshot(ctx, request.(ReadSnapshotRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReadSnapshot")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReadSnapshotResponseObject); ok {
+		if err := validResponse.VisitReadSnapshotResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSnapshotEntries operation middleware
+func (sh *strictHandler) ListSnapshotEntries(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, snapshotId SnapshotId, params ListSnapshotEntriesParams) {
+	var request ListSnapshotEntriesRequestObject
+
+	request.RepositoryId = repositoryId
+	request.SnapshotId = snapshotId
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSnapshotEntries(ctx, request.(ListSnapshotEntriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSnapshotEntries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListSnapshotEntriesResponseObject); ok {
+		if err := validResponse.VisitListSnapshotEntriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// IndexSnapshot operation middleware
+func (sh *strictHandler) IndexSnapshot(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, snapshotId SnapshotId) {
+	var request IndexSnapshotRequestObject
+
+	request.RepositoryId = repositoryId
+	request.SnapshotId = snapshotId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.IndexSnapshot(ctx, request.(IndexSnapshotRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IndexSnapshot")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(IndexSnapshotResponseObject); ok {
+		if err := validResponse.VisitIndexSnapshotResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SearchSnapshot operation middleware
+func (sh *strictHandler) SearchSnapshot(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, snapshotId SnapshotId, params SearchSnapshotParams) {
+	var request SearchSnapshotRequestObject
+
+	request.RepositoryId = repositoryId
+	request.SnapshotId = snapshotId
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SearchSnapshot(ctx, request.(SearchSnapshotRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SearchSnapshot")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SearchSnapshotResponseObject); ok {
+		if err := validResponse.VisitSearchSnapshotResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -16822,382 +19915,465 @@ func (sh *strictHandler) DownloadProgram(w http.ResponseWriter, r *http.Request,
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P17k9s21i8KfxVUv09VZrLZavmacfcf+3WcZJJMxna5nSdVO+1HhEhIgpsCGABsWfFx1fk054OdT3IK",
-	"awG8CRRJ9cWOx3vv2hO3QBKXtRbW9bfeHyVynUvBhNFHp++Pcqromhmm4F9PF4apc/aH/e+U6UTx3HAp",
-	"jk6PXq8Yyag2RBTrOVPErKghG6qJYjQ9io64HfRHwdT2KDoSdM2OTo+ofdtMsz+OoiOdrNia4nsXtMjM",
-	"0ek0OlpItabm6PSIC/P44VF0tOaCr4s1/Gi2OcOf2JKpow8foqOnGVPmp9S+Bj6YU7Oqfc/+OuN2Oor9",
-	"UXDF0qNTowpW//x/KbY4Oj36/51U+3CCv+qTn1L4yrMVFYJlnd9J8Pcb+NKPUncvZyX1Tazmp5Stc2mY",
-	"SLb/Ytvdk30qtsSwdyYiheB/FIzkTBG76SJlKWGLBUuMP+AVoylT1RRr7z62L69PbU3f/cLE0qyOTu9N",
-	"p3C0/t//KA9XG8XFEue5+G+mNMwpRHxX+CMSoWZMdBAdX8zc0MZsxlLaz3LeeTBv5fwGzuUlXbJz/ifb",
-	"Xe4rudFkQ4VhKaGGrKU2HYvN6ZLNtH1JkMMe2W2n73Cd990h4L/uBVdt5/RaXrLAGQj2zszge8YOIHJB",
-	"zIoR+xcyZwup2L45wjNd5PFwOg0RxCuWS82NVNvOk1DlkBs4kPNkxdIiY51f027ATXyLaUui3Z/C32/g",
-	"S3Ccnd+Bc7mBr/yqmer8SKGZuoFv/Ea52aXLc5ZIkWpiJNlQbshCKqLlmpkVF0si2KaDLO3gznupZJoH",
-	"0x5J8cEuSudSaAY36Lc0fcX+KJiGqSbSylH4T5rnGU+onfVJruQ8Y+v/9VajtBu2DS/xKfzoroBU+FnC",
-	"NVnTzMo7lp6SmIsrmvF05n6OIxIX4lLIjZgtOMtS+wc/pmLVeHJkL0IpFhlP7nQpsT2fmaF2EhGJnSyf",
-	"JW4q9m85Ty5ndObZ0f6pZM2UazrPGCzLyukFF1yv8N9woc4LvbX/qIsOMSs0vMZeLjOarjl8G/UJxbTM",
-	"rvANvLrv7FOLjC9XJj4DoqNLu0QSe9bVRc6UZik+6f/q9t7+iQklszUTBrfczgGGUmX4giZmJhcLzQwe",
-	"xQ9Im3d3Dr9ZBY+KLZE5U/ANsqZbQoXeMHVKHt57QOK5TLczI+Uso2ppN/Dh/Scktn9YU7H1JKfjiDya",
-	"Ti2ZGaYEzeDfDywd0ivKM3teMaEiJXGqKBdcLN2apZrzNMXb6M7oT8mMzdZcazuPiMSJklrPpOJLLupc",
-	"pBgtzGrmRVqLCuB/K2qE9fxTCnanS3GTYBkzfg7PpflBFiK9W5aWZrawX0VOMEU+S6VgO4yTKGZmdvBW",
-	"FkrjhF8qaWQis1+FLvJcKsPudu65+/6sqCYQR2TDzYrEay5mfoAj4TV9V/0JVvBayl8sf9zptFus6Sfy",
-	"byq27n7SdzqfXaEwOYqcPQEzecWM2h6DAdr84u6Va/UNYZmPCWNnfMcUoflSzJwsAM63RO3+BkZT/UpN",
-	"FEvtNGmmK+JPZMpmbkSLCarx+64K/ywc66+VGL3TfaiL76ghu691sLmSCdP6rpfzlIA6RFZUE0quaFYw",
-	"dHIkVAhpyJzVlCnUnIDh11IxonOW8AVPiD1Z7aUDjjprqg1rrtfUJCt7dh+8/onOl7lmIgnYg0+J4WtG",
-	"uCCbFU9WYHcBvZBEFllK7PQWXLGIUE24sf/mCUsJN5plCwJumA1VqbYnkyt7oRuO6upCyXXDPE6pYcf2",
-	"c0c7JpnVdKkO2eexXCziU5jXmiYrLhi4huy8VCEsUZyRmOqMsTw+tTO0v+pC58AuZyTWRuY5S907cG27",
-	"b8hkcgmDuNEklxlPtmTBM0bwB8LNGYkT+w/3Ivhv8rZY5ywl8grcVozoTBrYioYJGliukUO35kPdtPkd",
-	"dxWeL/fsTfmMnL9libHvf2rX+RQUKnDFNU7G3yF9JP1vqi4t9+AMGLqMKu6qVqOZumJqBgs4bFnllJov",
-	"61yaNR/4cpdcQLWsHbRUl5rMt6QQhmeECmlWTBHFrjh4fBK5ZnpCntM10wSVBB0Rwex5rmRmbb8VW+/S",
-	"tvefDbAuo8qT4B7mhq1136OwyspNATSDO0GVolt8L64i6INqS8CodDGMnIN3XYRmoAXN9Uqamd2P3cNQ",
-	"TBuefKVJfHxsR8RNxrj/6FEfWZRLjGouy+ZXW/tbX+cO9URH746X8tj+8Vhf8vxYwlRpdpxLsCCOThc0",
-	"08xT2c9yHhKZb+Uc5XdFaCsnURZFlm2JnZFV5nYJh+UyWQ08sAVX2szYlb2bdZfjXGaptcxhFNGGZ5kV",
-	"5iCLcgn8NPhLmVz67wx4xnkqB3EAOPh6FlI6/xmxw92KciXTwl44G7uyJTPDFgQfHLeefEU1673kYdCH",
-	"6GijuEHP0zAHU52oSx8vEoP/9M42tZZR/2inXKxJjB2xT7NMbtBk42JZUx9rMn0uZcaosO9r/r5vjecg",
-	"OF+xhX1sKE1csq3bvppIePwwcFdmEhWzXc9/6GZFH9xujGBnYE613kiVjlodijQ38fbVwxQjoFfXdQ3F",
-	"FoVmunb3+BMiIEGoIX6BLcUhsBktSgIqggXXdqm2sk4yKYX6DpEkamej7we3jwlwP4Rph71LsiJtXTUN",
-	"nejJ45BW1LpfhtLSmoqii4wH0wPeBb2Xot+6F244UJJZXXepzXDDoFVrWaiEDeEgQ5ed8ws/0JrdVRU+",
-	"GyBK/3TOqPG0XIXXHFW3ozC41TUCc4sraaAizCDxZ0wFFJUXgpGEFtqZZYKx1FpqOVNaCmdy0SzDX7kh",
-	"RhbJigVsHppY/s9YumTpjJrh5k/jwfk2qGVbAxB0iHd0nWetGFUhFKPJCkzbwPuH0hR4qTVjYtTs19ao",
-	"Ri/Urjy2d5g2LA//Kk34MTwz3aHhV2cQ+TAmeTS15zFMsbVk8KKkija1u2/PjDQNqVIjcUW5HnnEiq25",
-	"tUlHPoQRgsMemgdi8t+vc7MlmxUTYOsi2W/sTUU3dBt6nbbmEDfb/ovSjbPP8IyJhKUzMLyGT10batig",
-	"4zuHkfb0uMnCNDRGaoWkETBcbf1+ev6bFeHXCaLFRBUptwmrmuC1DBW7Gf/i6HZv3eVOYOxsTIMi3t/M",
-	"iZuVYtrazGH13odAB6nv3UdaiFCg9gUmDJRTiIgukhWhmsQ5UwkTEFVZc1EYpuMzQueaCQNammKEW9NN",
-	"9PsoHDn4s69PobZlndfOcyfqaJpyPMyXtdOC42xfJ1469mm9H7q+6WTcDmWMMd72CnenXHWI7y5/kfsV",
-	"//7+iIlibTe4bc9va9a8ZUfMjbIklDFmajtdo1zu3JwH+KDqs6qvoFRG8OWdB/zS7VLb6mLKjPC5gIYS",
-	"uJRaSTKBfW0tx324c7qvnP4/gh69QKkrds30q3v7LYUyEQJzNFra+gipN8oBpxPZJDSkH1AdnWcpTEw1",
-	"Megf5WIhrSlOlbCjrJnMDU9otvuG2nIgmaQmK+myb+av6XJHqu4mmvlcEisV8P/szSkZvMEtUsINdBfi",
-	"XoLSuwxwyUU6kv7hOgsaSVaFmrnkzw7NbJyLs+SEa1o9rR3DRfvZ7Mx8z9Xf2M3znCUjeXR3j0qm+8dj",
-	"SIdr3p1T5+7G53Sdqu4/enL/xkjqWiezpu9+woce1a4/d1Btn3HY9+v39Rw101u6ia2GMkLhbU0dn+2e",
-	"uleOvTBCpfOoaT4eVdr3UWULBAXcU5cO1BUosseSsYaFVves2BsJE4mG+lj/MoGn5uqiaieCh1Ok3Hwv",
-	"TNDpmngtuzLb7YUzSRRztsSuL8BIFVwuTVPFtA7/NsJATJmhPDtccetT+7xiF7BMe47zj0OELXrHwdbC",
-	"vYv8tkd7lDq3CZ0HGlbnmDDj4ngVbdyEUuc/H5w1pkzwzKksO+5p8D/XI+lcE/YuZ4lhKTGSzBmRglCD",
-	"vi6+ZjoiUhEIrmvISDCKXrFMg+UkyJxxsQS3gX2Tj8LDQCEJXDpl4JXgPPkVfHXNtcbwmBdlNNvQrZ7B",
-	"mSVyzWZUpLOlDIqtb2lyWeRWGgbUjfnWMD1zmR4sHSiZUmrojKbpAQ/McppcDn+OKz2zlsxy3COCbcYM",
-	"L8RapnzBB39kwTM2dmL4zPCZ4fixR4NPjV6Qi9SkBWaYzpBVh4iWg10x31KRbnhqVgeYVindDhcqvzF2",
-	"maIEqTSjb1riBZwlfxTM/WwtLksdciMySdPZJZ/PfCzAGxEP//Hom8c9aelRmdizb4bPMplcVokug4YW",
-	"eXNibT1VKue4QY8Nyfga8uxHLqAzoSYkU58BQ+xKmY4LzMicJ72mHQxqzwMfBU9990R+4TrgzUGuHU4+",
-	"blGB+ygplEbdYxiHoebXVg3bfjN8aVTO0z/atU7BslBg0upL4xzhe2OUC8ozLpazUS6jEfFt55LdDWdT",
-	"DYnT/IqpXg/rd35czdm2b/xzO8buvyz6/ehur1/BWFC/IAFq5o61yX+YI+VKs9xIDIit6BXzeY31CExv",
-	"VFEzY7hYjiNcwbJzfO6GTfa6pw8Or6Kf2lSbu+Q3uh65rBHqdfz6bq0/cJYFXPulTR/Y5hXL8g7Km7Ns",
-	"pB+3CooPP9dqV0N8h/sX/s0bDk3SwxJSTBCKSLKSPGERKVQWkYxrYy+GMuWhz97z2RKwFW5wbUQ5vT2y",
-	"KRxs6YupQMbuaFLH4w9ZDu7EKqtyw+YrKS9DMqsrnhLem3CAw82/Z1/CF9Q4F2B9mz/0OHvwzXsm1X1j",
-	"CpaNnlPvfMoX75nSKy+b96qHoai3JkZmKTErJYslJmu7D4LRtVkxMSE/SEXMRhKQTFC8KAUjiiXM3iRk",
-	"TS8Z/O6nGshiMIN1tpQvmU/9dBLpyAXTmgv4JwXrc+PWMWeZ3BDvOydcuGm6YFPdMnSvW8lCZVarTSnP",
-	"tkG7cM3FrO6zr6ZUuetv1I//R8FDV+WP9pDmNLnsWi4axWbFNCN2XZowkQ7OXviNi1Rumsr//Wk4pUiF",
-	"z6a1t7il0dGGscuOvS39iLtRnFZ6bKYlMSzLfI6BXb+8Alfx4fEen8HUztvJtgTjXC4hV0Lcl6ykNpi2",
-	"Y4kKlRbNzsCxAdNi69xsB++4C8bs2e6wseUToXai1TFQDpS2AAO5Ai88sfiM/Pr6Gc4zYwtDZGGGZAZe",
-	"V9XwatVIz/huft2AmCAqizu1+tOB1zc+vkfGHhA4uY0wpTcCWuUgPZtzV4p+wEmouGHHUmTbCfnFkd4p",
-	"uWS5mRBMHIKdPyWKreUVGy6zdjX3ekhnv2nQnOK3W7j37M5+pbGwSt/SNMK0B2caJD24FLtKrOSCpHRL",
-	"JCbnb2gGuYql9nb//umDKSY4Gqbsc//zt9+n9978Pj1+8ub/uv/79PjBm7+f/j49foR/+q+QnvdMrtdU",
-	"pCEgFuJK/khs5x9bofxWFkrQjKURqcePQBRhLTZLyXxLKPGV7i4pHwSrYrrIjJVZb8GBHEdQoUbiejHr",
-	"9QoghpraXOtipGdgTAKMZ+J2MXchYmt6xAkVCcviAVVfZb17QCYE8tMV7afolzhqT/BkHy5LdKRDVVT/",
-	"YrlDu+BLwVKSIF21K9s6IqDaUGVmlkisPtYNq7FQcg3MALppbvCe5toRH8E31AoT38o5WRfakDmriHdg",
-	"RpniyyWGOPfvezC0BK4B5xPYqd6oqC8oFKTAGyiwDyWUCJ3Lwni1RTZqBAIJybtMtZsZjCWMswXP2IwL",
-	"zZJCXZsPDs/yPSyD9PBMrt3EzSpRszuJC2sKv1dKqu5cypaasy8VullCMQ0q1SMq+LpL4/w3r+VugsWX",
-	"GQYt34biCxPO62zVWe5UWJoVFQ5warJrAXyIjpjf77bBu90poknd1QnoVf4Lk6CTVswWUiVsNrJGEt89",
-	"u865tF8RmkzkdjRIhWXZ1U/WRN0lRCoc7Mae6ldAMsuVnDM8FLeNmm7qlvUWfPFCgvUC2kHQ9BuVa1cv",
-	"1tqVA5k09fwVmudMhFNTijwd7e4vNFOdnsxreIZh2nUXb21y+4/wlTTlbrTMJraZOVSSFdUrxEssVT+r",
-	"4tHjxZv3jx9++K9wTn4J4jW+ALGBANaeyP4FnaO/Y4RZdTD1hKrrMN5gb0modmHa6Q/+ujxr/fsrTazO",
-	"2zClByoxpZe6pJaaj3lAGliNFntq6dpJYP7J/b5oJcVLK1Aw+t4mrndmpgqhO0pt2TtDFvzK4RXUjadh",
-	"jBYumOFXbKb3CKUqA2QD2BJzRvgCUu+tNbLkVwDjN0RKS4Xu5ErfsTf9Fgwsasj0/ul02qsk4Fui2mY1",
-	"FxLa9e9qYbtAmvdgOrecvs5NRwprDQR00NsOCo3uv3bhAnGzJAvKwUq0CrlVVL374AaiozuZjK5KStVT",
-	"F0s3c+nTjI5y9Mwa1pG7DafqFjBqYzQTIx9oZ2XaOw1nZ991hJHmjgxMXZQVGgPKIxvosM4e8SVJJUk1",
-	"6KH6wnWUQ0/24ZQ4F8sekxVXD2tfOyeu9v0gzxahqowRBzzqBoPBnUpIHeZzYOmCe6Djla2tqEAyqnlE",
-	"LXDR5ishbzK0bd8LJbOuxODDt2SIT/OvlCYc2vHO7azBd7bIEdD0aipqn5lJFXrR+pxIdlIhNeTRo14v",
-	"NBfa0Gz4LST1kAm1dN6WR+THp8f3Hz32WSbOaIEnCBckkxumjhOqGVmxd01naa/GXAqTcdqYRxeu7UZz",
-	"EbU9hj1wZxO1zrSTJtYOgawdjFAyy2YZF8W7DsR0LhjCu5XpvC4bR9c2j2aK0XQ7IT8ZAu/EPF63GsCs",
-	"WXGxnISzp2AOGwg3dqiSmq7dLAQBcFOujaJGqq80eWmP63zFsiz4eruAzgVCMnJOtbX0IThMiZLSEA2v",
-	"Iz96bCYiBXKwIxNY6IKZ0jZwK2XKuxu5JsjBEbGkTBXTUAiNKgboOBfCvdlD6dipRrBxVk8EMLCNs0eY",
-	"e5tDAHLbbnfkF7u0yAVA4/qBxpML0bkjt7XdJf3v4+SSIhGpu4sZakfXmnXUpNwdItrLBiU8+A1k/r3L",
-	"uWJ61DOD7+S2widz2JUCNVj8NOqyV/KyQ/ErxsEHhLRBr/k11L3awvv3+hnWoIwz6HMlFzxjA/AQYVgT",
-	"2yRXbMHfdQPDdFjT+xMdHHCibNe7PXg8rQNuu/K3Mh7yeDog/Xtnz8IJRcAZw/XfNp/1RB7d24MHehW8",
-	"P6jpjJyChPpKI4Jh3eDeD1CC5gUc197s8CXN+1b/T5rviatBNUUckXhDuXFAyQ6oEWBOjcxz9991BG4h",
-	"DWCFLmkeQ9mK9DciJYJtmMNBBYCmQRCNYU/+wzCBysIksl/DfeGGwflCQpYXAsGjwqtl9FkdGAl0sHq9",
-	"QRo37hVLpEr3FWM5C9WTTif5dlVadUBJvJVze6WWQWmsN8JIGkCmAlac3eeOiMOV71AzjFeBw7oM1aoR",
-	"zQGOZTeTnVdFR6wjxwDyQT3U7BjAj86Cv4VPMO7BHYVhJSbKnuK5H3jGfnNpdbu+gkK5vx/Gfh2BNGgK",
-	"0Rz5j3tP7vdaddhLojN+9iE6+ieKs1YXFSB9l3MG1IY11J7mAhVpozAfh6MWOqiZwcO5GDyVCpG3FwtO",
-	"G8Xouq4SlZSdyWVA/2nLDHy+vvza0rqBbke4sH5kNDOrXs650fBuIyg+AMMlEMLeR5o/chEqgFzTdzN7",
-	"dXYBJACwvNXJYYeuaDa0NA7uLCkES7ysGvFgLpU55IvSKrm9WJWudMzVfnrgg1st9vuRa6vRfke3XTWo",
-	"48pJtzumQOhqd67k3QSvTEvorKVUkRuWRsTnZcH1mEFiiUDIuhBJ+HrMwFudPbPncQj57z79DPKiMEUn",
-	"oG5c8jxv1IjUfyyShLG06+dNdb0Eo0M6mJS9AZ0qpVuSSXmpodCZLDM7y1pQfCll2kgMn0MTOsiU7hVk",
-	"KaQCV7Ovv8cdXbnb1Rb4HQwzOZDZjzJkdYwqGq0RbECZuUEnd66kYSXsQY+N6EcO82TXXh3h6vfsWVit",
-	"DMLSd7n9R+8unNNBQY0gJnyvIwAnGfVUsf4o5eVzd1y7rQkyRuz2emeXfaWLm6dcscQuKyKasfqvsVws",
-	"mNLxmdN8KPG6VDNLvZHO+vT4/9DjP6fHT95U/zmZHb/5+u//O+iyDRM9xV4Gek8jSSuqIrD6NLQv0GY4",
-	"NKTrlBA4wx0nfadXvopL03Val/i1oS2whr1zqo/9EB2BNeiwSYZfpYnPRBxR9VQmL4ZqhUsI/p5XlHll",
-	"8FDhlJa9zCS1eYYjDw1vg9tx5EP1YMkuZTkv+1cauYU6h/qaCXNGdqDuJ+Q5mgSIqDC5NijrHEAv+h74",
-	"Wc6/VRyxquGxRApDk3ERbXiQvUvK2vd9X/yFavO9H+sftpeom/GoL4+JEqJ2nUkT9KD8tmKiApOXC/Dx",
-	"l60BoKeJHuxQQWHX69zBUWUorJIC3hm+e1VCmm7vNQmjXmHqA1ywrGznsv96ZaUwG++1PewaL4E39slJ",
-	"bE3Q52eyg86L9ZqqbRDEegh8Xnd5eMuih/wTMt8SRpOV41psnxRXbV+hnuE6deUOq7o8wNY90FJw/Jl1",
-	"VJeXIrgUqw0hH1U3ZVgnKGVsELTqis3eynmHDelqpWaNniI9LUe6PY4dP1tubH2iBWWMs/AOQIIQ4JMB",
-	"CZ3lO0NL2f1yfapRY3c6d/aQyMp1dIJR+RUer75VosuvrMyUSwSKclU+Nfz1wUrUOSDTv7QaYSt4E4je",
-	"XCueNLoHTzME1dyAX1z2KfFDyuAvgd4Z2ldv2Rt+aKrpjUW5DpF/IytWQwVv+yk87Uhd8FkNg4JgXvca",
-	"ohbWxcrQVg1Bq8nHpmECXYsMm5AjLcODTcKgrdc11V8hJ/2aEmc0GluzNv5p8zIb7EvzvUwDzr0Rb+nq",
-	"9NHMc6rnDP3PxcW76fT44uLdvcXFxbtvFm/+164hekCV+u2x6BgE3x0y+Snk4iO//vrTd2V2FUmoRvSF",
-	"Unmd3nvy4PFiyo4fJffo8TfJA3b8hD56eDxNv0kfzP+xuJfcv9+Ri/WPD8flfz8c8N/37odzt1wfrnaI",
-	"u4xIB4xd8D36jqBdUDSHWJb+mY4mHVVwsQWfhO2tXGYbeClg6LCM90PSWXx8dHY3ua5DFI/hBm8X5mwm",
-	"l7MxQaxaD7De88jkkiSrQlwOO5O1VGyGBRRBZ/Oaii1ZFAqUKRjnzVAoU3AYmBDN1oZCQSygpA34dKOO",
-	"uOJU5yK4kfSEsdXHuZJLj03bo8bhuGvrcWMI7/p514O+4srbWpQm11zQDFwOJRQALX0RQAHDUzsMVWMl",
-	"1qCeKj/LedVRpSqW3nuBuWEAeg2mqFp3SdpxDaRc5s9MioGFEeFoQcUm1ZqqtDlH4VV+ipM7zdUErpJO",
-	"c7we9HZSqpJAIb2t9NZdqz7hJuq3GxIlBP7jwOZ6SOgVDhxPdKFDrR9fVeVyrSyAn+X8IMu8T+COw3cZ",
-	"K1sP6Q03WuDtgDbstazs6N9g8G4blXKvOkj+O4gq8atgKZH2wIFdaBvayLzdSHa6F+O89SYhBYtPq9te",
-	"2+t32+iaCn4/ITdnJF4UWYYtn7cO/Xoy4ONjYBUOzI0INxXt2PKwHev9e4PMFauD34QV2+k2q8RHzRDt",
-	"CaUntRSDWvYDpAxh+kMjzF5G3qsc7ayr+Uspm4KVfQj5Xd5U0OlDuNn5DFW4SRTTuRTaUnulknd98L+Z",
-	"Svl1+zXtNtu9nYa5V9VkWxyWSGG4KFjs2q/HpwQPCtuoL6RaMhOfklTJHOMylunsYCbS+BR8uQhWtGKK",
-	"RcT+mcQyZ4KlMaFLykV/Am9X010/7RAJNmJZnRkkThMgc7aQUAPCNSQbQ8d5aJRfK16iG8JNAAYpo7lm",
-	"6fDo7UpmaVdGVziRWl5GJClMBDqntP/hUDQiu8EzWSgdkVzJd9sZLcwqIibTdgwG/eEnyJU7NFP6URc4",
-	"kCmC6wgge17rrv+Fr3kwuOGanszG5GX2JdU5IV6+cgfxj7qm4Fh1pJgTRCNy51rwu7sjFGalDtjb2mpa",
-	"U995Wev7Qa6RyWUHVslBlTtJVminHewaEvsKGjs0475mtznvSDPrwnDo71vfcRP/IpfPwMGwG3qw1oJl",
-	"VwhmVSRCpEgAw6UUKZHPNcbEAicOSZxSQwHWzYqiP7VJyUJRNDaff/fz+YvnEaEYy2A0WZ2S+P3Fkbk4",
-	"OiVrniipEZPrQgA8Ern35JtpRC6OtB1wcSQvjog2KQiRiyOG/2JKWYXs4oheHPmpXRyt7ROGvTMfXJXb",
-	"CKddB/d8x/azTNWvavrkm3uP7vcVOtidatCj/W7YgwZt8blgB5RTBPPMulMuvE+rXMyjZuetcMnGQYUe",
-	"gTyzYVVnmIxd2xU/b3909Tw0t88dbPCL29TDrV7R69ODAlkl1+TeMEG7m8WONA8qnSV3X9QbVN8szQ+A",
-	"2Pa1MWXKOzzXsUt3XBhTEuEgg8Cf4q1Uxni6GlwY47AAdvblpZJADw6DxkELct2or6qDYmH6yvGaCrpk",
-	"6uRe8LCfh9DXj+/tIANdO/hkv8U2Lz3yUD8c0f32R0NKGGQqBWCDAlC+wQuzqqLYB9qGKD+odBJu0KB2",
-	"HVw8NjSOEbKNyvRoIBRwiBRelNlaHUBEACCVF/PMsgnA1kFGH8gKa47UU1850xMCpdfwJu1u38oV0A4N",
-	"y8vhLITn0AgC3gulSGCn/5t+70542U69+lhwa8EGC5tGFOTPnC2pqPEbUMLcCh9uNMsWUJqZA1Pa/+dr",
-	"NC0pUG0tPdOFRz8wVW8MxOqdONb8A+Nc4D6WMBCQ60B407CH/JpO1hf1I9iBCmKmkQ5Wu35uuINGOY3O",
-	"Hhoer7mFhq9XVDkvkTdF3kQjeqaEw0BWhlRlTCAPGUsbV4+DQ7Rsa7dU0CZS6c3283AVxQ7b0B/M3j4f",
-	"rR3dzYv52I1nyuu1o/Vkd1Oajo6V45rH7N2zMG5AyYAH0HUvbEDt5cGpVUHhwEWZgPFYGIxWvpXzyF6U",
-	"C5qYQMeQfaCk8ZZpLNBHB76DGo1PrRJQtqRE2q9zSHmH2GsF0F8TUBbwO+Bnow7jtPKy9TnmfZ1nC3fI",
-	"0HnGEL8clrugPCsUQyzmRaFpFhENrSU0iTdKiuXMq1+tWMTj8FdrwdEAqotLLoUrMOMAejPfgiqyKLKM",
-	"8JSACryhKtVh1b3V5nAv8MNaCmmk4AnCCkyGWUd26BjjwPmE+vM/M7mcYS5/KE/jW7biIq2SNCBkU5p4",
-	"cnnqAHZ8g150mGBnHAjuYOsVcNJiBylCEbhHsQl5WmqjDswH9ZWUY0KxcWA6QxyElQ+0ZYBklAsCYJMl",
-	"cD6WisiNaDtXR5URd4JKe6Wm75BelSN/AqYz25ZSpBkTYZLlacWfNbRy1PGwS5HHTqojSXqEdxAncFJO",
-	"8UM41zQi6OXHnbKPezZD+KWFLIRvVesxmrz+uKL2sJk4dZoo/N0ysq5xD4zSxtrBuZKQ72yHrYtktUMN",
-	"tCKEFYgnNwdrJsgs9YgibTCRoMnkiiLYO25mLZSGZkfF0XF2Jztmw3ydNUuiwziq4hZygcUQ+EwV7mCk",
-	"jHuPyAY/Zwh00yMNtO/qu++N9QbA8IxUtL9S6RyHnecUS2JcPHG4UKsjW/SvxL9+ZqSh2WEQ73DK19LF",
-	"r5gKYwT31nhgX6VAMCNnAl1LjMP13WgeIqBrRNl+vq8MMeCdLRhcB4Ogi/1FsMgYdGMcBj5asK4K6I45",
-	"gc3f9dM7M5uD+Br4XSFNWVoSNKW10SXULhXEFaiUCWMVzB8lTXuwniG4WHi/deBH0f3bIVVfValmeRVw",
-	"tidW5UfMAJuwq3RIKhZ05xmENYDjspcMJatCpIBQYIlBag/7pKCkWVsGSFjk25SW2whtbhQD+Y6ty88A",
-	"Vg8vAfARwXv0yqNVg9JAsNYK4y7a3jwTMnV3BmBZ48n4z0yaDYp7myvvrYnqKP5251mduqfYNrG1Dih4",
-	"Gs36pmblU6O6rFGqhsdVCo0aG4csj5dlAlRQUS3tlrLBE9afx//8/jU5oTk/ubp3Uhk3cU0l3pWQR6dH",
-	"b7UUk1d082+no8EMUK2o+juPyAZLCqWYMKUJcIhbNqjnbRqv3JtyWnMKB/otN6fXenXwRFZUB9gN0lwi",
-	"4rJcIuKSXCLic1ysheTjDUNA1RqlrN1KCBMpXGWuqArLZBGqACuxwPzjwIbYH4SmwTyLobg+VR/LOoTU",
-	"3SIANUrhel2XviRy0JXntr3A+rk+b7NPe2rZ8fISDXhrCbI0HpuBg6+9jjJTW8WQ2MW94B6HOg/ev4nO",
-	"gy9rVdntlEMrjSGxydGrvSM8RAHZMjMBQA0ru+NTIOucqktocoOpRq6FZlo0O6M6IR+Q/2VFVch92IuC",
-	"VesjxZPLGS2vkKMRiZbAzNa2A3+Ja1ALPTpJKkGRi+z9nFf2caPs6LW1E+EWBpPNLpVmO8qQPrMyqdbl",
-	"cz3pgIMFrcGBZgwGY3NuzubCfj5/8Zw44kRwYrCJZLq17AGYA9Rn+UOqLzNwTNXaTqAC92QaTjoY5eVu",
-	"AAIGtNo1fTer46l34IHtHdGDrq6YUVt7LB39vsuMr3IDHk6fBBMTvFu72qmXPLmsaVPdzUjqDxVKnDbD",
-	"uKcuZHnaS89t5FV08XoXultLCYNYLT0sEUpx3nHP1S+2jeLGWNOqBizibrsJeWb1WkHmW7JZSQTGrqqT",
-	"6zJhWVCF6bJGFRpyUztEwFLRdSg7Dg2ZnSfGoRh2r1oSqi9JnMqNyCRN3URiV/zUGSAIh+ePMR/D+1eC",
-	"S5W6C6WqO4iNPkX0/IjUmhaFqTzAzuOk8dysePIoL86F5J2S1cNBqaRX9P6jx2NbP3UDa+xAdgLN+our",
-	"rFmpg9S7Kfjj7aBie0Lh+EWOP47QRBzh9cUuyhd3TskVm3VAQGkQBh6eaoXoXNcLLSOqXyo70sE68tlG",
-	"wBH6J4Y7jKJS2beH3Ymq/XD65PFovAHoEDR04szQ2RjpMGof8YExu5IzlTgEgupsZTEHhug1xzFOAO/x",
-	"ZlF1ueiE+kT//ewHaV5+ItdSexsumRbSJHie9iMgQcJerfuWVSYVaGauBBW6cGGaGDq69WRwQWKFEtv8",
-	"+k8NzS4ibgNPyVelA+biSPDlymRbSBn1jLuUMnUOZjvTB2TlnO3QSRLSc/xKvgoK1dEJGjyotP8kXLMI",
-	"a7YQHBTdZMVldazhGrgbsJfaHrrd2x78Xh3+XzNTXF+O94i2/ZudTsaunwuxd0CgNY8v9fFzbr4j8uvc",
-	"9YfhOjrumMbx7Fp15QfiU4L95xo8tmamkYGpc0YvK7+hxyabkNjNOj6tXqDBNblmJiLzotbT0xo7GwhS",
-	"gVElFcnAR3MhqIvTRFZdzlwwGRk8IlJkW4KdWSsMNOcQrTOclmRBVeTtGDC/LA/wjAk709quxqeEitaK",
-	"4Wt2QbDddkTNj5rINcPuM0vJtB1PN3Qb1de8ZmZyIeLGIaHZvOMEhwAhOsAnpDSwrS4mBYvsI/V1be1G",
-	"QuMb1Oq2zJQGNWSplxVeN0lMDXUb7KtX3tu4A9ncaZsNKefgLpAcJORXLLFL3Z6vGAvBaULixazqd7mb",
-	"vbOvpWvdYdkV9eywG01nlGezkhkj2k7Y6tt4kdjh9Qh6oyv5mF6w7VRjv7yo7rvtTMtubGetodeYauKN",
-	"GO073l1DYGa5VKazZRsfArzJXSCn1CIHKfX4ZV+9+CGI8fWX6ejWXeiEy7QqcyApH7rBD1SWOzBivmNC",
-	"u7iUTrDUdDDkWmeXijGlo5lc3uysyoKnUNPYMpe4J9vNjqrr4nuVKhh0IB7JRnHD1GE9lcv6UiSE+sv8",
-	"1LtJqrMv4CFsCPTZa93dXAPpPn7pLGquFfsPL+bvGzm+xcAoBmFUs87GCiPKYO+qSFt25XjG0uqbhl4y",
-	"4bQ95VN8JthE6bRmPLrMOatS0rm8wiwg71RHjUuxDRdW+VtA7od7HLgBLM7M/pbyK6aWTnkEffRCIKP4",
-	"voWauY/piCwlkeAPbX9NY/KnYBuCT09InGRSl599K+cw2bywX4taleYTEnt4ABx/IbDc1X6r/MnuMhRU",
-	"cgENxuwS84xiztp8azVnmhN8cFKmtc7eynl8iiXroOqjyuKr11Hb7K9LqKYwuMOGf6SsYtvPKl3yy1PM",
-	"Do226K+L4avUw3aD7ExuMEmYi2VvR48bRys/DOrNzXHEJMpnfPrrjl/tHUe/fLi+mepZQKduVUDrfXlD",
-	"9SQX4OsgwQwVeVxwMxsjIy/Ztktrw5Y+PmNxFCR5zQapfHHWEDhdGZPr05MTQfXpP6bT6QmU4p1cF17c",
-	"H8JsTVM2g20MHkfDxmkeST3Tl/DUJ6vVEnT3+K+6MJOt2THT9KqrkqEHVHmQa6ri4xITbEz10h4A7Jqx",
-	"VfJBhe7UIP7gETQ3oMmi0R4ZE5XJUl2ozo3cpiDA136Jdxjic9v47jEFO/JG6iKl7H7pPhjCUKx4aZdg",
-	"S376f//v/yci5V/wD8S1np1rmRWGQdOPJiiyT1ysHQzhYrc64950SEbUAfw6eBd7vt0F/jA4U6Tc5v10",
-	"U6be73aqgVUEgPTr0C9sO4OExO6fhyWGN8TY/sG7Wcruyev4qqsNCRe9D2mg084+HWw0OWncF5NsvH//",
-	"qXb5jAXbxJBOp13v7pp/lApiL1tOM66h9IgDaSy2DjYJQK9iLBsklORMaSlcZmQlveJmhtDmCK9weKtD",
-	"qnJ5ng5FK+SvrBZyGKz0CF3vLwTwHHa6Gbs05M+9W9SBEFveQcRIcglZyFMQs5iHbP+iMbEYUGCoIarI",
-	"WERolpE/mZJuBAQgyl7uzeOwI2Yp5dm2gTBixWBvPjI8u5KFOvhhq/Qd+OhaCrM6+MMbxi4PfxiREH2H",
-	"tfINDx4/GviGLaMHbNp1WhK+kqG0mysO3Y8t1+vI5VZb+sq0xHb2VKSEpY3+OBF2lyepZG3S8qIFX1vC",
-	"dEL2DjwUFiiFOMxXfj1cyl12xQTmIKD4GBfuKKcRtFMa6esZ4+3sc0V2ux/Pa50UxicWjEopGBw8P8xS",
-	"7whPpYovOoJMVSYulHquuCZO1bIK60KqhEFqbriH9GKBS5+VmzDrSEeq7ZJ7rZXwePtjx5p6euOQ8IHo",
-	"apbg4dNSNrJwfhTs+yi6h05go5uPvUX+HNrpDLcxvCGjW4pZmTio+OwMr+XGSUpFfOp1owSoPIqBeB7t",
-	"WEmTyAZBxJfOsyEtUl644fXuQAe0+mnP++4Q3lVdD9uv7/uBZTlsmEVuoN1YAcrzOPofiZTuER9DYCMo",
-	"yZoJ9jvf+1MKNhpl3Zm4zePdPTtPTDWxVPZAczxbibP6GVb026T9LsFb99igyG9Bs9dO4jpWqmeXHz3M",
-	"0wiN/1sHMyVFtj0r4aQyzuoOFFDG5iyTYmntASXhamIq0FYeUdEcUkV/EyLXAfZD5B4EZGWtxzyI4aHx",
-	"T9QnWbqnACb5KArliNfwNxYkxnfEqIv6YgtfgF4h9cHLlnImRQdkDoDg+kvaTeKxVcd3sFqh6t2Vk0Cb",
-	"L+HyuQHht55B+o/HD/tQGj/sUbteVEJ6hEo8pyLd8NSsOpIWWXnzfKWJZe+zWiQPi4dllmrEYHO5NKBm",
-	"W2pcWzsABmESjkNuGBzx/9ZPbrfYLBSGTqhJVjPsa1qRRkYN02aHOJ5awoW1uF6soHHKxQLsZcjKOoUM",
-	"OUyXs+/AVDjjS5GcdipFwiDJzV7gdaOm/LCVA0E6KgHehtyqKCasucCN8Wng5TJ3SM9KbTv9OVtyoUmR",
-	"W3LXEtApEMMCY5iZNBFGIF1ctixIeCvnX2nCU7LkV0xP9pHqtAvmWBWib6JP3S5TAxFkTay8QlhFKAx1",
-	"2JNWt0YnkwuCGikvZ0bKmR0fWzUY8vGQ7Bqzvf/oyf0BpjrU33h8yMacH+xy9rcVgAXC3XriPiOYG556",
-	"jAsQAL51D0S3qSFrEM8kpdu9+3pv30Txez27+4P7sB/t40ba3h5v5dyRQiUlEcKEbgEspSpTcbAYjjow",
-	"3bJVjt63vxsuUrnRQwXNhNQog2uSFgAhpXnKak7PqiuvFU20egIRXJaFwAxRKQZLnd9gnn3i5sMN3PyH",
-	"e6cbgb1hunXZv7DHMV29ep+Rf56zZGylu2qHXKfkPvna/t/+HMWGpVqSO3axO9wJXDdwQ+FW4gYQ5wfW",
-	"XU04sSimJwpUkdOjUKl0ZXi2w24tluYKCDrbWrltCR67i9j9jUFWxpZ/4hKQIpPy0krRDvfDGMtox0HR",
-	"JXd+lBsiszRcimHFy5ydkekpAiAZZ2FEcO+A/LdP0BwzBclS0YRN9sJ1P7j36MHjIQ7ZG7BlW/eXIRmz",
-	"KwTZDvZ7jKZgfDs9bg+yg69n0LZvbEsyqcdycjcK5vcLbRiF7ATYrlPIH7GPuqywDWCqyMLkBUj1OVQc",
-	"kCIPAF/Vgi9/+/3p8f+hx39Oj5+8qf5zMjt+8/Xf/3ewstGb3C3Il8Kek4OicsGSMxKr9SnC3RdKDz60",
-	"w9riVkZy6xJ8+vxpWett9/PPEo/McTbXDppCNHtqfl9YMXvykique9HDwuHlJkkF5T5kFbwKtRcbSoTX",
-	"zfrwz1/L5oZl/LeHbThsISOi+WGIiI7Mi5vaoH3AErgBuiux/xZy6+F7w9WU2gF9CGUa31qqvp/pnl3r",
-	"TK1WbDF2ia+8t7kh69dceDSV20yzhvmGFwqjusgjoTl2ZOZjgwJj24Ptqf/Iyl48e6sFcNRB9SL+if3p",
-	"MsOqSspAYB8W0AGkPZYkqvFCHiJl9vBOjbhq3whsZWtjHGWUp7qHKDu5D7Ibko5eSaUC+uCeNbd1BBXA",
-	"2qALa/Bl/xS/0Vbjd6kT9JlZbzOVoG4KUcSRFIDP1Ai1D53Kg3L05Y3PZQgINEi6nWKhby494FEAdbyc",
-	"KXbFR4QxVoxm6M8c1lIfhtdQb/af77ieUUIbmmWD2XOUlHxqT951Umxs5DQkfgsl6PCJyLLtRW9rCF3h",
-	"ovSRFCLUDMQXQ1i3EfK7WRdbpSGO4A3UAWbaBPEinUt1WfrQUCsgGU1TQG8ihWaTARDeZaPvYfpCJs2z",
-	"jPL1kIOGmpTeN9pB58V6TZULLVrpcmCz0BqNN+isLgrbYqqJG1OyVFS/Ybz82RUDUXffz3Nm0P+/g4wv",
-	"QhH9XYx70f3aw3KOAqCB924oW/lXzVQoY/lgrEfEoSqjrXsgHs/ZFVMu0djHO7hYyEZn1URxwxOaBWMf",
-	"53wpfjowj6ujt1Bvp+QbRNgM29H796zk42DLmwXFdPgyk8i77ZyD3vtlPT4EBKPwx3ih5BpdfxjniQth",
-	"eBZDmGph54gtABxsAcZ2Soxz10wSoB0U4eZCbFweEz6K8MxXTGHLrzmb+A9yF/eDfCecuJHysu3Nt8JF",
-	"I7gdpCy5HkigBpI1xHzgCQBh5oLMmdkwh6Z+IQBZQkiYcowxtziqMN0RM8Y5SrwmGEPMynVP5Yq4OrSv",
-	"NLRlOCUxZB/IxSKO3H87lImIxCipXOip+oMDqowuRAydDmZvi3VjAObYxmd1uGU3HxKXQDJCQjtMxq/w",
-	"WR+znEE4i84yCuGnTBrEx7Tj4RjiCXlaC0AKSRJLSxcC0e4BA8MuWlgSoNotC8E24si9awZNJnZaFGAH",
-	"MwUBFJgAvhs7Vlja8NWKGM21M8EBdA4L9bluFwKOBbFB4NTRIYqjsEYT/IRfVemhkf265RuWAooG0mjp",
-	"+ypX56ERF4UpFCQJJoUJdYUc1yvxrlowAUMe2iqxNsfABMpGifiNoOhxrs5AauYIJD4EFLPKTjoGbGvw",
-	"WGUJljExKsVpVLYhDB4T76hr+x0dYa/Vr303P67Xk3J3aXCjeWMnza13MeNs3eE4LO0Mso6MMvehugLq",
-	"csxcYlmTKPex1jViufUiy2EWgWfn3lhu+ep9U38FZeehOE/ZTAi6qkBENOMAlR+Ax/50RMkBfZ3HgGbm",
-	"VDk8wN7mluPZ22FVdlitYRjq2+Y7o9igXp7X6nHdzY3XCvhUkdVd+t5TfNoMsZ0wk7ShFgYE/GvNanYj",
-	"LW5K/ciaeyDUI9SIuViitsjWudnGva3L2m5dO5WoCyPQrqPuL7iWCpEqUKtnZXfgYeUxHfXn6MkdoS60",
-	"Fu4bTTsXdHNy16K6WulQPU3iyTSYp2dNG/Yuh7wOvqi1IvAFJTmHKDk3VrnHBu6ikX31ePrwHwMyxxpd",
-	"i0LeclpvwFXmegW5o611MzYbQwmAwDriiTYecfW95ruC9LsVSWdIywG/jUAGgQeCuCDgqBrkt32GQ+1l",
-	"NQpLbWwc7TtoPcyv2KeKpBYdbagIVFXFiyLLZiCT4lPo5OZAelx4qRG56bnvhoaxSlroIqIvIaijro6U",
-	"yxlgPA/A1Vnw5fcwNBzhCfjc3a9lzduw0rbUk35HTUv1e62YrtbX3WGMGuwtCI4u8GAgnKqlWmxTcxAr",
-	"9vnxbzeINTYchFWn75KywdHeyDvV5ns/9oBY0mFRItdNaDhUQ1W8OySsMjbO/peO8FiZzF15S5VhOaDa",
-	"vDPhpDMutBvbcZ8OieDXdNnqKKNkWvi2YXujAXX7rpY/eHr85v29qMvQey1zntRDHB73p9X5rA4DFOh0",
-	"Zs0iCHcVKTf1vmaWRwTLdDBA8rpqw14WJlWlveA3PoayJVWIYyE3rVbfULuWhWMvv+qgJnRArXTZGihY",
-	"LjtKvGi+FDM+zvk3NkqmHKjBXsFgx+yDnYKX1Jbei+tkZ3AQotOdBAGvsSvtqJd7VdcePPftV0r+pYIe",
-	"xLiNHOD///Gbr4Psa795uFsOuXaoCAeW6lM88ZVd23MQOs4eBhxhr14nNDo9GAKnorwDcECuBbTzG2OX",
-	"KW1Er9dwh5jCEvQGex6tCoitcCvOofBXF+F6UFcxNK6E9ynJqTI+lySl2zMSGxn7sjGpAEAUA61rRoWu",
-	"ap1SusUwmfHoGSndYhSPwhvxsV0r3SPQtGaSZWCXoI6bsYUhshjcAdfvZUN1+WZQJrwP1e01GDKZIOSz",
-	"HDh0x1MAwTEjA4yHKT+F4mZ7bl/ijLklC1qkF8V0+iDBOocU/sEm+DfX5xrygfCH2KkFa+BIRhWrdaRa",
-	"GZOj9SMveUeikb0Oj7mAkLUddeZq72O1rgdwXRSdl13PyXzrRv74+vVLIgXJpMznFHvzc/t691l/fR7N",
-	"Zj9KbY7Vupohzfm/mBVgkMS2kAG7VjCSSGEUTQxU4uVM5oAlVRi5BrA6rN7BtuYX4kLErt1qjLNGgp4r",
-	"udFMwVhXxz4h53wJ1h5WempIFcH8hkvGcqwXgkVMSHwCX6i/Fj8Zkc2KJyvYSP+uCxE/LcxKKv4nzPCU",
-	"fAtHQ0YdLSzm66+dtaUnX39NvoeUDLCAwWMmyKsfnpEnDx99Q1xvMJLKpIA2bB5W1VjBTeJEpiw+I3NF",
-	"RQJONvxL5HIuJDYrmJDYHk1MuL4Q8Z6mdDhr+wo/W/K0nAO+UrGcUQONhYv5mhvDUgIVAxHhBpsRao+U",
-	"DB0E3YJ/4dror78G89denkBrl2x7CvF7EsOFqvmfDI4qqmq7XIWs/Z1IEcHf4ur6jav2/zDEScAltBSx",
-	"y21d1/GEPJdk5681KclECsu2b1vTLdSokwVCV8mNxvY/VF8yv7TfsCmtPcrfgLdia4ZgTZA1TFlK/oar",
-	"0FX97oPp3+v+Aq7JimVY5EYgFu9qnrgmWq4ZIhgJtvEdUaxW67txnhEqLgT472vv04ZnGbk/nU7IK0ZT",
-	"12ZFSAJVsAhfAWyBFXWEziGRxy3qFZyzW9bLF+ev3QWB6ipUW5P4p5Stc2mYSLbH/2Jbh3kN5cGXbFvl",
-	"2cBfoC8l4meR+w/JCkvDa4gAbuoAVh25dBCf+AEPP7x/n8S8+uZszfXa2jIx8CuiDLuX4eoBVuzh9Enz",
-	"MS5mi4wvV8Zz42u+Zl9/bTfNct6DBw+eWKb/9fWziFiSRKcNuIgjkhau2zPRdOtShArBjX3Ct9zE1JKM",
-	"J0wgdpYTli9ltv1BqjV5LkUi12umEk4zcm8ynUztNacyJ+D16clJLrOt1adyJe2FM5FqeeJeqU9E/QUn",
-	"+IKqcWWrOWGtvOf0qBwrcyZozo9Ojx5MppMHR7WIYykWT1rI07nUgcvNSlyWljIXELmy1Mm9CCDI8ZxX",
-	"VHs8C6RlwSbkW2lWZCNVje79j5CDVjSAEuxtYanHErWjUCt4/IcvBNAafAi9SNrjf+GhlN26f0rtPklD",
-	"DXtWh+d1XupvJTaEt9eUu9FpnmccoVRP3rpeY6g+DMfifmU/CCWSTVXDKTWK6VzaA7ZvvD+d3tgMIG7g",
-	"whjw6eYJPpfgj/wQHT3Ej4beVU7u5Fuaem82PHKv/5FfBS2sxmns/LGPxsPpk/7nnkmxyFwxz6Ppg0Ef",
-	"uqI8g16osE4XPut77gcYVtfqjk5/L/W53998eGN1eBfGPHrlEPjLPLivtKN3n/9x+rt79o21NtBYcX+x",
-	"H6lYrOyxuofDKpg4THmE7nMb4T6J+g9wmf3BEn9EtIQuzyhTsfckgK1Q91CdgUoZDZdhRFxadqWI2Vde",
-	"iEpgI5MBzrKX0I1nnJoCrAvvJEtmnCQu14tX76zApEwqiOtcELl4Zoo5hFcS2orhax5O7+2+wfVFiEMc",
-	"DmNvia2/t+8uGeFuGRq+3c3Q37ue3p88Tz+8N4CnX0v5C1UYEXh4/8mgB/5NxdYtSH8c4dEQGK8LJQi1",
-	"lxo4JB1XQGaqT9wGwByHwb1PiKDbqSlE3sq5PnmP2YMfTqgyfEETo0/eW83jA+aMuAbgGuRaaD3VkJOf",
-	"5Rzcq+/R6nNZHk6NKQu/68Qe1Qi39DkHUsjKdIo30VFehEzl8qnYJRc7BKgMseWxn3kt1QAytX2Pds1A",
-	"PJ6S5Z88t0OtGtFMViMUm1WTlwA1ZXU7hL9HHUaqFE3KCwE/OYX90b375F/82zPspW7s373ow17uaBiU",
-	"3WEqgedPw/V8j51l2moFH2Nmu1+kXTn2xLmC3jQrJkicUW1i7PMs16wuwd2koNWzWmdM65AwzAvz1E0G",
-	"1L0GRcBB/1Ew6AbhTtp1qd931t2wGvem3zz45uG9f9x/2Bf7CX8c8Jrrn+rrKGBJapicl4lh5rjqUBNY",
-	"zpwLGmqMccd6mzuubkn/2lLJ3Yv5AcL0B6nmPE2ZwCce9j/xXJofZCHu7Ca5P2TxuZIJ09rfCZ+QEvoj",
-	"VDtcQYWP9wdTktn1EcW0fdVYZRRLNvZook+dOLw/JeDhjcij6dQ1n7L/QClp5VOuGBRm2Ek+JP/m36Jr",
-	"cULOge06BC82c71iKqPQdllf8jxnaQQdCjIGLixUakswtyXNY+/R9kB0XrhOyAvBiFFUaJo4dRYmHrQG",
-	"MSHgdpTFZoO9OxYjjY6cASHym8clNH8VaTJaOAxYzT+lYJ+5TjpAlryVc8/Po8VHDbElLD5eiGxLNt5j",
-	"68q5MI/D+dWs0Wd1NulyWRNrE2YsXbLUTk2Dg01buxNbARCWafCEPpw+JLErwhbSzLayUDqeEKR6FDfg",
-	"w74QCUY7pF0s5JaA23NHHiyYSVYOvuWWpEILHOaOxUIT0CekXKwYevf1Fw3jALnwCfH3D5aWgenwPMmc",
-	"rbjwTlqi2IIpzEIdz/OQq7XPP1zkTGmWeucRPuBDNdxEDtnNMZjG0PSSGbSffDKY9q9JY2v6JFIkPGNQ",
-	"j6xPwTGMeMmiXp7qsuAvxKLIsm1ZrlyPvWgMX1uZJEkqQ5JA5kw4JJlbEwQNnJo7FwR16KYOQVAmT3/R",
-	"DkZqB4/7H/AAJL8KXeRIo5+JZvEtW3JhLRS0o0jGFyVOIT5yqMQ5eV/liX44gb674z1djvR/So/AI9Xp",
-	"fs+pumQp0VuRYJTe2SCYh0/KUCjk5DelB8ysLj4+TpDnGTQmnvynhmy+BzhYf/l4e3M88W1Fsj9Q4yjF",
-	"3RITEpc5y7G/a3iyIr5gBBTTtFB0nm0rffTMIXW4Ua7bNaL/u0gzkmDkujtT3+f5QmAcFcfW9ecJiV2m",
-	"e0wUE2yD9zH0Enfg3vYatvepV5sB+rdWxFAmJVA/s6h0gzbU+AsBaLYYg02reokI9XXfS1ukFQRsBnkX",
-	"TWMAFlZLagDmqPDRrYXg9zF0b8Nh3dKFXSvpuevbuipJ67iqccO+3NT/eXb804rfI2RyzPbcUI6pdmWd",
-	"2lDBB2l3J1B3cKw8bPwSuwS3/Wc0fWrHvXL1DLd301Vf6eCASw6i1XkFYd7XuvkOOa5atgBN0cJQlFtZ",
-	"i1UcMD1IdMMbwawU05BuhvnE/niw5KN+Pi7X+UNHCO0pLBjdwRAV23CBqWLetUKJocvI5fzW/g4JVBlj",
-	"roGyvSUFIzqROatKESFt5zeHJARf0jmjl3CFYBNQK5ftCXylidu4Dn9rRhPWIJlxyttPi/92iU3DYz+H",
-	"Uhp0Lbjr8M816PyzEvsHhWquybNVho9yxLmHI7HSYEdidgvLjGvz1BdzjaP6l3TJzvmfDOLzA8a+xoSB",
-	"aBcFImcidnlBIJmsNld3uEJiEc+YSCAHDzv5hGK1vnF+IFiLyIhVayP3T8W0zLB3Pg2WmnWFhbWHD4wG",
-	"OzfcA52vdOCF1ev2g3B2vaZqSzdsYoi0HX5XG3/o+m80dDn4PdCeAEXqbUo2KLAKCDaXfW3vKeCQu5Zo",
-	"1xIcv3Bt3LwjxB6wjEPmW+IpF30GEbo5BduU5fzDLv0dGXPyHv53xtMP/brZratlnTaJ/fGa3oeRHv7r",
-	"K23W+HS7NkwdGyXIYb/A87TvTE9qInm8f6v6Rpd367kkiq25SJnSZd2Fpdozwg3Rhm61w9AQKXFiWyMo",
-	"qGbZouH7chlPMHUv4YN5mbU1VWR5S+rbc2lAzHz4FEj/PzuCdvd63Dl1YERarhmUkWRSXuqyjeF+zi5r",
-	"SfdK3RNH6rfBnT9hHDyhhWauqgUUtsg5+FBvc05AhHfCQk92RbPChdQXDv9mQRMTASqUG6mxESwbzrju",
-	"xy9M+4Vpb49pIVRhCXy+JSsq0hthUmfI3AqT7tyTV1zzecYm5By+Cjm6wKJr6YsoDF8DajLmg/u+kw7O",
-	"uKyZcrMezqDugVtn0HO3nR/DJfKFZz89nv2WkT8KzoyD7ObG1fMhgR/CwQB5s9d/4kBx7sp9EjKraYJQ",
-	"E0HnQQhydc+LXI+ja7ohEKCg7TbY34fndm19e0z9tj4TRvG/gvvyBtwDdkf8gqMuH4DeasPWPW5GV+Va",
-	"45NWewioyJcLjD/4eCwtO5gnhdJSnWJ7SLyiYORWFkSv5GZCfnM9CWLNRcLieupUVRGIr7HfEXLjY8aT",
-	"CxErBjUvvr7eBX7dcK6JkZLILLUTyCRNMezdWbBruf6ZW/GgChaY89H+gpXu2pQRQDHBTFezYpoRI3Oe",
-	"6DNCs6wJk4JAwXkGbV5cUUvQdQcvaKxiWJdRwCDr7X2vzRaIy+7MEKH4G+Xm6FYlBh6xZZWum96R/V/K",
-	"M/hbGYMtKXgPqwfcfQ7z7RiCPntvxmc48l8cI723elDuO/tOCyY8+bguWYyUyQXxyHk+asYVIpXUz6OO",
-	"rjfgRAYdxl0cRB/L2Gl85HMot3++Jb6VwpBdr2yvVnYdIJK49Y+PIFe4IABadEthZDe94THkezf96R6q",
-	"+BI0vgkb6N/0krmsNyTGvZQdVubssJP37r98TCdlGUN8vybx498r4m9R0cNdffA7eOK6aaC3bvFe6xhw",
-	"jaMPIuoOnXXu8PTj8OlfJ4A29AwOjaG5bfPuuXA6lKty8U0JvP5dy1ZyGGaFyJjWdXQ8fAYe09ikzqtv",
-	"Z4QKgqhbUjCiGLr2+L5cp4OvqVtPdBp9Q02/3FD/CW49nwdVMjIgHRnDxVLf0AV3krKMXzHF2X49+rtq",
-	"2B35/G7TxnWr2fY7xqrtuXseuMsLA8yDjS9Ft9K20zV2a1dIL60a38PjOrdUMIj0itEs2yKQV+QQ7zxe",
-	"4pToiNBMyxp8q5uVvZk8kjPmes8zmVzqGpyeaxqqIMDkK5dCt5Rd3B2oOp70O6EIEghLLwDIJ9ZVF9IF",
-	"5RlL43YH189amT1nULhkj4aYlZLFclU//j6mCIZWEiXFca6Y5ZhOz/HLQrFTj56IiKLS0g15Cqiy9kD+",
-	"LHutJlRAWgFDRzLXgNZZnlMis2ItwN4PEp6byzMFEZABft1ElaW4YVyiNuz4wOCJXdHQ9wb62N2uV1RJ",
-	"8dIdWhfncONc7VD0sWLC/mXB1Ue4Oz6GroIWh3LAx1WZGJAvxXTj0udadt7ocfKtuKX8bSejvFgAbm+R",
-	"a0IzKVjks2tSurVS7NfXz4gUZZEH2xLAvDkjlGBPauzNjBl1gOuY0q1lM/t81RF6WzdduoIjP7q5ftyg",
-	"KGDFB7PB7z2sIYQ9bLadGw4NdlCm9W2yptv2fl0OusCUcpErAM//6+U3g5YGcAtQX5Ty1FI4/AEaDOAy",
-	"dz282ASnj99g0D5L4EfXS+fj1E28LLG23OpCJPrH2JyAdlf/Gp0AGOCy40PtvP6eC6qDo3LFsEPcUJZ6",
-	"6R/onDwX4EPhiVMRtLF3UsYvGSypYzm5kobtpkLsn4p/5BzKULqisTXeoySRAtttdMyDGisV2tMIQw7e",
-	"llCR2gyVKI7V/nqSxLfF6pcQXXbTvwES2eNJRXWU1RIp2OGtQr06WlAxoJ3HUH2/5FdMAATxxdFPghtO",
-	"M+K1g4uj0m24pqKg2WmpURFpqWq+vRCqEJD3gCZXmWmM6RHcuBwoRPh0yK+ujL+EkkDVIXStY4DLEsOn",
-	"Gt2yc3NNqu44uFV9Oe1yHyJRWM2qogYriDiIqOZhf/ExfhS9/Wma+kplezJLhklCGffWJZycbmbr7wqK",
-	"XXcjjDl579TFViStBVLlUYctX9Z79EFmb+V22VqJMSGv2ALQzbHvRA2wDjDqoO/E3yBjF749L/Q2/vsu",
-	"MgxOxrH2ZxO7G01yNxPsK+kHQPBLO6iXXqKwVfcbgItiKxdfXx27PhoxFsJrBhjeJOYL33MfkOwRcNAD",
-	"puDEALXZZd+5Hi6AyeB6uEwCESOaHiT0MT0rGh1TukUtZp9s/rx92s4lsZLaDFVyRh223V3vVaYmWYWi",
-	"n9477PE2ERkPAMqFLAFBzqquEt4xQpaSYLfsJmkW0G2wFFu3o1C4loZ3HIv89Kj1i4YAbGStmwhRSxw9",
-	"WzHKBPzXAAbrVQ6qRizHoKLv90B87we/xrG33eqj/NS+DD+cdzNodlZ2MLg3nX7WgRLMrPdCrmX66aj0",
-	"pKLfTZe4vgMUhMNlckek70rWbdavNClE1SxHTwj2b8HODqjXQGZ+la/C06gmp6FHD2o82Ia+0Y2n7gW/",
-	"EHpVYPJLqZ/4bluucxpfCqsEd5uiTYL8VI3S5iw/jnlazmEvx5bqpTV4NDGS5FSbL8boR83htEzRdh8t",
-	"ANPwFq6ak/euk9V+G7UOtPDUzcn4fAmQH1iF6gAiMxCI+EvIvrBCaIeX+61QlF6fdwYprhES/Jo0cJv3",
-	"Rb/JBofUzlNpE9dbOdfjM1R6L62nLshZ3qOxv39mPI2hc0TjRgPnKOpnqXOdljeWQwEFg6M+DIKn8NPD",
-	"6ZMLEec8uZzRmX8snpD4n9+/Jn7lJUHrGIgd6q99e86quiOGZer4zHeYI2u2nlsTXS7KH8ERrNCr0331",
-	"/Sznn+p997Ocj7nkpjf54a7r7a2co4CimWI03YLLQ0dOkPpjxZCMFHjj3Z/ev6OpfblgPw4ii4H+aaJi",
-	"ViLF7r0KYqw3k6kt/Kqkjn3W23k56jNIJPWL6Q8VVgbDRwoXfkyDUNfOfFgK0A3YfaE7xJ/Xp3qR+Pl9",
-	"jGK1cm+6elB8CdR9AraRrih4PyeNE9kn72sa5X5DyAfaAKC0jNxZ68daRqXaAXG4pYRQfVf0rcaOX6rn",
-	"GgG1A455Twld9z5PP5b4+AsFkAafxXUvr361xm/yvpK7V4hzDpV1GGREHJFGqLRMY19CSwlnfLm4uRs0",
-	"S5zEi/9O+KJKrdlQTRZUm3DkFEqWDr9nb73YbvwVO/1yxf6n1dv5gwgX3N38hXuiCnG432i83NjbXxYq",
-	"agsHXVk5CqiVKEaSOSM5Ty5ZSor8FNr6JFKA/wjj2nD7WzUAXAv3p1OHn1eu18fE47JIgmsiF4tg7W4h",
-	"PnWd/VVRbx33SXl7vjh1/iPEViHqjCrk5jBZ5Z3Xna6bn+2Aj1vd8mnj/NdE+s28b6e1Qw9z1pLwwyt2",
-	"nckHv/AVPtENeOiJpKsO4uHw+j+j+BKR3wZ2SnDju2oOwEpFoagYIC8vuOB6BZVoXTCQV2x/0cHOp1wK",
-	"NODuKQT363j9Qsl1GA4vpQaz5o8GlKf4D2JqQVdlihz/pTe3e3X1+0ih+91frorCzrqzWH7Hkx6oubJj",
-	"Tt6/lfNWF4n9ObE9ia9WIajnvf4tV3KpmNYkkYUw+u/BTFhiTV5MfXHtCktN7kK4j6+pusTKCk021EA7",
-	"74VU5PGU6FNsHA5JjtDJAJv+aixPQ00xDNFC00Pie59Yvu2nph59BGdJqfhbQvA0N4Qhxh79z3LejsY3",
-	"GOkkoSJh2Xiryr+4E3C8kQlSKt4V4bu+15iiDmDiDpP1jEC3zg3X9TbZMIKbqMyf30iVYts4vih5GcqW",
-	"XcfbCwEGlV2ov9GatpRl5VAcHXYE+azFA7duIjzVlygnvlRQNMpv9KWLyAMhgXWNx5Q1CuaHRWSbDMCu",
-	"7AQ6L5Tv4WfUjYr1HBrOpkxolm2xFc29SbDM/Wc5x0dHS+unVjk6Z398GkC3sIgupQRXGJUJvI/KBN7P",
-	"Xnx/pQlzpAFI1dSRx0cR4plcdhJwDPPD5s4c859wpr6bJhQKJatCXFapelbTOMM/7qd9Etv/mGVcsJho",
-	"Q6FpqEPQLl95IbCDH7zeDo1IbCjP4t2hxI9089KSrKnYYuLphLyomoCalWKsUsU2NcUPdS9/J1QK2B6d",
-	"6he5vB6jdpkysDUD4b1H4EvY7Wsbk+4l0+kQ0IqPLlh+kcsusfKLPeyIbFYyc7RhZQw0bbhPptOpS0N2",
-	"Uuc/SOJkclmKG9gXAJ0CVqTEEdpHkT4nqdyITNK00zPmB3TxWpB/kFPCTTsNe2dqTTvdP0UKVPjmunb7",
-	"u2P3pgY9l6w754Ji7WbbDwETOckzylvPtkcG7R84YE3gcQAIggOWgpGfz188J9g4w521E3nWro2psf+/",
-	"NorRtf0v+2hsFZMVoyls8fujZ7jS4++4Bo8el30z/Jz56jtHjyVvobTJgDbvgofWbG8rzH/fahrCr3pP",
-	"a/4EfB8fD4S9NokS2ULzpWAp4fX0dvu3Yy76HEdrdpJTra29CGZuKBvge2tdQmMPND6Je7dXNso92TEW",
-	"wXH00r//dmJn/vXYdGJYOD6QGoSPp3+B+NNB0aGH9weYpK+l/DcVW7csff0+cJgcIgX7CkuT84oURtJp",
-	"VRmwN7z0ohp2iwKi/EpXNef3yCxlgjRGEEDhTqggFC32j9zJIVhssdNKY1hrE3nFVAuNcldqv/CDbvNo",
-	"/De60KjBc/3xdv4ZfB/8NQgxqFdzSZscMWjHwS9K1/vZ4aUfdIs77r6xr7DZz7UBnMeXVsZ8ZB4w9dm5",
-	"9lYAFa8QbxfaOForO1lZq2osFF4diGbvQb2qD/ycgfEgqtrA52kDuoFSv1lJDcDHEiSpXjGGvhdwijsk",
-	"0E8U9608ywF4ko2d+MuCwKkm9XoWafx5DCRc2bKOvePacLGMHVq031jEXwPwL2ifjGjbDrYV6+ClADMQ",
-	"qu/L7qy1FBeryDKf1Vp9x1XZ89Ru0YKzlPwN6/XhjrxkW/hPhTjJf4c/Cqsa16czIU9LTadqVgEIdCkj",
-	"9rtnQMMe3LtG492lixVVfbJJbOUMP061fm2HOu6hioC+9Eu6OeA3VafMXt7fra6vDz1538io6q0iSamh",
-	"rmoeId6Af9v4bjW2LzCv3WWp1z8mZoVm3ShvDf7rNyd/kGop7V30JVZZpxi7Lcw0iAYE4gjK6cB7824A",
-	"NGYSxUCC08xFaJyMJtb6gjyXMxKvqJ55Oe0SYmrPxUQDcKBzsTATxni7hlz+xDJPPm35+RHCCuME26He",
-	"z2rb20BwIdS2lhi6zVv84yC4fW63+GeL5tYU4lIRmmVyA/0bvAwte4sQd4ffuH5wUhPYJzTPmUjHZ2vt",
-	"cmDIC/6b4oYdS5FtEQgaWs41W1QspWBnmJKlyYIZ7BdRAnTVvB+CvTPW5F3wZYE8vnu7aGaewoqelWu8",
-	"JZ6vPnDOzMEe9HP2WcIrfgSEDQegjPRc4yeHvJJlDjVeKviDFLfBWd4wPQbD9Ca4KmjrW1YCECGHo17L",
-	"c6kLmK90aVJPyNMi5cba2S9EglZ05SBaU3XJUkJdw5gId9IuvRWDADuf+pRCh9D3t4fTB9YssJQ28zwQ",
-	"/z1kluuV3Lxye3QOW3RbF3LtG3dUJdZcV1elKTgsPkeO/wihsvOV3AT8QbfO1yfoTL0t7q4lOu8wkOXU",
-	"BqGdO7/up6RbfqZN6ejWRzuCXvZ2r60RtKeZKfLOfMunrsbk4fQhSF0wy6WX4ui59dkN4JTVYav7HL5y",
-	"m2X28IEuyYfhISxntsuA/61PfvLJSx6WFIqb7dHp728a6SUsy8hmxSDPY/dMrC6vDc8yMmfgzu6J5OfF",
-	"PONJt6cfQ7Ipw+5CJfQlbrDP6RMpeG7I9PF0ShY8Y/af3Hv/Uq5YAhxLfjJkI9WldpUSu9OHdi2oDeBr",
-	"9YUok2d8/AAVkQl5DsSpmMyZsIqEkAaymrFMwmph7rXoYlp29X+R6xyAakqSvQVACvvumm5wl273AdlS",
-	"UZWh1Eq7O2fm+JmUl5x9Ytl2n6hd8QlICACR2mWtsldo2b1JM3Nc5MDeA6VE/Rpxw6xi0ik5NF0z8nB6",
-	"j8RcXNGMp7OG/xaLYjZKiiVBjwW0YsU/VNbE65WSxmQs9QFY7MK7JTRNFdOBG8hO7idxW7wMLx/FzLef",
-	"+nju+ffM9YO1LFt2wSpl5ufK3Ady3aMhX/pV0CvKs+t4Djo41R6aPSBgzZKwB+bgdfGkRN/YeHXfPv2i",
-	"GNYpyZGbLMy1SOqu6ONauvj3kHvnsniPD8nhLRH09oOmlqO+wG/cAvzGrULEuqMbABHrD/mvl0RUTr0T",
-	"CKGi8x6GKLQTF53M8CuM+AzQg+1C+smiNFQ+GnDwnYpURA52a64RENJFGPJ/D+IvKEWfaNKVndvHSbca",
-	"XiXzJcvqBlB7hd/UIfTcloUn7+3/9CVUvfZ1xb6fAzpKEiqENGTOXBTXQ3zaoTMY0p015VjnS2/Ma0H5",
-	"jjr7sYLKHtH+FoRQ/wVuOdRHdbvwi3RTjiUbwTi4E1O2lpZ8hFRVU8MhtISpLyUt3Y4U/TjpLp+JFP0M",
-	"s1xc8VrFfF9pYjktqiLIUhEPrzdIJLu2bifvFzxje2C6fGQG+oilWM8M6SRMn5LYvWWiV3FU/SvX9+Ko",
-	"bEVmP4D9ceplQPGEPJeudR74wtdSLO349RnZrKT/BklWLLnUFwIqlKBOp4oWwWQSqhRnOuTu9qXs7psd",
-	"tew5NataKTt3uOJ1rqtbXzk1hin74P/8/vT4/9DjP6fHT95U/zmZHb95P42ePPnwX9cGpZOJYeYYq8XH",
-	"FrgH2diubnJnMb4OX1BZ0V1rL8gUpG35Aqi9xU2lO6j5DbuL6I35/Y3dZwzc4EEXKjs6PTqBm8W9eCdL",
-	"GlzIqsBojL1euFgSF5xx3h9vmDtfSKBsick8Y7UaRjtlXXsUeXL3wX+7qq7ao2W7sEnTYRF6/DdIOMeu",
-	"Wpos5STgl+As/CT1nU3geU2KPPI9ymXkAkwiJSu5IZnlUcwvu2R5Y0tKXNbdT3z/jiUFFnfKRa3U8xQl",
-	"VkQQxzMqcXpESjK5rL0dyvt3X6yYNjypdW2guuqmXZ9caawH4Cd9rZeruRPMqgwkZ0pLESFkh6IcO2ra",
-	"mcoMUnmqczIrxTRkCdU+STOmwidFt1DGZ1iWld+pPZisqBAsCz1aFRRHDgdRR4QWKTcRWTGamVV9zVi5",
-	"ufuW1x6p7StNNE/ZhLxQKYIMJTTLrFQHyotd5DKWORPnTCPOPjUO+9C4Aj1XtWivujPESJSCkVhvRRKT",
-	"3CVAGQhRGr5GAr8QMQIpIswbxDYNlkxowOU3K8t7RhJNt2ckTjKpWX0KlCwVTdiiyAgT6YRgjbOdPsQB",
-	"Ss/vKaH4V6zhc2ldG6ovRGYJHloF5A7wFGoxNhTAi7ItoYjkgS0CoDIrV9LIRGanBAnveE0FXTJ1Ym87",
-	"L73mGVu7z8VWJMdQ7CULRXLFFvxdZD8KVGVW7EKgkDpDSANcNvazcwBQzGykusQ6AjxyIiSOmxemgt37",
-	"SgP3Hpe4454Ol9Ay9M2H/y8AAP//",
+	"7L37ktu21i/4KijNV5WdHHa3fN1x9x9nOk6y4+wkdrmdL1Vnd44IkZAENwUwANiyknHVPM082DzJKawF",
+	"8CZQJNUXO4nPfDU7bpEgLmstrOtv/TFJ5DqXggmjJ6d/THKq6JoZpuBf5wvD1AX7zf53ynSieG64FJPT",
+	"yZsVIxnVhohiPWeKmBU1ZEM1UYymk2jC7UO/FUxtJ9FE0DWbnE6oHW2m2W+TaKKTFVtTHHdBi8xMTqfR",
+	"ZCHVmprJ6YQL8/TxJJqsueDrYg0/mm3O8Ce2ZGry/n00Oc+YMi9SOwx8MKdmVfue/XXG7XQU+63giqWT",
+	"U6MKVv/8fym2mJxO/q+Tah9O8Fd98iKFrzxfUSFY1vmdBH+/hS99J3X3clZS38ZqXqRsnUvDRLL9N9vu",
+	"nuy52BLD3pmIFIL/VjCSM0XspouUpYQtFiwx/oBXjKZMVVOsjX1kB69PbU3f/cDE0qwmpw+mUzha/+8v",
+	"y8PVRnGxxHku/pspDXMKEd81/ohEqBkTHUTHFzP3aGM2YynteznvPJi3cn4L5/KKLtkF/53tLve13Giy",
+	"ocKwlFBD1lKbjsXmdMlm2g4S5LAndtvpO1znQ3cI+K8HwVXbOb2RVyxwBoK9MzP4nrEPELkgZsWI/QuZ",
+	"s4VUbN8c4Z0u8ng8nYYI4jXLpeZGqm3nSajykVs4kItkxdIiY51f0+6B2/gW05ZEuz+Fv9/GlwTN9Uo6",
+	"MdM8U8W04clnmiyKLCO8lOOtubgR+iaTU2OYsu//7/9Mj57Ro8Wvfzx9/P6/JqHDBSrrXD6Qyy0s/mfN",
+	"VOdHCs3ULXzjF8rN7tZesESKVBMjyYZyQxZSES3XzKy4WBLBNh3cYh/uvC5LXn407RFg7+2idC6FZnCx",
+	"f0XT1+y3gmmYaiKteIf/pHme8YTaWZ/kSs4ztv4fbzUK4WHb8Arfwo/uym2FnyVckzXNrBhm6SmJubim",
+	"GU9n7uc4InEhroTciNmCsyy1f/DPVBIkPp7Y+1mKRcaTe11KbM9nZqidRERid8XMEjcV+7ecJ1czOvNS",
+	"wv6plBgp13SeMViWvT4WXHC9wn/DPT8v9Nb+oy7RxKzQMIy982Y0XXP4Nqo5immZXeMIvLqG7VuLjC9X",
+	"Jj4DoqNLu0QSe4mii5wpzVJ80//V7b39ExNKZmsmDG65nQM8SpXhC5qYmVwsNDN4FN8ibd7fOfxi9U4q",
+	"tkTmTME3yJpuCRV6w9QpefzgEYnnMt3OjJSzjKql3cDHD5+R2P5hTcXWk5yOI/JkOrVkZsUWzeDfjywd",
+	"0mvKM3teMaEiJXGqKBdcLN2apZrzNMVL8t7oT8mMzdZcazuPiMSJklrPpOJLLupcpBgtzGrmRVqLCuB/",
+	"K2qE9fxLCnavS3GTYBkzfg4/SfOtLER6vywtzWxhv4qcYIp8lkrBdhgnUczM7MNbWSiNE36lpJGJzH4W",
+	"ushzqQy737nn7vuzoppAHJENNysSr7mY+QccCa/pu+pPsII3Uv5g+eNep91iTT+RH6nYuvtJ3+t8doXC",
+	"8SRyZg7M5DUzansEdnHzi7tXrtU3hGU+Joyd8T1ThOZLMXOyADjfErX7G9hy9Ss1USy106SZrog/kSmb",
+	"uSdaTFA9v++q8O/Csf5cidF73Ye6+I4asvtGB5srmTCt73s55wTUIbKimlByTbOCoe8loUJIQ+aspkyh",
+	"5gQMv5aKEZ2zhC94QuzJai8d8Kmzptqw5npNTbKyZ/fe65/oE5prJpKAmXpODF8zwgXZrHiyAnMQ6IUk",
+	"sshSYqe34IpFhGrCjf03T1hKuNEsWxDwDm2oSrU9mVzZC91wVFcXSq4bVntKDTuyn9s1JqymS3XIbRDL",
+	"xSI+hXmtabLigoHHys5LFcISxRmJqc4Yy+NTO0P7qy50DuxyRmJtZJ6z1I2Ba9sdIZPJFTzEjSa5zHiy",
+	"JQueMYI/EG7OSJzYf7iB4L/J22Kds5TIa/CmMaIzaWArGpZxYLlGDt2a93XT5j+4q/B+uWe/lu/I+VuW",
+	"GDv+uV3nOShUYNY1TsbfIX0k/SNVV5Z7cAYMPVkVd1Wr0UxdMzWDBRy2rHJKzcE6l2bNB77cJRdQLWsH",
+	"LdWVJvMtKYThGaFCmhVTRLFrDo6oRK6ZPiY/0TXTBJUEHRHB7HmuZGZtvxVb79K2d+sNsC6jysHhXuaG",
+	"rXXfq7DKynsCNIM7QZWiWxwXVxF0jbUlYFR6PkbOwXtUQjMovQp2P/a4JuKjI/tE3GSMh0+e9JFFucSo",
+	"5kltfrW1v/V17lBPNHl3tJRH9o9H+ornRxKmSrOjXIIFMTld0EwzT2XfySzgcfmJbcicJldFrgkXRhJK",
+	"KosPPAUR0RIlPBWEvUuyQvNrRt7KOVkyo0HImEKJY/LCkIzmmgGROqG6WTFhJRl3QooJtmFpQMBKNdPd",
+	"XgsrKYAVFEsYzw16+7h2dtaZd0uSR9NpkGCci3QgjXvxzd7RdZ6B01AVgtmvCKqbJ/9oOg1eAXVH4DDH",
+	"TZNYmo7E0sWLG9UvL7+X89ANaY/NNOXKyl0giyLLtnD6VnffPSKWy2Q1kD8XXGkzY9dWFdNd4RuZpUwb",
+	"Ak8RbXiW2bsbrp5cgvgc/KVMLv13BrwzhhjAzdyzkDIExYh93K0oVzItrH6xsStbMjNsQfDBcevJV1Sz",
+	"Xp0OHnofTTaKG3Q0jifLkgyRGPynd7aptYz6Rzsp9kcKQR4a1u2MU5vKZ4iVmKdkJTdWvihGkxXTTkaU",
+	"AsyaDBtL7mjc6wh0UfgLB1/onJErlptdaq8MjL5tuoCr9jVb2JVkEhXv3YBTSEoceI29ZlbVt1/Zucda",
+	"51VOZ+9V4k+gdkXv6Fk0y+QGfSRcLGfN7XHDzaXMGIVZHbh9Q7nyinm5Wtvkp48DWzzuQNZNGuw9iTrN",
+	"vvc+891Q4853cqr1Rqp01OagCuLW3VYVmWIE7OC6baDYorD3caUrlpwBVwA1xO9PS9EP7GWLtEAMwIKj",
+	"OpmVK9tDZZ56g8L0irGcKEuo9pKXghFPuZH9AxVb4PwIp291F02K3PJyk/ePiY80wUAl+TtdRjG49OwC",
+	"UgK7Z/8UlgWgrg0+28EPqvpG7KOCBr/Xg36DeKVHsbV77nVau1FWn/Ov6H4lN5r87ty1zWFfeCs8pVtr",
+	"6TN2pZ0jQJiVJnO25OKM/PzmOeqI1Fr1ZiwRNiOgjhqr4wrp134rO+mzNBJ2ZGCiduTIw+DJMgHu7LBo",
+	"BB06bcn8ho397GnIym7ZK0OPf01F0SWlB5Mq2ha9t5PfupfucZB0ZnXTpY5WpqOJloVK2JALwtBl5/zC",
+	"L7Rmd11liQzQ1Ty3jJe1VRaJo+22jYBbXSMwt7iSBirCDBJ/xlRAPrwUjCS00M7NJxhLNaEkZ0pL4Vx4",
+	"NMvwV26IkYXVxHalKE3s/ZSxdMnSGTXD3WmNF+fboNcmkSlrWmy13SkEqIfgKg2MP5SmIOqpGROjZr9m",
+	"WlOMauxeFVZJ1obl4V+lCb+GZ6Y7PEbVGUSlWfxkas9jmIZpyeBlSRVtanffnhlpGlKlRuKKcj3yiBVb",
+	"c5GOfgkjzoe9NA+knn2zzs3W+yy0I/uN1aTohm5Dw2l2zRQ3235Fzj1n3+EZEwlLZ+DIGz51bahhg47v",
+	"Ap60p8dNFqahMVIrJI2A4Wrr99Pz36wIv04QLSaqSLlNWNUEb+T4spvxb45h3NZd7gTGzsY0KOKP2zlx",
+	"s1JMr4IOOKt++ZSaQf6B7iMtRCjx5yXmxZVTiIgukhWhmsQ5UwkTEKVfc1EYpuMzp4iBFaEY+u1Ev8/b",
+	"kYM/+/oUalvWee385EQdTVOOh/mqdlpwnO3rxEvHPqPufdc3nYzboYwx3qG9wt0pVx3iuyv+4H7Fv/8x",
+	"YaJY2w1u+4e3NZPesiOmAFsSyhgztZ2uUS53Zu0BMY36rOorKJURHLzzgF+5XWo7FZgyI5wfoKEELqVW",
+	"LmhgX1vLcR/unO5rp/+PoEcvUOqKXTPL+MF+S6FMrMOcv5a2PkLqjQro6EQ2CQ3pB1RHZ0uFiakmBv2r",
+	"XCzkJJpsqBL2qWiSKG54QrPdEWrLATd/TVbSZd/M39DljlTdzaf2uYlWKuD/25ujOHiDd0xQCTwB57+X",
+	"oPQuA1xxkY6kf7jOgkaSVaFmrsahQzMb52ssOeGGVk9rx3DRfjY7M99z9Td28yJnyUge3d2jkum+fApZ",
+	"3827c+rCp/ierlPVwyfPHt4aSd3oZNb03Qt86Unt+gv7g1W3Axj0RtRM7+gmthrKCIW3NXV8t3vqXjn2",
+	"wgiVzknTfJxU2veksgWCAu7cpZd2JR7YY8lYw0Kre1bsjYSJqUODOH+aRIbm6qJqJ4KHU6TcfCNMMKaQ",
+	"eC27MtvthXOcKOZsiV1fgJEquFyapoppHf5thIGYMkN5drji1qf2ecUuYJn2HOdvhwhbDL+BrYV7F/lt",
+	"j/YodW4TOg80rM4xYcblhVS0cRtKnf98cNaYgsczp7LshE8gPlLPzOKasHc5SwxLXaBQCkIN+rr4mumI",
+	"SEUgWQsd20bRa5ZpsJwEmTMuluA2sCP5rC54UEgCl06ZyENwnvwavrrmWmP83Ysymm3oVs/gzBK5ZjMq",
+	"0tlSBsXWV5DM8bLy1+4V5B05Ls7dC/EWlx6C6ZfgYowwXUAqQl38BL2tEZkX+PfYHrbCVP44EFutfm3c",
+	"wZNJFHTIcE2qqW1EzV72O2SpuoA8MrlY4DUd3B3nGp0lEC1ufDy4Iz8wes2IhGVlKVPa+TvJ8/Pn333z",
+	"9YvXx2/O/3U8ibrd/LMFz1jAVfcthwgX5jtYoYcju7eIq12yRCYYoSTjgg124V3AcbyiZtXUDx5Od7nM",
+	"T5MvZvZMXAppa65u7eDitQo3oZhQ6LNwLBVA/CxjCwPb5SkBXrHPNibfjik1jaR63db/PrmE//duOj26",
+	"vHz3YHH66//4r6CbddAqIctbzcyKinYtU3PJX20N02dkSjJLAZAgA4VSsoD44KjqzWgiBdLBTG+1Yet+",
+	"uvtaAo8tJSZlYfQWthxH0GGaU4yms0SKpFCKiWS7f41IgvYdkGsg1eySO9jtuK7+Pn3ct2ar8FqqKkSy",
+	"omLZsnGDq/6RXjErHX3QDj2xfuvdMGfAMZjHxISdLCVLKVMnp1yUApIgIZXIj4U1oYSb8NYVms0WeuYf",
+	"75/sL1ykcqNPcQMhQY2Sa5kVa0b0iqZyQxKZb0NfC7mkUG5bLTZgJs4tNc5cxjdLB2qUKTV0RtP0gBdm",
+	"OU2uhr/HlZ7VTnnoK4JtxjxeiLVM+YIP/giI3pETw3eGzwyfH3s0+NboBbkMkLTASrPZWg9VCQ92oX9F",
+	"RbrhqVkd4BJL6Xa4MvgLY1cpSutKlv+zJcrByf1bwdzPRhV2jqnciEzSdHbF5zN/wXjnz+Mvn/zz6bRP",
+	"WvkE/30zfJ7J5KpKeB/0aJE3J9b2L1glChzu6GknGV9z0/ReDVlAZ2J9SBd+DgyxK2U6DA8jc570uuTg",
+	"ofY88FWIsHZP5AeuA1545Nrh5OMWFbAjkkJptBmHcRha7AGZ3Yh34KBROU//atc6BctCCSXWzh0XwNyb",
+	"W7KgPONiORvl6h+RdudCabtZdlRDASW/Zqo3Mva1f64WJNn3/E/2Gbv/suiPf7q9fg3PgtkMhRAzd6yt",
+	"7HdQExxyhHvSablW73f1TXXNtTcbRDNjuFiOI1zBsgt875ZdrfUIDRxeRT+1qTZ3yW90PeOkRqg3ice6",
+	"tX7LWRYIyZb6VmCbVyzLOyhvzrKR8bfKOB5+rtWuhvgO9y/8m3f4NEkPEW4wczwiyUpya0AXKotIxrUh",
+	"YGy7VMo+P53PwoStcA/Xniint0c2hYPkfbFwqNwbTep4/CGPjzuxyhu4YfOVlFchmdUVBw/vTTgw7ebf",
+	"sy/hC2pc6Ka+zX1J2zjynkl135iCZaPn1DufcuA9U3rtZfMId9MvZRp+lhKzUrJYYtGm+6DL1WfimHwr",
+	"FTEbSUAyQeK+FK4Y6JopsraGo/3dTzWQfWYG62wpXzLdtAAnLgmiuYB/UbDLfTnBnGXW6HMxT2e5C0Zc",
+	"kkDdo+eGW8lCZVarTSnPtkGP1ZqLWT3WWk2pCrPeavz1t4KHrsrv7CFZE7truejMNCumGbHr0oSJdLDL",
+	"Cq3pfkcOlicFz6a1t7il0WTD2FXH3pbxn93oe6v6JNOSGJZl9Xo2eQ0hvsPj9D7ztJ1vmW0J5ie4Si0J",
+	"+To1J6ElKlRaNDsDhzRMi61zsx284y6Ivme7w8ZWON375YLEQDlQ4g4M5IAe8MTiWqq3dxIOSfa+qarh",
+	"1aqREc3dvOgBuRyoLO5AiU0HXt/4+h4Ze0DA+y7SS7wR0CoL79mc+1L0A8EdxQ07kiLbHpMfHOmdYqUH",
+	"wfgC7PwpUWwtr9lwmbWruddD8ftNg7a3Ge49u7OfaQRY0Hc0jTDtwZkGSQ8uxS6oBbkgKd36KMaGZpBj",
+	"XmpvDx+ePppOGg79f/xn+uDX/0yPnv36/zz8z/To0a+fn/5nevQE/xR07D+X6zUVaQgnkjjoDxLb+cdW",
+	"KL+VhRI0Y2lE6nF/EEVYK8xSMt9CAAMRr1y1JghWxXSRGSuz3kLgL44AqYLEdVCbm1XGDjW1udbFSM/A",
+	"mMRFz8RtUKdCxAQCeFQkLIsHoD+UuFcBmRCoe1O0n6Jf4VONyo8DMAa6Iub7MCejiQ5BMfyb5Q4yjy8F",
+	"S0mCRNmGx+gq8zRUmZmlMKvMHVzlTnCEGrrJWzkn60IbMmcV5Q9MI1Z8ucS8lv2HFswnAL+Ccyjs1ARX",
+	"pBuUKFLg9RXYhxKPkM5lYbzOIxuFi4EqlFCEuV0OgjgoGIXjQrOkUDdmosNLOw4rGzg8fXc3W7/Kzu/O",
+	"3EVgkm+Ukqo7gb6lI+2rf2nWzYVLIkfAgHTja/hv3shXBYsv08pajhHFFx21lC2wlh2YFrOiwoHpdiQO",
+	"+P1uW8vbncre1N27gMzrv3Ac9PCK2UKqhM1GAq3g2LObnEt7iNBkIrejnVSo1uHdrgTDZ5iGEBE7QBph",
+	"foqowTIi2FSCo8VnmNyimDYQFhYkz2jCynQMN9wx+YWblRVG3JDHDx+WA2AArsQ2270IQqpMWRT/wlrq",
+	"uyxFhUMh3AMGBHjTuZJzhuTlCELTTd3BsIWQhJBgxIGSFLSAR6WK10vpdyVahkHzMmcpzxlcD/WS+tAU",
+	"ijwdHQMpNFOd7t0buMthEXW/d21yQdIsD/S1NOXetGxJtpk5yMYV1atxwMRRHXh5PFxHA7W5PZH9C7pA",
+	"J9AIW/NgWgpBGbhUI92F7HHW+rdLVWn4FwYqZ6XrvqSWmuN9QE5zjRZ7CsPbGc3+zf0OeiXFKysoMSWh",
+	"TVzvzEwVQncA07B3hiz4tQNzq1uUwxgtXP3Jr9lM7xFRVTrjBoD35ozwBdSRWRNtya8Ben3I7SMV+tgr",
+	"Pc5qMFuwOqkh04endbynjn3GUaLaZjUXEtr1r2uxzEDN0mA6t5y+zk1HPUatccOg0Q6KF+9XJ+A6cbMk",
+	"C8rBdN64O8/7VG4hZLyTlu9KflU9D7/0vZeO3miSo7vasI5CJDhVt4BRG6OZGPlCu8TA3nA4O4ddgfsX",
+	"rpcqynLDAbX+jY4ezs7y9bUlSTXoofrCTZReT/bh/G4X4B+T4l2P9d84wbv2/SDPFqESwxEHPOoGa4DC",
+	"dCI7jajDcy90DNnaigpBsIF20oBDaQ4JRQChbftGKJl1VbkcviVDHL1/ppqX0I53bmett0GLHAFqvKai",
+	"9pnPVKFrsc+zZicVUkN206sDtqE2NBt+C0k9ZEItnbfl6fnu/Ojhk6c+9caZMPCGNcUyuWHqKKGakRV7",
+	"1/Qg92rMpTAZp435jjC13WguorbHsAfubKLWmXbSxNrl1rcjNEpm2SzjonjX0eWKC+aqLXxtiktR0rXN",
+	"o5liNN0CCieMiUUpbjVlAvtxOKUM5rDBjObwLDRdM29TQ+cHro2iRqrPNHllj+tixbIsOLxdQOcCobIm",
+	"p9qwtAQgldIQDcOR7zxwLZECOdiRCSx0wUxpG7iVMuXdqFwT5OCIWFKmiiFYKaoYoONcCjeyB560U0WM",
+	"QKsnAlLyxtkjzI3m8DLdttsd+cEuLXJR4bh+oPHxpejckbva7pL+93FySZHYXamLGWpH15p11KTcHSLa",
+	"ywZlS6dbSId8l3PF9Kh3Bt/JbYVP5rArBWqw+GnUZa/lVYfiV4zDwglpg17za6h7tYX37/VzLKgcZ9Dn",
+	"Si54xgaAxcNjTaCuXLEFf9eNctYJwLgv+8Ohyst28fajp9N6NyJXy13GeZ5OB+TE7+xZOMsKOGO4/tvm",
+	"s55wrBs9fKDBGtqO8rKXC0JdzRpipK6pQBR4DYVamLzDB2LOZFLrbYeLwQoqh+7885tvj750eNGMMDth",
+	"klBBpMi2Vsw7Z2uKrlgri3GGYT/4eieGc6Q2R+rI/l+wAmyM1rcnPRSacgWVy2BzPFcpJqsNR5zKLBu5",
+	"yW3EF2AqKH2xImC7zri4spqHWTEVkDRtPbbWWsw920lVt1PNez+FvN9cB9UoajqzKuCi/kxjl4P6UewH",
+	"nUMrG6TW3sqRJc37duZfNN8Tc4dKqzgi8YZy45opuWYO0ArFyDx3/13v0iWkgX4iS5rHUIosvWJIiWAb",
+	"5nqlACjsoDYO4UDd47CcloVJZL+h99I9BgcMyZr+LgweFWpYo8/qwEB/rdRvbwzWPfeaJVKl+wrsnaPG",
+	"k04n+XbxWwc82Fs5txK2TFjBGnIMlENbFQAYt/vcEVC89s11h/ExcFgXH1c9dA+Ir7iZ7AwVweJD+/Ut",
+	"7QY6bET3oG8WkYWJyJqt50xp7PKiSbywY8R4U5kVW1fdAp4+Jv/mX9V2bddjNjmdvNVSHL+mmx8dg9hp",
+	"cZalvkvOGGy5TmyJha+J6GmZAo+V8Ht7cBq+5Rn7xWUC73ryCuX+fphU6Ajf+6uz9uSXD549HHhXdUbt",
+	"30eTf6GUbfWlBY50abLABAjX41khUEQ7qn/BcAR+h2o4+HEuBk+l6kbRCzusjWJ0XdchSobL5LJfZ3Dv",
+	"15dfW1p3z4kRDubvGM3MqpdzbjWppJGKMwAuMJA4s480v+MiVLO9pu9m9kbvwuKCnnjWYoYduqbZ0Gpe",
+	"uEqlECzxInTEi7lU5pAvSmuC9qL+u2pXV67uMbbutD75O25tiu3XdNtVNj+uAn67Y0GENA4X6NnNSc00",
+	"QDYwpYrcsDQiPpUUbu0M0tkEq8M3NEjCl5AHRnXehj2vo2Ww8/ZzSOXExMAwTEPeKGur/1gkCWNp18+b",
+	"6noJxm51sI5kA6peSrckk/JKI/bEMoMEkSqBZSll2qhlmUNbfyju6BVkKVQvVLOvj+OOrtztagt2bas6",
+	"kwOZfSdDPoFRde41gg3oWLcYgsqVNCwZ0l/gVfXksDhTbegIV79nz8LabrCjXldQbvTuwjkdZIoG29n1",
+	"uulwklFP4f13Ul795I5rt6ti5p0pop6EBgAsXLHELisimjVS1GK5WDCl4zOn+VDidalmYU0jA//86H/R",
+	"o9+nR89+rf7zeHb06xef/89gQCVM9BTbMHb4ryGtwIqqCIxRDZ0XtRmOQu6aPAbOcCeE1hkzqzxHdJ3W",
+	"JX7t0RYu2N451Z99H03ASHUweMOv0sTnP48o1CxTpkPwBmX3wJ4hymxWeKlwSsteZpLaPMcnD00+gaDA",
+	"yJfqocxdynIxsM886pQLd62ZMGdkp0vfMfkJTQIEgTm+Mf4/ogz1vfC9nH+luGsJZV9LpDA0GZdvAi+y",
+	"d0kJ17Hviz9Qbb7xz/qX7SXqZjzqy2Ni+KhdZ9IEHTu/rJioGqP59jJlL54FV5CoOmxaKOx6fU74VBmo",
+	"rqSAD1XtXpVQHNB7TcJTrzExCS5YVnai3X+9slKYjY+pHHaNl1hB++Qkttnrc3/Zhy6K9ZqqbbBfyhCk",
+	"5m5Ei5ZFD9lhZL4ljCYrx7UIPRjzhV9MfDzEo74HCsO1RSkPsHUPtBQcf2YdgBilCC7FakPIR9VNGdYJ",
+	"ShkbxEe9ZrO3ct5hQ7ryzlmjj1xPt9RuR2jHz5YbW59ogTTiLLxfkmC3meMB6dblmKGl7H65PtWosTud",
+	"O3tI3PMmOsGo7CffGqmFKsCvrcyUS8QkdYWJtVY/t4ADGYit3ijaO7p9cDNA3ALddLnhxD9SpmYQ6ELY",
+	"gM0cmgh+azHoQ+TfyCL7UI3ufgpPOxKLfM7RoBC1172GqIV1sTK0K1jQavKZIzCBrkWGTciRluHBJmHQ",
+	"1uua6s9QMXJDiTMa+LcZsDhvXmaDfWkp113YYiNG6WoqtwfktYbvenn57p+LEMbrAcAad8eiY5pF7JDJ",
+	"i5CLj/z884uvy9xHklCNgDGl8jp98OzR08WUHT1JHtCjfyaP2NEz+uTx0TT9Z/po/uXiQfLwYUem5Jfv",
+	"j8r/fjzgvx88DGdWup7S7ch7GSgPGLvge5y5rN0u9KxDLEv/Tkc/uCrm2UJ8w1bNLu8UvBTw6LAUjUOS",
+	"zXzYdnY/mehDFI/hBm9Xe4NMLmdjgli1fta955HJJUlWhbgadiZrqdgMy5uCzmZMfCoUKFPwnDdDoYjI",
+	"wa1DkF0bCmX4AOw44NMN6IOKU52L4FayJsYCJuRKLn0bhB41Dp+7sR43hvBuXhUx6CuZDGE9yjUXNAOX",
+	"Q4leQktfBFDA8IwTQ9VYiTWofd/3cl4176sgGvZeYO4x6K/iqpO7JO24XqUuIWkmxcCypXC0oGKTak1V",
+	"Uquj8Cptxsmd5moCV0mnOV4PejspVUmgkN5WeutuVD10G6gRDYkSwitz+Jg9JPQaHxxPdKFDrR9fVYN2",
+	"oyyA7+X8IMs8qaAAep3daj1ERI8DsTocvma8xBuRpN4Cl9lri9mnf4GHd3v8lXvVwSRfQxyKXwdLA7VH",
+	"R+2CFNJG5i1AoYfTvQ14WiMJKVh8WukH2l7YWx8vA2cmeAqF3JyReFFkWQzNWLauNcvxgI+PgX85MJui",
+	"tevuix1bHrZ8vUdwkIFjtfbbsHs7HW2VwKmZrj3B96SWlFDLl4AkI0yYaATmy1h9VXORdXUmLKVZsFIX",
+	"+xqUdxu0oRNudj7VFu4exXQuhbbUXinxXR/8b6ZSftNmonAicHmNSCWDl2rq9YBXrqvJtjgskcJwUbD4",
+	"zLHrKcGDgkqoeCHVkpn4lKRK5hjJsUxnH2YijU/B+4uIbCumWETsn0kscyZYGhO6pFz0ZyKH+aOadogE",
+	"G9GvzpwTpzv4ViBQIiYFI0ykABhXr6fTdON6hbTcahnNNUuHx3tXMku7csDCGeHyKiJJYSLQUiGj1aH9",
+	"QOOlmSyUjkiu5LvtjBZmFRGTafsMpgnAT5Bdd2jK95MuEDNTBNcRgC++kXbwA1/zYDjEdeSbjcnk7EvD",
+	"c0K8HDJQRoOPYBWhYk4Qjci2a2GM7z6hMI91wN7WVtOa+s5gre8HuUYmV2EkIpq5W74lILZMY+0BXukO",
+	"Wig+JRvXQc0KBdcMhdgxNAIxZTK5KoH2G1WsNUirQlh2HHBJN/1FgYAzN2RDNVnTlNl5gltBsYViIMOj",
+	"waWFSVZotxG7ttS+iusO42A/3G00yXlHpl0XyEzgW7sqfNfRhwvcxtxYcKyDFZEKnfEH30hlByEV+8J3",
+	"pxEgIW2Y8s4ibm3Bs7KJygIToQaecWuvcDnh7Vo+B5fUbrDK2pdWXEP4sxIRRIoEELpKAo98djqmorjr",
+	"kMQpNRSwS+1V9Ls2KVkoiu6Jn77+/uLlT5Hr/wYx8VMS/3E5MZeTU7LmiZIasSMvBcD4kQfP/jmNyOVE",
+	"2wcuJ/JyQrRJ4RK5nDD8F1PKcsXlhF5O/NQuJ2v7hmHvzHtXtTzCzdshPb9m+0Vm1Ux3+uyfD5487KvY",
+	"sTvVEPv2u2Gfq9IGTP8D6oKCmYndSTreC1ou5kmzLXC49uigiqVAZuIwwsb0/dqu+Hn7o6tnLrp97mCD",
+	"H9ymHu4nEb1eYAA8UHJNHgy7aHfrHpDmQaW35O5BGoLqu6X5AX0kfJFXWSQB73Xs0j1XeJVEOEgO+1O8",
+	"kxIvT1eDK7x+rPABb4I+NwhQrqpfgDaWOiIasPV1CdNpNaYPhi3X433ahzS399WDcOdq5/Kd1OaD4QGe",
+	"C3u5y6ww0BV1RUBpdOiAA07h/f61vcqwFeiIviXnrtUCSZQUZM2o0O5qn2+tAsyyRQCReMVCQOrP7RBy",
+	"QeBnfYZpb4rRtEaSVJlmJJg8JV/Y/6+tKgd1ZTvwzI6h93cDfSGMrJAC4AVXqGGoFU6J6+jqZzo9JaBi",
+	"iy3+7xVk52A3TAdUTclaCp+Ojvfao6dP+lrxrRnVhWLde2UtUY0oLXIBRSQAGY22BJbgV6gtijnVqrGF",
+	"D56M2cNcFWLPfKBvgJ0CbBXiU9eamAJWdesAn8DHdSGGfF4xY4VWiDn8FOx2C9ef1iudZd7cZ6QaoT6N",
+	"R1PyePgm+L4f1fvfFJbCT15RxfWd9vKosavvQtmBPFkrmsCcXtc0l251iSnexhLnhgBGLeUi0DfoirF8",
+	"5gt8WiBWPhkRaxuItV486WuJrJHClxVzAsK1mAhqMfAla9SEgNFxNLlAAeGPduDIe4RrBVmhvH2FuXdy",
+	"0diqtjPp2dNw4pzDL54tVNXcP1QdogCDyUqZsv1euZtwKtDfqRBkTbdubQ2bThbzrKZdYh81YJZCzKgO",
+	"5R/t3qcilR1H+53ckEyKJTY7Av73OwyIJnNG5tCvykBPpAFqkT+C8FUL8HY7s3ilJGyOd5NgFwCuG1gJ",
+	"ddRnzPk+WlNBl0ydPAjquz+FuqwdPQgAWN8wY8t+i21eeYWnXwva0WRCpwbp/QEk3EDLnqCLpSo93oev",
+	"jsC16He1EgJiSs7J4HtA4TNCtpXBJwNb/oRI4WVZ4rBHwpG8mGfWUgCEeSiDAXOJm2a9GGf6mACaGIzk",
+	"tZQqGtZW2OQIbw6eQyNz7kEor1hDEvJtj7uTk2mnXn0suLUQhgjzOgUTbM6WVLTdknPsGm61OpCSOTCl",
+	"/T/vwnTeRksbXX3nBta3jGmlci+xZf/CuLwRn4AzEGP6wE4k4bSSG2YmvKwfQeskxRa0yl0K+pECvJVU",
+	"KbQXAmiSrevXtpKaeV3EZa83rcuI0ExLp7By4+EFyysedNiw2Z90dUY4d41RsDmMfXHXpIXuBsFh8QrX",
+	"Ya93b0vQMGDLjw6TxV32LhHusxKdZXBNQ3lAz2VWrIMVkSO7kpYjdvYl9T2wWh0G9YoqF5T2gYJfRwGN",
+	"ZTRYP/uLJwXQfQrR2Bs/h9L6LVXj2aorIr7TRDEIO1k7IlAy3VFh0tFnmiiHI3VbxxRO07PXVc1Nw539",
+	"VNdyBreWuI0WsQ6IynWG8KxRHl7FhFElIEoS9OzgtrzjVmps1I7YOaDBcbjjMN5zOV0yoldWDnFzSmLD",
+	"3kHPRi7gf8AdDP8hZWb/10pt6OlY4DRna/gZaD8m/wC9Y0qMJA8+t6OkMfnHir2jKUv4mmbQ3x5S2+2v",
+	"OTUrDBxmXJuY/MOSGHtn9Oe9Qb8BHY/37m5Hy+kD2kqv6buhoWc+9MK83VbVpaIeTCHc18baE86N2k3v",
+	"PYdwzLG8yg+Q2r2YmrXBg1OrcrIDKncCkbjCoD38Vs4jq3IDVwd8fHv69/SHzkHlBNFWF4ClNmoVVGj5",
+	"lIDZgd+BpBXq2gFVKSu9AXQHs9TyMhg6zxh2PEQ4S8qzQjFswLYoNM0qh3m8UVIsZ96QayX2PQ1/tZab",
+	"HIA89g4zq0xjXNc5VMmiyDLCUwLxhA1Vqe7QXCoh1QsHuZZCGil4gmCDx8NCTaV6s482EbRudHy8TMfo",
+	"L9bM5HKGhfehooqv2IqLtKqogGzJMroml6cOq9rOwVIRxqqx8zbkVSJwKeRHoWcFHE2oiZLz0gp2uNho",
+	"J6Ucq3+Nw6UeIiCr9KOW4yOjXBDo21I25kRcB7kRbVfUKMyvzr5zQ/tMVkkML4BFzbZljGnGOrxePK24",
+	"ueaERNsSu6B7GPJ6UxbfBBKED5yUMzixM1IaEUyww52yr3umRB85IiMaAFr3cOfebrXGxpwxceosYPi7",
+	"ZXtd4zV4ShueZVbQQHGyfWxdJKsdaqAVIaxAmLk5WDUBPfNALW1A0qCrxiEYsHfczFqQio0cqtFJ8WH9",
+	"tywWUpWRBu1gV1Qj8E78r2/ekBOa85PrBydv5Vyf/IHZMu9P7DvxwGi1k3OzYTlBNf9Jh0uoSlgs/cPw",
+	"TpXnyEiZ8D6icPyCIWJ1jyyCcEzfiF/B9y/gUXhHKtoPanKBj13kFNEzXCLxcJFaB8HsX4kffmakQYi7",
+	"8T0ogcZu5IG4Zirc7KsXDgK7xgeyGHMmMKeAcVA1Gq2RBbS1zZhIOsIHTcSiQFpOweAyGtSDzF9Di4wx",
+	"M5Qevy5YF1hax5wwC6zjp3dmNgfhOfC7QpoShSLoQNRGlz2zqCAOy6Luw3H9OihpesHqxYSLhU9YCvwo",
+	"un87BCCmQnUqLyLO9iSp+idm0GSkC2VEhpxj7qMsBYeYJhAXXhUiBTBDSwxSe+BqbMSpLQMkLCIres1q",
+	"JXrYxFsxuF2ozhjLz6A/Bl5B4G+DcfTKt53DADDCsmDCnbb33jGZuhsLmtLhyfjPHNfj1Q8auVzTaCx8",
+	"SgdOnDvP6tQ9xbaJrXVAwdNoQqE0QVIaQDQNVBs8rlJo1Ng4ZCW9Kiufgkp1aWOV7esDN2ZliMUHQC77",
+	"ONLzMsl/TOFYoRQTpjRXDglGBbXMTWPIvdWptVDYDspse3qtoYMnsqI6wG5Q3xIRV94SEVfdEhFf3GKt",
+	"OZ9oNgQWvoF61a2EMJHCVRaIvqPbO/J43L6BMU2DBRZDIYBdp8AW2nQYz6VyEw5VHNopB/1xrruDJG5g",
+	"8/SHhaDHRr8ZA4/5tSmP7DRocxxJDNuXsgK15Q+RV84VKKH/wdiyIBz2JopWbRVDosnhHIJrmhWDzjzs",
+	"Q8PXg+xdA5dr10HamwKqrRwv2fvLIy2SLTPHgAtq75X4FCsyqLqCDuFY/8Q1kddMpQWru9X9BRS4m0pg",
+	"mJCXvRfMu9aEnydXM1peb5MR1Z8gaKzVC34nUAUgN8NIkkpQMiPXxNt7Dhq5Tm+sBQ0aAhizdqk021HU",
+	"9BnknFidANXU9XFHzynQaBz252BMeeeCbi7s+4uXPxFHnNgBDew1mW59To6gHqwA6o+ZgWOq1nYCQGIn",
+	"03Am/KhYWKOvQUDjXtN3s3rTxg5Y871P9LRwVMyorT2WsIu6KkMrN+Dx9FkwW95Hf6qdesWTq5qm193x",
+	"uP5SocRpM7Hm1CWRnPbSc7u9E7rKfaTJraXs5lAtPSwRykug4w6uX7obxY2xZl8NH9XdxMfkudW5BZlv",
+	"yWYlsfteBbJWlwnLgiqs4TWq0FAw2yECloquQyV7SbiX0rhmDN2rloTqKxKnciMySVM3kdhhuHSGzMIJ",
+	"U0dYJOA9T8GlSt0Ftt2dVoTeVvSJiZS5NiXek+58cRrPzYonD1brnGveXVu9HJRKekUfPnk6tr98Nz7o",
+	"TucRoFl/cZXQG/VOmG4K/ng7qNieUDgOlOOPIzQRR3h9MaBy4M4pOcycDiRrDcLAo2yvEGT8Zsk+2Jwg",
+	"lR01Sh1FViO6Kvg3hjuzotIQKbvKhWATu7M/98AmQhvyoRNnhs7GSIdR+4gvjNmVnKnEASnuZqD2ugqq",
+	"3NTcm2zV5aIT6tEH9rMf1B75idxI7W24i1oNM8Artr8CE3Odqxb/VplUWG6LSFrQ6h9rlzAEoI8Hl9xW",
+	"zW7axQl1zS4ibgNPyWelc+hyIvhyZbIt1DF6xl1KmTrnt53pI7JyYQizogITJv1KPgsK1dEpczyotL8Q",
+	"riOtNVsIPhTdJnBUdaxhKJ9bsJfa3sPd2x58ch2+aTNTXF+N99a2fa+dDtCunwux94FA/2+PP+Ln3Bwj",
+	"8uvc9dXhOjrumMbx7Fp15QfiU2KH2TZ5bM1MoyxQ54xeVT5ND7F+TGI36/i0GgBLENbMRGRemIo7rLGz",
+	"gfAdGFVQKm+t8UtBXQwpsupy5oLyyOAR9vPE4qQKyt05a+sMpyVZ0Kq2AMwvywM8Y8LOtLar8Sm0c2us",
+	"GL5mFwTbbZ+o+XgTuWbY4nopmbbP0w3dRvU1r5k5vhRx45DQbN5x0EPoFJ3zx6Q0sK0uJgWL7Cv1dW3t",
+	"RkJ3bdTqtsyUBjWUTpewM7dJTA11G+yr194TutN5qtM2G4IxwV2IPUjIr1lil7q9WDEW6goCCSyzqvBx",
+	"N7OqVowSANiqnKld8eAOu9F0RqA2K5kxou2Erb6NF4l9vJ5bYAlqTUUjsyRcetmLIeCTkmve3M5a4cZ2",
+	"vkbLeKRvW27EaL/2gBpJ9PieQ81JIHGOD+kfwl2QqdQiB+NEKOMhld4HocpL/8J+Jy7U1fT7HLCWZjam",
+	"gXDg2oApNQfzS/+1c4OtyhyoFM8lGs5DlOUOqNuvmdAuZqYTxL8anL7b2QN0HDrI8nZnVaJwBCYmy+qO",
+	"nqxB+1RdF9+rVMFDB8KqbhQ3TA3crS7QKySE+mB+6t0kVRMjTao6hA2BPnutO8205lIcttjay/380om0",
+	"VkMgHI4w2Pfk+E6JoxiEUc06+0OOwOa6L+Q42ZUrG0urbxp6xYTT9pRPPzrGFtWnNePR5RRalZLO5TVm",
+	"KHmnOmpcim24sMrfAvJS3OvADWBxZva3lF8ztXTKI+ijlwIZBVQ3s2KauY/piCwlkcKXide/pjGJVrAN",
+	"wbePSZxkUpeffSvnMNm8sF+LWvB3xyT2mIX4/KVADC77rfInu8uA8sPFNc04dIaEGgLCoWKbkiXNCb54",
+	"XKYHz97KeXyKOHqg6qPK4iH1UNvsDwlWUxjcKNS/UkKrjMrPL+WXp5gdGm3RXxfDV0mZbYCyTG4w2ZqL",
+	"ZW9j0ltvunYYYr2b44hJlO/4xOAdv9o7jn75MEYZ1bOATl1/AhryDs96xQa+HthwxHsySxs5W105VPWE",
+	"H+PKaXYJdKiI5YKb2RiZfMW2XVoidkL22ZujOrnVbJ7K92cNj9OVMbk+PTkRVJ9+OZ1OT6AY+2TSn8cw",
+	"bN9riQzj+xMh4czWNGUzX/q4S0K5g1AZmE8BiCttc65JDfV0b8LTqhStBkfQ6arr6nJlLayZptddxS89",
+	"bbAGeeGqfS9R3MeUzu5pWVazK0uWr/C4G3wePLnmBjSlUbRHnEZlzlpXH65GilmdRh1llDKmA7B9v+g/",
+	"rINX2wsxCH4pEOevZGsJnOM+GOqJ0YWy0WD0/////f8iUv4F/wBlcm2co0aTK59dWjs2wsVuuc8gIKlD",
+	"hMB9gFgNKzvbh6RR0U2wIfjQ9t7gIhoFM9sQHkOeB+/quE8YqVg64pVwU+z6KM2VtmZVX9T+vf6u1CEC",
+	"IXquHSR0C1HmjKxdwTFVzOfwFsLwjGi5Zujltlo31q+4qHeQz7EqZX/YareyDsrMqMftwfqYAhzDkFSE",
+	"dXxDYzTzzGXlDwlASsX4UsxwKwPK0Lc8Y9rXAi3KeJXxrkpfYQOgW1KRhAr7zzmDrMqBhWyKjSO/RZFl",
+	"+7fYFXUAkiEU7C2sbQPueSlIxq8wzXvwni6V3JjVrIp7O/ZtFTdcu9pJOMtHU4BcijwI1pqlnAqvQKR8",
+	"sWAKm3EO2iUutLUTx2qQHSoEdgL2QHCj+gdDJ1/EchvdQriELxv1xQbq2OA3fcFjC49C19F6J3tQ38aZ",
+	"VGBCjt8VeM19cPyLsJ3jXyv3c9SrrZsoUDVL1w6jz1V7echd1LMG2fo0nUE9f/gLdZCuCuEOYQAx6lfH",
+	"/Ks48QlwYhC1q8qZ6MmYaF+TgfuFZlkNO8zjNsE1RwDN9oCrNXSNGXBvlWLZV7ANG78AMbIXQw53NaN8",
+	"XSI/QpcqSFSALiaAel2DmqMGQqv2+oTnN1wzItOBFwAkwIy6AQAvDW7o3XX8DBf3poTpthSAsGkOLs2+",
+	"LJh3v9XMBI/jOTDocnD6QssVEcIZLXFcqlpYVQgdYYILpOhJhLg3hRJks+IZA7chxoVRk1mxDAPFAYAt",
+	"lmE79gG72Dms3cL18C1rtQe8UcObcJFfWTfb2D4NO0bmWIrOTX8DvV2/pWvMErbWfZ7NsE2A45stpAqx",
+	"N0CnVSc8Ge7drEFQ1Tue+fwev4L96nNZSL5jr+DaAj3cG7CR2xkUuHX/PKzQuOGP6QXzbFW9ujd/vRUG",
+	"/eDtwVBjuuvuYPfVuavVd6G72YdPW9kigreEXBUw3oJpKPBej9UF9SkYDtKUp0TLwXLr4+nycXedWOs9",
+	"RDp6htxIYjfoe6e1Ddxw2PZyeCsSgEH19RmtKOB8O1NFVlYduT4wXHvciJTRNCJa7tAGYqtqKM2N7TfT",
+	"+BTTzKiHstusJCDZ6TCUHUkla6CEubm4tYVLl4an9ZRNLZ2Ez3kT+K3VghJZqr5Z+xnzx6Zrf+eCAig4",
+	"dEngjmH+GcRLNisaco1kmdyEqtVdtYgDUO8AS24VaxqrMUVj5cMiky7le2Sl5d3yXLef9k3lbmmBzO/G",
+	"YoIISjG+7cLGbSWXbKS60t6v26Bgj8Is5A72k9Wf3cmDP7ocQDBjBzwmcfUKcA2rF4tcM4XYplv7P8fE",
+	"d1EUEkrMSuRr50puQRzivBrhgjDGYb2eNewEXHOtoRCZOmgil3DnwGSYSHVDTexgRNj4/cwUbr7R3+9w",
+	"FwxhZFuj3jKUxvj7F3HBf2c66ME+ZGZf0/7JwdA9k+rIXRZsE9cspEaeLhWEC24pB8xTRTgQ0mLregpC",
+	"R8gYUR5Lae/QA6rQUtysVN1MMLQLo7o2jg4LwbWYDFFptZCf8/SAqNKInIMRem9XrfEN0bcHzyCc/FmV",
+	"h/dgUTtQW+dy0cRIzKLZvZK4mEHGS8DhDWIGfCsImCsVX0K3bkyRgZIduAPBx43umjMSn0BGDWTLe+TN",
+	"gwqWwgX99N0o90iuGKR+znLFr3nGlp2BZkOXloBSroZMdLeQo3w7zK01v+2IrialGV8D4pfkCkBWpuBn",
+	"whCN/YtG3JT51jtJMquQZBn5nSnpnoBTgShOZ1MFnm0bnbMeTKf9cCvw7koW6uCXfY+FA16FfiYHf3jD",
+	"2NXhL6Od6C+AekeVgSNsGT1g027kc5Mh+XHN2QY6VtBURw46xtJXpiU2gbRaAUshwc7nHESEpmsuQMtv",
+	"kZa/FXDY0isDfhx4KXwXyE03BLLrBFtHtYkB4Q1NjRYwwFAEm9dycwPVxGHWDbv45SaUK1bWPHZwfhPz",
+	"zrI9xmMtZ4Oj36XyjUZFs3P3nw/KrEIcVvtwMxdKaB6Ci+X3cn6zlPxRScBUj8/dHZO93pda3p1OfuFx",
+	"DQ4qFB1VInqgV2joOx0e5lTxRUfRUIWsAqCmK66Jc8NaLWUhVcIAaiWIQ8sWC1z6rNyEWUf8rrZLbljL",
+	"d6hFr6koaFaHqxhSDoK1bWHVAxwWKRsJKD3KHh9F9xDWHh3Qfov8OTQojdsY3pAxjgMM4xZCDwI6PEMd",
+	"qXGSUhEPpdOAmyuPYmDHjHbtS5PIhiTyV7jiewWmm+NL9ziCi6+GX0QIJPqKYsbwTh+C8S1Maq+MObrB",
+	"yQyV9lxGn8MsQkegkL6hwWMrwAgdR//jGrFsfFvxUI8FlGRNwKTOrm8DvaOzespq83h3z84TU00suY0t",
+	"ebYSZ/UzrOi3SftdgreeeIoiv+WurZ3ETSJYnl2+842URphfX7lGTlJk27OyYVPGWT0PFDTjOYPOZEYS",
+	"JaWp+sO0nBXQetUhuPcWakp55VnF9WwtkmRAvVv9Rcw/Gf9GfZJllu1EG5lPomDCR4VLvyAxjhGjYeDB",
+	"szzYcdUOGAZbypkUHZ1C1kwWZtbskfl0utMl82WjOcoaWsUKh8/DBEIlldbVl08f97WCfr9H7XpZCekR",
+	"KrFb/CA85ppcn1ORbngaSuN8IRr9JD/TxEqFs1pBl3OVZ6nG5AWXpwjauSXiNfcJLliL7aDNBxd+fuUn",
+	"t4s5GKpGTKhJVrMib1JURg3TZoemzi29O399suKCgaIqFwvweUBx/ikAJWBeix0DERGMR6RzSq0UCYNU",
+	"EXvv1w3T8sNWfATJr+y8NuQyRulirQxujEcD6u7raoW9nf6cLbnQpMgtl2gJ8O0I8o6lbJk0ERaiufK8",
+	"EpfqrZx/pglPyZJfM328j8LDDV3pO6s29U303O0y9ZlWVsxhv0PALnV9sa1Kjj5eVwtnpLyaGSln9vnY",
+	"as8Ay4Bk15jtwyfPHg5wtwAMm+9d3Zjzo12B8FWFsY6t+D1xnxFMd0t9Yh7IjUWhILULihxdJg+hJKXb",
+	"vfv6YN9E8Xs9u/ut+7B/umy7aS+dt3LuSKESrhiWoVvoJlChlfkkX+PCOnTTmvqD3v3dcJEGEfjDguaY",
+	"1CiDa5IW0JFF85TVYg4eAIWAaKLVG9jiYFkIn4k8WOr8AvPsEzfvb0FhONwt1Ch6GqaSe2uyLx5UDb3P",
+	"N3CRs2Rsmo5q59tMycPhjYhrBm5J7kYVuzU5Iw6ibheHStGIe4C4MEyzEdqOB78nUagipyfhwIO3V9tF",
+	"R+0yAQUEnW2t3LYED11KY7u/McjK2PJPXGKmZ1JeQX/CsNdijEG149fokjvfyQ2RWRpG5MKIDvQShw4h",
+	"xhkmEdw7IP/tGzRHwAiyVDRhweYylTv8wZNHT4c41W/BBG7dX4ZkzK4QZDuY/TFakMO7Gzbt5Z52FQeZ",
+	"zzezg9s3tiWZ1LcbcTcKwjwJbRiFyk3YrlMo67WvuowfF+crTF6AVJ8D8BQp8kBnmFrs8x//OT/6X/To",
+	"9+nRs1+r/zyeHf36xef/Mwhw6S31VleCwp6T65biAl5nJFbrUwgpykIN73XozPs9l0Q0KQT/rWDudyut",
+	"arZ16xI8/+m8hPy1+/l72bDHcTbXDj0drrLD+7EHiuuaJBWU+1BT+druxg68yEAivGlFrH//RqY6LOO/",
+	"PXr3YQsZUcsYRgrvqDu9rQ3ahy+OG6C78J3uAGIJvjdcTakdUKh56N0hNvmZ7tm1ToQdxRZjl/jaO6kb",
+	"sn7Nhc9NuEu0HZhveKHwVBd5JDSnc57xHWShXl+17140aIe+l/M9MGDoV+gFjcKnDoIN82/sz8AfBi5W",
+	"xg/72lUcQNpjSaJ6XshDpMwe3qkRV+0bga1sbYyjjPJU9xBlJ/dBhkqwV9rLRa0w7YErEZVZatVLcGEN",
+	"vuzP8RttNX6XOkGf6Qzp7tdNIfg4kgLwnRqh9jVQ8djsffBBcxnqVRck3U6x0DeXnlQsKOxYzhS75iOi",
+	"HxW0zaCTxSr2WvOD/edbT92vX/5PngRxxLShWTaYPUdJyXN78t/L+c5GTkPit1CCDp+IXCxYfw73S3yq",
+	"hMfvIylMNx/YZgY7D42Q30141KqyaQRvoA4wK1vpBF2qy9KHhloByWiaQhMPUmh2PKAjLgSKh+sLmTTP",
+	"M8rXQw4aoMl6R7QPXRTrNVUuImmly1Cwu7bqWdF4g87qorAtpprtA+r1FdUN4+XPrhhwfBK+Kgz6/3ca",
+	"TYtQIsBuPZXoHvawVKVAX6sHt4TV8rNmKoTXcnA7MmxHUgZp93Qhu2DXTLnaRR/v4GJhb3zXTRNirdzw",
+	"pKN04IIvxYsD078C8teaur11erfYBC5sR+/fs5KPg6l4C4pgQGUCknfbOQe998t6mHAIRuGP8ULJNbr+",
+	"MM4TQwJfjDgqdo7YUduhV2Nsp2wCDCUpygDCtyLcXIqNS3/CV7GD6DVTZMOzjMzZsf8g1770m1clQ/Kq",
+	"7c23wkVjjyPIdDomgGAAaiCAmWDaJfYJ5YLMmdkw1274UkAGopAw5RhjbnFUNT3G1gHOUeI1wRhiVi6f",
+	"kyvi4Ag/09Dl/JTEkLQgF4s4cv/twMYjEqOkcqGn6g+uX1l0KWJoHD57W6wbD2CedHxW7wjq5kPisp+A",
+	"kGamWML4Nb7rY5YzCGfRWUYh/JRJg23S7PNwDPExOa8FIIVE0IBLge2godzOLlpYEqDaLQsx1+PIjTWD",
+	"nu07Pby5Ru/cGaEQ6lQOkAAawFva8KCVGM21M3GIBXNYqE+RuxRwLBWKAdbQu6ccuoErP/M7EkGdIMVQ",
+	"6jVTSKOl76tcne+QtShMoSC3MCkMAmG2iqeVXI8woEY3evAvjEvJKSv/D3BZ1OcYmECES/bfCIoe5+oM",
+	"ZHSOqHRARB6r7KRjeq4MflZZgmVsHFLKn7tQdzetrteTcn/Zc6N5Yyc7rncx42zdkXW7/Ylo7kN1BdSl",
+	"prl8tCZR7mOtr0tw6Xb1U8re9SrkbpAX8HANV27oiy33cVO7eE25la4lSgtMyXUb0wfk9ZeTi9zq9vjm",
+	"azv0wu9EILlrruRGc9fgUTNrGNh/KUbTM1fpD2k2qcKMkE0NCMBqKoVd4EIqCB7uZsXtQ/ipdqQB9JNS",
+	"Q+dUD86+NoqzuwALByjPMQKxBiAebEmXAFSSA46zo+/tPdQqDJ4XPEsHFl4O60RUI5AbpEPUYRiHGdU1",
+	"xtmfDrEXDNEP8xoAvEOhUv++1clcUkEG5dyhJsgfz208zs2Vjm0/mFPlOqv1wdMccEO6rn8djp9wQ9+7",
+	"vrqMYmzIcrtii4F9D115XRfajWKmVXJCCD2rE722GaU+YSZpQ+sMyJnBj18wFmhbl7sp9Zf87mlGHaFR",
+	"ycUSDS62zs02brsDeqOKFICO98i4usvtRlq4uwJnGRdjLpwObEoMhoy4YFoL95ixLorTnNyNqK5WtFfP",
+	"NHo2Daa6vpVzwt7lkBoFAKS6VcqVc0g04cbax4gSKhoJjE+nj78ckHx5gYmQF3mwov1lE+y2SpcMckfb",
+	"cB0JzToWyq/d2bX6XnOsIP1uRdIZFXYttEb0WIAXgh0WwNc7KPTxHB+1l9WorlSQsB4QZZlDXqGqXpTn",
+	"yt/RZeKrF12nXsA0ooKAzIBrnQCeiS8UHh7G8W0Sbho2/5orzM/7WPtnRZMNFSYEoVNk2QzkZ3xKZM6E",
+	"a83iosmN7ey5m4dGrUu67SL4TxHnYFkthmOgs+8gzL3lN/BoOKAbCLG5X0smHGaCpZ70Oyrfqt9r3A0+",
+	"UBBrvrOkAUsTDUxwWCIOp6Valg4+vDYr9oXt7jpmnXXVAwJkpzWcNyuerDqgR9E3PHKv0JGrmGAb35Np",
+	"XhZNbElGc8260qkf9eK23EKMGyvw36Es700notp84589IEB+WOi7BoU6DACiAjIYEisemzz0pw5bIxjs",
+	"rIWiMgAGpTOLrjPYvRuwdp8OXTRv6LKNQirTInEVr3tDnHWLu5YUfXr06x8Poi7T+43MeVJ37fhGLw2U",
+	"smbfF6fd19u/WEMVYvhFyhH6kCnsC7OiQrBMB6O+bxRfLlGHLIs0K5gDCIYdQQmnKsSRkJud1jKp4lk4",
+	"oPyzDuqmB+BG+Fr9MHTAKPGi+VLM+LiIxtjQv3JoO/uRYTK2t88QDFJbem+rHjuDg9B67yWz4Qa70g7l",
+	"u6G69uAnt5yKf6mgBzFuo7Dh/z769Ysg+9pvHu4oRa4dKsKBpfrUaxyya3sOQtzbw4AjPAg3yfeYHgyr",
+	"V1HeAQBVNwLv+4WxK9cqxX96DXeIKSxBb7ADx6qAgDG34hxAEHQRro13ZZDj4AzOW20jtmckNjL2mp8E",
+	"hFWXPbJmVOiqgDOl2xIk1IdgtpiaQGFEfG3Xb+Kh0XbNefsLaqcZWxgiCzO4BtTtZUN1+eeg8h6ff7DX",
+	"LMpkgu2M5cBHd3w3EPE3MsB4mMdYKG62F3YQZ7IuWdDuviym00cJFm+l8A92jH9D/xkmOeIPsVML1sCR",
+	"jCpWA81fGZOjjSeveEf2pL0Oj7iAPBz71JnDIYnVup6V4lKDsODJqgdkvnVPfvfmzStoKyRl7rstcDu8",
+	"+6y/Piez2XdSmyO1rmZIc/5vZgUYZOYuZMB6F4wkUhhFEwNWUc5kDiCHhZFrwITDkkS7Nfr4UlyK+ITm",
+	"/OT6QYyzRoKGcCZTGM1ETI9jcsGXYNNi+bqG/DdM2rpiLHfYuHYRxyQ+gS/Uh8VPRs5O07WxLkV8XpiV",
+	"VPx3mOEp+QqOhow6WljMF184m1Iff/EF+QbyzMDOBx+mIK+/fU6ePX7yT5LjYySVSbEG/5hr4WmgkVac",
+	"yJTFZ2SuqEjA7Yl/iVwimcRG/A70OyZcX4q4UOIUI2RHayrokqlT95lTnLUdws+WnJdzwCEVyxk12s6h",
+	"mK+5MSwlUAYVEW4IiE/t25AsOMtSt+AfuDb6iy/AcLWXJ9DaFdueQlISieFC1fx3BkcVVQWrruzf/k6k",
+	"iOBvcXX9xg7SYIXDegm4pJCXdini1nUdH5OfJNn5a01KMpHCsu1oa7oF4A2yQExFCTY2FYTqK+aX9gvl",
+	"houlPcpfgLdia4ZgoSM0xErJP3AVugIleDT9vG7pc13zAyAsIBZycl3r1ybYxvV/xuY19gvXTJ0RKi4F",
+	"eker8bThWUYeTqfH5DWjqWsmJCSB0n6E8gG2cMCvdA7ZiW5Rr+Gc3bJevbx441vogC4KMXwSv0jZOpeG",
+	"iWR79G+2dcDcgHlwxbZV8iD8BQCxXRujh4/JCvEuajAnburQiDlyOW4+mw1efvzwIYl59c3Zmuu1tWXi",
+	"yHWLqQbD1QPe5ePps+ZrXMwWGV+ujOfGN3zNvvjCbprlvEePHj2zTP/zm+cRsSSJ7hZw2kckLRC0UhNN",
+	"ty7vsRDc+IQGKxcxXy7jCROII+iE5SuZbb+Vak1+kiKR6zVTCacZeXA8PZ7aa05lTsDr05OTXGZbq0/l",
+	"StoL51iq5YkbUp+I+gAnOAAES03Z+7bi71riyOmkfFbmTNCcT04nj46nx48mtRhwKRZPWl2Vc6kDl5uV",
+	"uCwtZS6gE2apk3sRtNfGc15R7bF9kJYFOyZfSbMC7PaK7v2PkHdSNNBf7G1hqccStaNQSFBxH74UQGvw",
+	"IZd546MJeCgl6OiL1O6TNNSw5/V+rM4X/5VMt67piXE3Os3zjCO4/clbjW5VVB+G95l+bT8Idd9NVcMp",
+	"NYrpXNoDtiM+nE5vbQYQ/XCBJfh08wR/kuB1fR9NHuNHQ2OVkzv5iqbeZw+vPOh/5WdBC6txGjt/luJ7",
+	"z/rfey7FInMVik+mjwZ96JryDLpCwDpdQLPvvW/hsbpWNzn9T6nP/efX979aHd4FlievXXf5Mrn3M+3o",
+	"3Se1nf7HvfurtTbQWHF/sR+pWIwJJTN7ue/hsAoyE/O4ucHGEvhJl82FEP8aiB9CZkJ6mQpXNyJIUfdS",
+	"nYFKGQ2XYURcrUmliNkhL0UlsJHJoHWul9CNd5yaAqwLY5IlM04Sl+vFq3dWYKY5FcR1u4hchDnFxOhr",
+	"ecXSS4HDPJ4+2B3B9fyPQxwOz94RW39jxy4Z4X4ZGr7dzdDwc/Yn4OnHDwbw9Bspf6AKIwKPHz4b9MKP",
+	"VGzdgvSHER4NgfGmUIJQe6kdYd9BIGdIt/fVKIAC5nqV7RMi6HZqCpG3cq5P/sCEx/cnVBm+oInRJ39Y",
+	"zeM9ZvEoumYG/FL/Ca+neuTkezkH9+ofaPW5vBunxpRoFnVij2qEW/qca45sh1KNmayBLMZfo0lehCzn",
+	"cpDYFVA4lLsMu4e3Gx9jNYrVpyV2crRC8ZQsf+e5fdRqFc1sQkJJxq0i4jDIqbOOQdl3g+siM6eXAvBM",
+	"wPPCdTmin42AMgzByPcXL39ywMOAgFIp/U/IdDoFgfqY/Mi/Qlv7mMSwKeXy0Kp1ybK+BtKnN5bWDsDG",
+	"XYpye2Y8Rfx0HUFxD/SKtZuR0+TK2jKoE574bYMuEi6HgrwCJEHoFA2NnFGbkypF4/pSwE9+FQ8ekn/z",
+	"r84g20YZ+3d/CcjFQjODJhJ7l7PEmoeV6Pd0OcPnYmej+yf9n7FwyU/U7gq1zGJNnUsBfqY4o9rEkHSU",
+	"yDWr32W0PKAVVeuMaR26FvLCnLvJTKI2bwDJ/1Ywta1oHqe2l+q7UZMeTP/56J+PH3z58HFfFCz8cWip",
+	"UP9UX7t8y03DbjyZGGaOtFGMrpu3T7mcORcUZtNm2fvVYN1xdd95byyV3P+FN+Ba+VaqOU9TJvCNx/1v",
+	"/CTNt7IQ93anPhyyeNdxzt+OH5E6/h0Us11DAaf3jFOS2fU56T1aLceKvD06+bkThw+nBHzdEXkynRIF",
+	"d4r9B0rJsmG0q/BsCP4LYLsOwXtqFQO7pozm4M+54nkO+R4EbhyuLwWq9yVW55LmcdkAzOGMeuF6TF4K",
+	"RoyiQtPEKfYw8aBdjKkRd6M2Y97FB9Kb8ePdQuQXDztr/izSZLRwGLCaf0nB/uLa+QBZ8lbOPT+PFh81",
+	"QK6w+Hgpsi00lyxTlSFcIxZ86TyM1vy1+qR0edaJtY4zli5ZivlkoO1ZCxy79RCWafAJP54+JrHD2BDS",
+	"zLayUDo+Jkj1KG7Am38pEoz7SLtYyLIBB/COPFgwk6wcOtcdSYUW9tc9i4UmXltIuVgxjHPoTxrGAXLh",
+	"I+Lvby0tA9Phefom6s6XptiCKcw6Hs/zkLW2z1Ne5Explno3Gr7gg1bcRA640zGYxiD9khm0n3xanPbD",
+	"pLE1fRIpEmjhZ6XCKbjIEUVf1NEHXIXGpVgUWbYt0SjqUSiNgXwrkyRJZUgSyJwJBxR2Z4KgAUN274Kg",
+	"jszXIQjKZPlP2sFI7eBp/wseX+pnoYscafQvoll8xZZcWAvFde7O+KKEocVXDpU4J39UGbPvT5JMYthx",
+	"nM/Pkf6LdALOuM5ARE7VFUuJ3ooE8xWcDYJ1F6QMCkMNRlN6wMzq4uPDhLue22l43/jfL3j1DaB9+8vH",
+	"25vjiW8rkv0hK0cp7pY4JnGZvR37u4YnK9+qGhXTtFB0nm0rffTMATH5htZ0Lq+Z6wnjYu5IghGmDrjM",
+	"IcrFpcCIMj5b15+PSexy/uNa6QQAjDPXu8Few/Y+9WozILvXCjHK9AzqZxaVbtCGGn8pAKzc1bJV9TER",
+	"6uvOAGAirRC+M8hAaRoDsLBaegcwR9X+wloIfh9D9zYc1h1d2LUSrvu+ratyyY6rGjfs003997Pjzyt+",
+	"j5DJMe91QzkmHZZ1iUMFHyQgnkAFxpHyXUGWzDjow4b/jKbn9rnXrrLj7m666isdHHDFQbQ6ryDM+0Y3",
+	"3yHHVcuboClaGIpyK2uxngWmByl/eCOYlWIaEu8ws9ofDxa/1M/HZX2/74gensOC0R0MAcENF5g0510r",
+	"lBi6jFz2c+3vkEqWMWbOfNKa/UEnMmdV6SkkMP3igOLgSzpn9AquEOzTbeWyPYHPNHEb1+FvzWjCGiQz",
+	"Tnl7sfhvl+I1PPZzKKVBU5r7Dv/cgM7/UmL/oFDNDXm2ynVSjjj3cCTWXOxIzG5hmXFtzn1Z2ziqf0WX",
+	"7IL/ziBTYcCzbzB1ItpFKMmZiF2GFEgmq83VHa6QYsUzJhLIRsRGbaFYLWKTBIO1CHxbda5z/1RMy+wa",
+	"ykZosOiuKyysPTpsNNi54V7oHNJh01bD7cdY7hqmalY6bGLYSCE8Vhte7uYjGrocPA50n0GRepeSDUrN",
+	"AoLN5aHbewo45L4l2o0Exw9cGzfvCLEmLOOQ+ZZ4ykWfQYRuTsE2JXzDsEt/R8ac/AH/O+Pp+37d7M7V",
+	"sk6bxP54Q+/DSA//zZU2a3y6XRumjo0S5LBf4Hnad6YnNZE83r9VfaPLu/WTJIqtuUiZ0mUFiqXaM8IN",
+	"0YZutcNMAcgFENsaMZ81yxYN35fLeIKpewkfzFCtrakiyztS336SBsTM+4+B9P/eEbT71+MuqAPK0nLN",
+	"oKAmk/JKl11q93N2WVW7V+qeOFK/C+58gXHwhBaaufoeUNgi5+BDvc05ARF6DEte2TXNChdSXzi8owVN",
+	"TITwnNsqpR3suaGM6378xLSfmPbumBZCFZbA51uyoiK9FSZ1hsydMOnOPXnNNZ9n7JhcwFchRxdYdC19",
+	"OYnhawDFx8x431bYodWX1WNu1sMZ1L1w5wx64bbzQ7hEPvHsx8ezXzHyW8GZcR0ZuHGVjUjgh3AwgP/s",
+	"9Z84eKD7cp+EzGqaIOhG0HkQggPeM5BrYXdDNwQWYbTdBvvbrN2trW+Pqd/WdzDnHz/73oJ7wO6IX3DU",
+	"5QPQW23YusfN6JH2Kz5pdf8BbAKo2KGmjMei9guoEIXSUp1i91+8ouDJrSyIXsnNMfnFtZyJNRcJi+up",
+	"U1VtJA5jvyPkxseMjy9FrBjUvHikARf4dY9zTYyURGapnUAmaYph787SZcv1z8veAgMqWGDOk/0FK921",
+	"KSMgc4KZrohMaGTOE31GaJY1AWMQxDrPoIuXK2oJuu5ggMYqhjWRBjS2/W2kAcB6C8Rld2aIUPyFcjO5",
+	"U4mBR2xZpeumd2T/p/IM/lLGYEsK3sPqAXefQ787gqDP3pvxOT75b46R3js9KPedfacFEz7+sC5ZjJTJ",
+	"BfEYgj5qxhVittTPo44zOOBEBh3GfRxEH8vYaXzgcyi3f74lvlPOkF2vbK9Wdh1gs7j1j48gVwgpAN90",
+	"R2FkN73hMeQHt/3pHqr4FDS+DRvoR3rFXNYbEuNeyg4rc/axkz/cf/mYTsoyhkiHTeLHv1fE36Kix7v6",
+	"4Nfwxk3TQO/c4r3RMeAaRx9E1B0669zh6Yfh0z9PAG3oGRwaQ3Pb5t1z4XQoV+XiG2Z4/buWreTQ3AqR",
+	"Ma3rOIH4DrymsQepV9/Oqu4MUjCiGLr2+L5cp4OvqTtPdBp9Q00/3VB/B7eez4MqGRkwn4zhYqlv6YI7",
+	"SVnGr5nvcdepR39dPXZPPr+7tHHdarb9jrFqe+6fB+7zwgDzYONL0a207XSN3dkV0kurxvdsucktFQwi",
+	"vWY0y7YIaRY57D+PHDklOiI007IGZOtmZW8mj2mNud4OBacCFnQ9oRUEmHzlUuiWsou7B1XHk34nFEEC",
+	"YekFYBjFumoyje0g43aD7r+0MnvBoHDJHg0xKyWL5ap+/H1MEQytJEqKo1wxyzGdnuNXhWKnZVcqwFaV",
+	"lm7IOeDr2gP5vWylnVDhun6CI5lrwC0tzymRWbEWYO8HCc/N5bmCCMgAv26iylLcMC5RG4B9YPDkd2xF",
+	"OmjcQI/Fu/WKKileuUPr4hxunKsdij5cI9sFVx/g7vgQugpaHMpBQFdlYkC+FNONS59r2YOkx8m34pby",
+	"t52M8nJRtTbKpGCRz65J6dZKsZ/fPCdSlEUebEsA8+aMULLmEO2H1vuYUQcIlyndWjaz71cN/7d106Ur",
+	"OPKdm+uHDYoCan4wG/zB4xpC2ONmS8Th0GAHZVrfJWu6be/X5aAfTikXuYI2An++/GbQ0gBuAeqLUp5a",
+	"Coc/QKsFXOauhxfbAfXxGzy0zxL4znUV+jB1E69KrC23uhCJ/jY2J6AVtq3TCYABLjs+1M7r77mgOjgq",
+	"Vww7Ag5lqVf+hc7JcwE+FJ44FUEbeydl/IrBkjqWkytp2G4qxP6p+FcuoAylKxpb4z1KEimw8UjHPKix",
+	"UqE9jTDk4F0JFanNUIniWO3PJ0l8g7B+CdFlN/0I4NAeTyqq482WmMkOeRbq1dGCigH3HYFPl/yaCQBj",
+	"vpy8ENxwmhGvHVxOSrfhmoqCZqelRkWkpar59lKoQkDeA5pcZaYxpkdw43KgEOHTYeC6Mv4SSgJVh9C1",
+	"jgEuSwwfa3TLzs2167rn4Fb15bTLfYhEYTWrihqsIOIgopqH/cnH+EH09vM09ZXK9mSWDJOEMu6tSzg5",
+	"3czW3xUUu+5GeObkD6cutiJpLZAqD7hs+bLerRAyeyu3y9ZKjGPymi0A5x07cNQA6wCjDjpw/AMyduHb",
+	"80Jv4893kWFwMo61/zKxu9EkdzvBvpJ+oB1AaQf10ksUtup+AXBRbGrj66tj11EkxkJ4zQDNnMR8MfO/",
+	"RE6e6xIwBScGqM0u+851swFMBtfN5jgQMaLpQUIf07Oi0TGlO9Ri9snmv7ZP27kkVlKboUrOqMO2u+u9",
+	"ytQkq1D003uHPd4mIuMBQLmQJSDIWdVfwztGyFIS7I7eJM0C+i6WYutuFArX3PGeY5EfH7V+0hCAjax1",
+	"EyFqiaNnK0aZgP8awGC9ykHVkuYIVPT9Hohv/MNv8Nm7bnpSfmpfhh/Ouxk0Oys7GDyYTv/SgRLMrPdC",
+	"rmX66aj0pKLfTZe4vgMUhMNlckek71rWbdbPNClE1TZIHxPsZIOdHVCvgcz8Kl+Fp1FNTkO3ItR4sJV+",
+	"oy9R3Qt+KfSqwOSXUj/xfcdcDzm+FFYJ7jZFmwT5sRqlzVl+GPO0nMNeji3VS2inQowkOdXmkzH6QXM4",
+	"LVO03UcLwDS8g6vm5A/X02u/jVoHWjh3czI+XwLkB1ahOoDIDAQi/hKyL6wQ2uHlfisUpddfO4MU1wgJ",
+	"fk0auMv7ot9kg0Nq56m0ieutnOvxGSq9l9a5C3KW92js7x9owmRo60YD5yjqZ6lznZY3lkMBBYOj/hgE",
+	"T+Gnx9NnlyLOeXI1ozP/WnxM4n9984b4lZcErWMgdqi/9o1Kq+qOGJap4zPfa4+s2XpuTXS5KH8ER7BC",
+	"r0731fe9nH+s9933cj7mkpve5oe7rre3co4CimaK0XQLLg8dOUHqjxVDMlLgjfdw+vCepvbpgv0wiCwG",
+	"+qeJilmJFLv3Koix3kymtvCrkjr2WW8X5VN/gURSv5j+UGFlMHygcOGHNAh17cyHpQDdgt0XukP8eX2s",
+	"F4mf34coViv3pqsHxadA3UdgG+mKgvdz0jiRffJHTaPcbwj5QBsAlJaRO2v9WMuoVDsgDreUEKrvir7V",
+	"2PFT9VwjoHbAMe8poeve5+mHEh9/ogDS4LO46eXVr9b4Td5Xcvcacc6hsg6DjIgj0giVlmnsS2gp4Ywv",
+	"Fzd3D80SJ/HizwlfVKk1G6rJgmoTjpxCydLh9+ydF9uNv2Knn67Yv1u9nT+IcMHd7V+4J6oQh/uNxsuN",
+	"vf1loaK2cNCVlaOAWoliJJkzkvPkiqWkyE+hrU8iBfiPMK4Nt79VA8C18HA6dfh55Xp9TDwuiyS4JnKx",
+	"CNbuFuJj19lfF/XWcR+Vt+eTU+dvIbYKUWdUITeHySrvvO503XxvH/iw1S0fN85/TaTfzng7rR16mLOW",
+	"hB9esetMPnjA1/hGN+ChJ5KuOojHw+v/jOJLRH4b2CnBPd9VcwBWKgpFxQB5ecEF1yuoROuCgbxm+4sO",
+	"dj7lUqABd08huF/H8Asl12E4vJQazJqfDChP8R/E1IKuyhQ5/ku/3u3V1e8jhe53f7oqCjvrzmL5HU96",
+	"oObKPnPyx1s5b3WR2J8T25P4ahWCet7rP3Ill4ppTRJZCKM/D2bCEmvyYuqLa1dYanKXwn18TdUVVlZo",
+	"sqEG2nkvpCJPp0SfYuNwSHKETgbY9FdjeRpqimGIFpoeEt/7yPJtPzb16AM4S0rF3xKCp7khDDH26L+X",
+	"83Y0vsFIJwkVCcvGW1V+4E7A8UYmSKl4V4Tv+l5jijqAiTtM1jMC3To3XNfbZMMT3ERl/vxGqhTbxvFF",
+	"yctQtuw63l4KMKjsQv2N1rSlLCuH4uiwI8hnLR64cxPhXF+hnPhUQdEov9FXLiIPhATWNR5T1iiYHxaR",
+	"bTIAu7YT6LxQvoGfUTcq1nNoOJsyoVm2xVY0D46DZe7fyzm+Olpan1vl6IL99nEA3cIiupQSXGFUJvA+",
+	"KRN4//Li+zNNmCMNQKqmjjw+iBDP5LKTgGOYHzZ35pj/hDP13TShUChZFeKqStWzmsYZ/nE/7ZPY/scs",
+	"44LFRBsKTUMdgnY55KXADn4wvH00IrGhPIt3HyX+STcvLcmaii0mnh6Tl1UTULNSjFWq2Kam+KHu5e+E",
+	"SgHbo1P9IJc3Y9QuUwa2ZiC89wh8Cbt9bWPSDTKdDgGt+OCC5Qe57BIrP9jDjshmJTNHG1bGQNOGh2Q6",
+	"nbo0ZCd1/kYSJ5PLUtzAvgDoFLAiJY7QPoj0OUnlRmSSpp2eMf9AF68F+Qc5Jdy007B3pta00/1TpECF",
+	"v97Ubn935EZq0HPJunMuKNZutv0QMJGTPKO89W77yaD9AwesCbwOAEFwwFIw8v3Fy58INs5wZ+1EnrVr",
+	"Y2rs/18bxeja/pd9NbaKyYrRFLb4j8lzXOnR11yDR4/Lvhn+lfnqa0ePJW+htMmANu+fh5TcdOug31oa",
+	"qPKGNyupGUEvpb3SKaQWR0QXycpST7zgIrVUkPLFIgZYOsUcVkiM1TflaJ9pEttvx5BtB7+51ONj8gJ9",
+	"JFKlTBHu4KEuRWWTLexJ2GfWx+TfLAdfRyYFkLC7fVFodWFBfS/nr+3C/wI5jq/lpt91Z3f6b3BdAe6h",
+	"3GiMjSIVlE71++CtNdvbZvbHO03x+VmDjhVu/5WAX/HDNTioTaJEjdF8KVhKeL10xP7tiIs+p+yaneRU",
+	"641UcPMHM22+EanGpjno2CFubK/Il3uy44gBp+wrP/7dxKX98NjQZViqSyDtDl9P/wSx3YMir48fDnD3",
+	"vJHyRyq2bln65j0WMfFKCvYZlv3nFSmMpNPq9twbun1ZPXaHAqL8Slel9DfILGXxAUbnwJhNqCAUvWEf",
+	"uEtKsJBpp03NsLZB8pqpFtLrrtR+6R+6y6Px3+hCeoeo0Ifb+efwffCFInynXs0lbXLEoB2HmANd72eH",
+	"V/6hO9xx9419oAF+rg1QSr60MuYD84Cpz861joM2DAqxrKFFqiRrmqy4YHoszGQd5GnvQb2uP/hXBp2E",
+	"jIUG9lUbLBEMZm8hJRIkqV4xhn5NCDg5lN2PFFOxPMsBWK2NnfjTAiyqJvV6Fmn8eQzcYtkOkr3j2nCx",
+	"jB0Su99YxDYEYD1oTY5I9g4SGTEmpAAXCyBblJ2Pa+ljVpFlPmO8+o5DsOCp3aIFZyn5B2JhwB15xbbw",
+	"nwoxyD+HPwqrGtenc0zOS02nagQD6I4pI/a7Z0DDHji/RuPdZcEVVX20CaLlDD8MEkZthzruoYqAPvUi",
+	"uz1QRVWnzF7e30WuqD968kcjW7G3QiulhjpECoRPBP5tYyfW2L7AmhFXAVL/mJgVmnUjKDb4r9+c/Faq",
+	"pbR30ac8gDrF2G1hpkE0IBBHUE4HlqJ3A6AxkygGEpxmLvrpZDSx1hfkkJ2ReEX1zMtpl2xWey8mGkA5",
+	"nYuFmTB+4g3k8keW1fVxy88PELIbJ9gO9X5W294GWQwhIrbE0F3e4h8GHfGvdov/ZZESm0JcKkKzTG6g",
+	"N4qXoWXfHuLu8FvXD05qAvuE5jkT6fhMyF0ODHnBf1HcsCMpsi2CrEM7x2b7l6UU7AxDa5osmMFeLCX4",
+	"Xc37Idg7Y03eBV8WyOO7t4tm5hxW9Lxc4x3xfPWBC2YO9qBfsL8kdOkHQK9x4ORIzzV+cqhGWeY6MkgF",
+	"f5DirjlrTbklMyoSNhA8rkOL/rEaqEXV/ZBwa3n9l4eEs2vEhLrbEKLRnQhCcOFZums4r5zzlJEarbjO",
+	"PZKh305BdQS4YRYyS5k6JnWh+gJk6IpCBriR4cEcvZO3cn4pqG97EbnOVx681Gr6a7YGrNLNSoLyLzdC",
+	"N7y7iSyy1G1q27/kUvsxWT2nS6bBGtAy5KDRzHTT9e1L6+C3PgnuPyVOmZP096oyHQbeuCsbwq7b5vQR",
+	"GaeLmdEJI+Ss9svM/hKXCJBSsM8jTD7AJpEA3WikZXIjJVR3SUB6a/l7LwW4elp8XX4RCmzxnfjzY/Ky",
+	"LFihmsSvXl5UCJAh7Mt4iJ/2IwZybExyjLf2U4n93xI3seKgyGf8V4EV4HbZ7JwzrI5nr5iCDsOdGZXn",
+	"tRKDGB6NIb2iymiMsBizLNJbgcpBANRHoRYCa5ALIgulre6ByK0QRqKGYDsAbHJKfRCp1t7iUmi61S6t",
+	"3QWS7Ul05Ur+AAu604T85GpfGB626a/tubtYyQ0SBvSnxnIYplizmc4Hcu0NpfzabXi0kof0Ah+myL9p",
+	"sDGo6UDpeHVrq5G7tC2Z8WRLFjxjZF3YjQRd2F7AEK3nxiFraR9QzSRSMJRsEzrXMisMIzlFD4hikX1p",
+	"I9WVJpAfxS5FtQufaWcgYHxV7tGPCIRu/SBEMGMHPfP6A3xGMOYqkuoaSDXm8aUoI87umo+JkAACBm9Q",
+	"LtqaRL8dcIe9a1pfGaz7f/LS/p3ucohecd8/tyLku43YNqRXnlFxl9LLWfK/FaxAXV8zB9oZ9kWAtKKm",
+	"dvW37IMF5B5VzeZRyHTi/9UY8ZVd6p2zO3zlE69/4vUQr7OmZoPFwlwIlhK4CnNVCJZGJFkxwLWzl+ua",
+	"UV2oRg1+pyAYr8P75KYjSG66M6eDpUFo8uD63NbqkOsb8pku07KOyXmRcsPSY/JSJOj+q5IM11TB/riG",
+	"/hF6460YbOWxQ64Y9ZAProPSPx5PH5FYMUusM8+m8edBjWElN6/dHl3AFt2VvV/7xj2h+DXX1YUECklv",
+	"f8Wo0QcotyiNn2ZO4R3c8U2+PsGE3Lvi7n1RJcupDUK7cLnBH9Nt+NcMVtk7pwz6BDK1fZb2bdOe5r8P",
+	"TabfXsCzg0rVU7rV4UL1Z9OoAmd43AvNcD8pWriyAAV+DbmQmFPvLvc1E+Zv4PZZQfZJPbGQarJUciMi",
+	"QklKt/ZXuYmIzNIQht3H4v4pmw2c/OH/8zYR8wBs07cS5yJl7w5rHO27mf/Z0x79Or5mAMnSpai4p/4W",
+	"iY9+sd77zaDql6Pfbc7IXMmNbgj3kmbvgHEGwH67r98Gm50wYVrlWu3M7iy1DAXiI0L4R1+54xDA/XDC",
+	"Dmk5jKWxzxTD1qmW69DSSFkYfsyv6Rs3nZ09bJcUOY+p82lUR1iCSpxodX2y2WzijtKpnJpVB1TLySSq",
+	"l3p9+eDZQ7gFy9qvYOXXnw8Dwm72gKotRyIfvSy439x+1wurosNKkPw1JQWw8U3NnpFz7jKSvqP/h72r",
+	"6XHbZsJ/hVi8QIAXstcB0gLZPRRFm0MOTQ6boECTbURLY5sITQoklcQN8t8Lzgwl2ZaycrbeuNs9tfGK",
+	"HxKHw+F8PI/HSAvCuuhU2pqmiwVyROGciIBJBxEabnvDuoid0J/Qtk/RFRdtgTkos6QiNiy5YXW3k03x",
+	"1lAljrE7MWLXIItsuaioWZ93BOfRMTNOxATI2pgyf0TXQNXhy66Rp1SFh9KfPmKvJJJoRKD3c6xyuO1+",
+	"9SAdVVb0pxSIaqsAmsqFNqKQHihwICoZAjjDwF3/Z3v7pzyteyhW4IVkKKrYyWW6i+XneexQkcnAT8Qj",
+	"d8pEtIdaDb0ByPiCw4b5UD33dixhEOF+NuLM70kVnYNGv5RKUd0B+6M25Q4q/p7J8R80MqJtiWLyYGxs",
+	"FRIqU2JCgt+2NJIpfvIWh4dQV8O6iG/tT2ZPMLJAGcwpUkEV7gkFis7ogUs6jnLMoxMHGDoxKTxLlEoL",
+	"TBTx25Ofnrx3HYraqbA5u3hzvQXDBVo3N+P9NYn2jg9K63hdjur6BsSjqp5rVQwjIhB0DRleiKPOvhz8",
+	"wAlX1JSU3DT7cTajZB08cLhKulQOCvRKi+dt6k0Blz3TV2RMlms8AinM1YCMJZwF8ixNxQsUTge2Agwv",
+	"GhsQWZkjklqnbqkUd2n7rb24EEiW2YjsEUjxYt+d+NddwhOMQJXLWiS3HejPKwiTX6x9r+DEED9PtP7q",
+	"BDQE2rv7WysVAQpriKFGeAiTusLtPVJLdI8RfizeQgc1h4/W7JPZY5Er80FqVb7bqnMnYP6PzpolGb5x",
+	"y6cf2oj5q5WzIWgo0xmLz803QpalA99zAsXJPT9WVswVdn7QZj4+RORV2r+kVQvcsoRW09WZ93Vzf+Ou",
+	"+2HMSK+N/CCVvk2+zMBOjYuG8LhxazaCPRKrcGhPWspZOzykHVu/rMOookgWN1uHW4nUXcnHrSz+Z+i4",
+	"YrTTybdgnbYXga9Fj6+apx4oAI9AAXgXobybL9eNKPz7wNaaqQ+SsY32otWe1cXgZniNT9wDdO/4IjeL",
+	"RXNR+U5QfHesUiliw+/cESCSi/6Ccj7P+kof0Sg60YrHOLfvA0s3Hk38AY3uHwgwmPRRx8jzri48/xz/",
+	"cxPw3KtUeAgGCb7ZUcIlA3PgqoGSq43jo+/wkWF0Od46N1t8v1LXD6GlLSoQKgU7bO0PVVRxiXYRunpw",
+	"8tEtR/ao3wXIF8OSE8XGgEJ3YglrG8XHWCcSifwoWSKIsEaWjqNFvw8s2D3Rovew9oRB/tvN98iLuNOy",
+	"tkrCOpEovkepZGV8kFqff14oDV9JfEzZx5X0cb8gAATCboG/EDn3MvWrPGv/VfnHeZYA79sIUt6FS8+n",
+	"4oUVHgoH5AtfW7PEonKEk0ljUCGNJ0IdwjNvM6JxMoV0mCjU4+5OdFo85kCwlnOyEp2W0vDVcC3Hp88u",
+	"zv588/PkDzn5azZ5et3+7/Td5PrzLHv69Mv/bk2MbYsAYUKMVYeSbPVu4/h20zvLeRzwBTWsUhRxR5kB",
+	"x9H/ZqmGQeAbd9D2GPErkjfmzXX8zhS4oYWuncYUu/g7d7yXc4guZFdTNCYeL8osBQdn2PuTLubsC+mB",
+	"dwdbaehwPcQp+05T2pP7DX9j9PtOUzDO6jX7rzoOi77mv2M60FwW7+vKi6Wd9vglFPS3bGs1Y3sv6ipj",
+	"oN9gMw4wmRJTv5G3ipKW30O19UnYV9E3xLNPUNREgmEXHUqMC9JYGdMeZQ1XqCmRD6vtHaEu9jt24IMq",
+	"2ts6UmslEILu5JrLeg8FfsLEZyQDA9FkEBU4b01GtIFOIgJ6sHGmVmO5WrtOYeXAYyVcZ0ipwfWvlNwQ",
+	"WA9o3YzTaVispDGg+5q2xCsZp5L7TMi6VCETK5A6rLrvTAwX+728Ssxkj7zwqoSpeOk4mbCQWketjpKX",
+	"c+QytxWYK/CY6y5kYP71wHk8HVCOS0rUtQZE7jemyEXFRX4BQ5RBrUnA35qcyNyJahpjm4Ggpb3wdg0E",
+	"QxSs8HJzKfJCWw/dKUixdLKARa0FmHIqiAsmTh/jAN1UO/qVuA64dPGj9G+NjgKvvHBQxRsrViIqrKqZ",
+	"CkypkcQmiAgFlItUORtsYfWFIMGbrKWRS3Dn8bRL2muuYc3D5VEl55j5b2snKgcL9SmLg6JUISADKanL",
+	"PfSlREJLWAuEt0xLLoyl5+YMiZIWM+7eiV0s6CRMchj/ePbl+svfAQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -51,6 +51,10 @@ func kinds() map[fleet.Code]kind {
 		fleet.HostNotEnrolled:     {http.StatusConflict, "Host not enrolled", false},
 		fleet.RepositoryInUse:     {http.StatusConflict, "Repository in use", false},
 		fleet.RepositoryNotReady:  {http.StatusConflict, "Repository not ready", true},
+		fleet.NoMaintenanceHost:   {http.StatusConflict, "No maintenance host", false},
+		fleet.NoHostOnline:        {http.StatusConflict, "No host online", true},
+		fleet.OperationElsewhere:  {http.StatusConflict, "Not at this host", false},
+		fleet.SnapshotNotIndexed:  {http.StatusConflict, "Snapshot not indexed", true},
 		fleet.LastAdmin:           {http.StatusConflict, "Last admin", false},
 		fleet.AlertIsResolved:     {http.StatusConflict, "Alert resolved", false},
 		fleet.IdempotencyInFlight: {http.StatusConflict, "First request still running", true},
@@ -59,6 +63,7 @@ func kinds() map[fleet.Code]kind {
 
 		fleet.InvalidField:        {http.StatusUnprocessableEntity, "Field not valid", false},
 		fleet.UnknownOperation:    {http.StatusUnprocessableEntity, "Unknown operation", false},
+		fleet.ConfirmationNeeded:  {http.StatusUnprocessableEntity, "Confirmation required", false},
 		fleet.LocationInvalid:     {http.StatusUnprocessableEntity, "Repository location not valid", false},
 		fleet.IdempotencyMismatch: {http.StatusUnprocessableEntity, "Idempotency key used for something else", false},
 

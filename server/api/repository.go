@@ -275,6 +275,7 @@ func toRepository(r *fleet.Repository, credentials []fleet.Credential) Repositor
 		Hosts: r.Hosts, Schedules: r.Schedules, Snapshots: r.Snapshots, LastSnapshotAt: r.LastSnapshot.Time(),
 		InitJobId: string(r.InitJob), Version: r.Version, CreatedAt: r.CreatedAt.Time(),
 	}
+	view.Maintenance.Mode = RepositoryMaintenanceModeNone
 	for _, c := range credentials {
 		if c.Slot == fleet.PasswordSlot {
 			view.HasPassword = true

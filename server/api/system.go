@@ -19,17 +19,30 @@ func (h *Handlers) ListOperations(context.Context, ListOperationsRequestObject) 
 func toOperation(op restic.Operation) Operation {
 	view := Operation{
 		Name: op.Name, Title: op.Title, Description: op.Description, Lock: OperationLock(op.Lock), Slot: OperationSlot(op.Slot),
-		Deletes: op.Deletes, Fields: make([]OperationField, len(op.Fields)),
+		Deletes: op.Deletes, Confirm: op.Confirm, Anywhere: op.Anywhere,
+		Fields: make([]OperationField, len(op.Fields)), Facts: toColumns(op.Facts), Rows: toColumns(op.Rows),
+	}
+	for _, p := range op.Places {
+		view.Places = append(view.Places, OperationPlaces(p))
 	}
 	for i, f := range op.Fields {
 		view.Fields[i] = OperationField{
 			Name: f.Name, Label: f.Label, Help: f.Help, Type: string(f.Type), Required: f.Required, Pattern: f.Pattern,
+			Min: f.Min, Max: f.Max,
 		}
 		for _, o := range f.Options {
 			view.Fields[i].Options = append(view.Fields[i].Options, o.Value)
 		}
 	}
 	return view
+}
+
+func toColumns(list []restic.Column) []OperationColumn {
+	columns := make([]OperationColumn, len(list))
+	for i, c := range list {
+		columns[i] = OperationColumn{Name: c.Name, Label: c.Label, Type: string(c.Type)}
+	}
+	return columns
 }
 
 // ListAudit lists audit entries, newest first.

@@ -101,6 +101,14 @@ func Operations() map[string]Rule {
 		"showRecoverySheet":      Admin,
 		"markRecoverySheetSaved": Admin,
 
+		"setMaintenanceCredential":    Admin,
+		"deleteMaintenanceCredential": Admin,
+		"setMaintenanceHost":          Admin,
+		"replaceMaintenancePlan":      Operator,
+		"listLocks":                   Viewer,
+		"listRepositorySizes":         Viewer,
+		"createRepositoryJob":         Operator,
+
 		"createJob":      Operator,
 		"listJobs":       Viewer,
 		"readJob":        Viewer,
@@ -108,7 +116,13 @@ func Operations() map[string]Rule {
 		"listJobEvents":  Viewer,
 		"readJobLog":     Viewer,
 		"downloadJobLog": Viewer,
-		"listSnapshots":  Viewer,
+		"listJobRows":    Viewer,
+
+		"listSnapshots":       Viewer,
+		"readSnapshot":        Viewer,
+		"indexSnapshot":       Viewer,
+		"listSnapshotEntries": Viewer,
+		"searchSnapshot":      Viewer,
 
 		"listOperations": Viewer,
 		"readOverview":   Viewer,

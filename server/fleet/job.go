@@ -91,6 +91,10 @@ type Job struct {
 	LastReport   Time         `db:"last_report"`
 	StartedAt    Time         `db:"started_at"`
 	FinishedAt   Time         `db:"finished_at"`
+
+	Held       bool   `db:"held"`        // waits at the server for its turn on the repository, and has no command yet
+	AccessHost HostID `db:"access_host"` // whose append credential is used; empty: the job's own host's
+	Rows       int64  `db:"row_count"`   // of its result, once all have come
 }
 
 // Active tells whether the job has not ended.

@@ -221,6 +221,16 @@ func (q Queries) ClosedByHand(ctx context.Context, keys []string) (map[string]st
 	return facts, nil
 }
 
+// RaisedSince lists keys, subjects and times of alerts that were raised after a moment.
+func (q Queries) RaisedSince(ctx context.Context, since fleet.Time) ([]fleet.Alert, error) {
+	var list []fleet.Alert
+	err := q.all(ctx, &list, `SELECT alert_key, subject_type, subject_id, raised_at FROM alerts WHERE raised_at > ?`, since)
+	if err != nil {
+		return nil, fmt.Errorf("list alerts raised lately: %w", err)
+	}
+	return list, nil
+}
+
 // CreateAlert writes a new alert and tells whether it did: it does not where one of
 // its key is open.
 func (tx *Tx) CreateAlert(ctx context.Context, a *fleet.Alert, hosts []fleet.HostID) (bool, error) {

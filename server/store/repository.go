@@ -8,7 +8,8 @@ import (
 )
 
 const repositoryCols = "id, name, location, existing, state, restic_id, key_id, password_made_here, sheet_saved, " +
-	"allow_deleting_credential, can_delete, init_job, version, created_at, hosts, schedules, snapshots, last_snapshot"
+	"allow_deleting_credential, can_delete, init_job, version, created_at, maintenance_host, maintenance_location, plan, health, " +
+	"next_retention, next_prune, next_check, next_measure, hold_job, hold_since, hold_until, hosts, schedules, snapshots, last_snapshot"
 
 // RepositoryFilter narrows a list of repositories; empty fields do not.
 type RepositoryFilter struct {
