@@ -21,7 +21,17 @@ type change struct {
 	channels []fleet.Channel // read when first needed
 	read     bool
 	promised int
+	raised   map[string][]fleet.Time // lately, by key and by subject; nil: not read yet
 }
+
+// What comes and goes is told a few times and then stays open until it was away for
+// steadyFor: an agent could have a thing come and go each minute, and so can a bad line.
+const (
+	steadyFor    = time.Hour
+	raisedOften  = 3 // times of one key in that time
+	troubledHost = 6 // times of one host or repository
+	flapsMost    = 7 * 24 * time.Hour
+)
 
 // apply compares the alerts that are wanted with those that are open.
 func (c *change) apply(ctx context.Context, wanted []Wanted) error {
@@ -155,6 +165,10 @@ func hostsOf(w *Wanted) []fleet.HostID {
 // before is told again when it became worse, when a silence ended, and as a reminder.
 func (c *change) update(ctx context.Context, a *fleet.Alert, w *Wanted) (bool, error) {
 	before := *a
+	if w.Severity.Order() < a.Severity.Order() && c.tx.Now < max(a.RaisedAt, a.RemindedAt).Add(steadyFor) { //guard:alert-severity
+		worse := *w // than it is by now: what becomes worse again and again is told once an hour
+		worse.Severity, w = a.Severity, &worse
+	}
 	var kind fleet.DeliveryKind
 	if a.State == fleet.AlertSilenced && a.SilencedTo <= c.tx.Now {
 		a.State, a.SilencedTo, a.RemindedAt = fleet.AlertRaised, 0, c.tx.Now
@@ -194,12 +208,45 @@ func (c *change) gone(ctx context.Context, a *fleet.Alert) error {
 		a.GoneSince = c.tx.Now
 		return c.tx.SaveAlert(ctx, a)
 	}
+	if flaps, err := c.flaps(ctx, a); err != nil || flaps && c.tx.Now < a.GoneSince.Add(steadyFor) { //guard:alert-flaps
+		return err
+	}
 	silenced := a.State == fleet.AlertSilenced && a.SilencedTo > c.tx.Now
 	a.State, a.Rank, a.ResolvedAt = fleet.AlertResolved, 0, c.tx.Now
 	if err := c.tx.SaveAlert(ctx, a); err != nil || silenced {
 		return err
 	}
 	return c.tell(ctx, a, fleet.DeliverResolved)
+}
+
+// flaps tells whether an alert was raised when it, or all of its host or repository, had
+// been raised often just before.
+func (c *change) flaps(ctx context.Context, a *fleet.Alert) (bool, error) {
+	if a.RaisedAt < c.tx.Now.Add(-flapsMost) {
+		return false, nil
+	}
+	if c.raised == nil {
+		list, err := c.tx.RaisedSince(ctx, c.tx.Now.Add(-flapsMost-steadyFor))
+		if err != nil {
+			return false, err
+		}
+		c.raised = map[string][]fleet.Time{}
+		for _, r := range list {
+			subject := r.SubjectType + " " + r.SubjectID
+			c.raised[r.Key] = append(c.raised[r.Key], r.RaisedAt)
+			c.raised[subject] = append(c.raised[subject], r.RaisedAt)
+		}
+	}
+	before := func(name string) (n int) {
+		for _, at := range c.raised[name] {
+			if at > a.RaisedAt.Add(-steadyFor) && at <= a.RaisedAt {
+				n++
+			}
+		}
+		return n
+	}
+	own := a.SubjectType == fleet.ObjectHost || a.SubjectType == fleet.ObjectRepository
+	return before(a.Key) >= raisedOften || own && before(a.SubjectType+" "+a.SubjectID) >= troubledHost, nil
 }
 
 // tell promises a notice to every channel whose route takes it.

@@ -145,3 +145,8 @@ func (w *world) want(step, got, want string) {
 		w.Errorf("%s: got %q, want %q", step, got, want)
 	}
 }
+
+func lite(t *testing.T) *world {
+	t.Helper()
+	return newWorld(t, storetest.SQLite(t))
+}

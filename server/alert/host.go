@@ -166,8 +166,49 @@ func said(code string, all map[string]*fleet.Condition) bool {
 	return false
 }
 
-// carriedConditions are all others that need a person, each by itself.
+// ownAlert are the codes of conditions of hosts that are alerts by themselves: those that
+// the server finds and those that our agents are known to tell.
+var ownAlert = []string{
+	"agent_cloned", "agent_journal_lost", "server_set_back", "backup_unconfirmed", "too_many_jobs",
+	"policy_locked", "policy_file_missing", "policy_file_insecure", "policy_file_invalid",
+	"config_refused", "config_invalid", "config_not_saved",
+	"journal_failed", "spool_damaged", "process_not_recorded", "records_rejected", "command_malformed",
+	"secret_store_problem", "restic_left_running", "restic_missing", "restic_binary_insecure", "restic_not_started",
+}
+
+// otherTrouble is one alert a host for all codes that are not known here: an agent may
+// be newer, or invent a code a minute.
+func (e *evaluation) otherTrouble(h *fleet.Host, held []*fleet.Condition) {
+	set := e.rules.of(kindOf(HostTrouble, ""), h)
+	if !set.enabled {
+		return
+	}
+	slices.SortFunc(held, func(a, b *fleet.Condition) int { return strings.Compare(a.Code, b.Code) })
+	w := Wanted{
+		Key: HostTrouble + "/" + string(h.ID), Code: HostTrouble, SubjectType: fleet.ObjectHost, SubjectID: string(h.ID), Severity: set.severity,
+		NextStep: held[0].NextStep,
+	}
+	var codes, texts, facts []string
+	for _, c := range held {
+		if !set.fixed && c.Severity.Order() > w.Severity.Order() {
+			w.Severity, w.NextStep = c.Severity, c.NextStep
+		}
+		codes, facts = append(codes, plain(c.Code)), append(facts, fmt.Sprintf("%s since %d", c.Code, c.Since))
+		if len(texts) < 3 {
+			texts = append(texts, sentence(c.Message))
+		}
+		if o := hostObject(h, c.Message, c.Since); len(w.Objects) == 0 {
+			w.Objects = []fleet.AlertObject{o}
+		}
+	}
+	w.Title, w.Message, w.Fact = h.Name+": "+some(codes), strings.Join(texts, " "), fingerprint(facts)
+	e.add(w)
+}
+
+// carriedConditions are all others that need a person, each by itself where its code is
+// known.
 func (e *evaluation) carriedConditions() {
+	others := map[fleet.HostID][]*fleet.Condition{}
 	for i := range e.Conditions {
 		c := &e.Conditions[i]
 		object := c.ObjectType + "/" + c.ObjectID
@@ -180,6 +221,12 @@ func (e *evaluation) carriedConditions() {
 		case fleet.ObjectHost:
 			h := e.hosts[fleet.HostID(c.ObjectID)]
 			if h == nil || said(c.Code, e.held[object]) {
+				continue
+			}
+			if !slices.Contains(ownAlert, c.Code) { //guard:alert-codes
+				if c.Severity.Order() >= fleet.Warn.Order() {
+					others[h.ID] = append(others[h.ID], c)
+				}
 				continue
 			}
 			set = e.rules.of(kindOf(c.Code, HostTrouble), h)
@@ -204,6 +251,9 @@ func (e *evaluation) carriedConditions() {
 		if set.enabled && w.Severity.Order() >= fleet.Warn.Order() {
 			e.add(w)
 		}
+	}
+	for id, held := range others {
+		e.otherTrouble(e.hosts[id], held)
 	}
 }
 
