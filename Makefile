@@ -51,7 +51,7 @@ test: ## Run every test that CI requires, with the real restic, databases, proxi
 
 race: ## Run the tests of the packages that share most between goroutines under the race detector (needs gcc)
 	.ci/packages
-	CGO_ENABLED=1 .ci/test -race -timeout $(TEST_TIMEOUT) $(if $(CI),-skip TestSevenDaysWithoutTheServer) $(RACE)
+	CGO_ENABLED=1 .ci/test -race -timeout $(TEST_TIMEOUT) $(RACE)
 
 lint: ## Check format, vet (Linux, Windows), staticcheck, generated code and module pins
 	.ci/lint

@@ -220,9 +220,10 @@ func (a *Agent) sayGoodbye(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lastWords)
 	defer cancel()
+	var last unanswered
 	for more := true; more; {
 		var err error
-		if _, more, err = a.reportOnce(ctx, *session, limitsOf(control.Limits{})); err != nil {
+		if _, more, err = a.reportOnce(ctx, *session, limitsOf(control.Limits{}), &last); err != nil {
 			a.log.Info("last report not delivered; it waits in the spool", "err", err)
 			return
 		}

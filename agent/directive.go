@@ -24,6 +24,7 @@ type directives struct {
 	jobs     map[string]control.JobDirective
 	interval time.Duration // for jobs without one of their own
 	changed  chan struct{} // signalled when something is wanted sooner than before
+	version  int           // raised when a wish about a job comes, changes or goes
 }
 
 func newDirectives() *directives {
@@ -46,6 +47,9 @@ func (d *directives) take(wish control.JobDirective) {
 		after.ReportIntervalMs = wish.ReportIntervalMs
 	}
 	d.jobs[wish.JobId] = after
+	if after != before {
+		d.version++
+	}
 	d.mu.Unlock()
 	if after != before {
 		select {
@@ -73,7 +77,11 @@ func bounded(ms int64) time.Duration {
 func (d *directives) keep(ids []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	before := len(d.jobs)
 	maps.DeleteFunc(d.jobs, func(id string, _ control.JobDirective) bool { return !slices.Contains(ids, id) })
+	if len(d.jobs) != before {
+		d.version++
+	}
 }
 
 // reset forgets all wishes: a new session begins with none.
@@ -81,6 +89,14 @@ func (d *directives) reset() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	clear(d.jobs)
+	d.version++
+}
+
+// asOf is a number that changes with the wishes about jobs.
+func (d *directives) asOf() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.version
 }
 
 // inForce lists the wishes, in order of the jobs' ids.

@@ -13,10 +13,11 @@ import (
 func (a *Agent) keepReported(ctx context.Context, session string, granted limits) error {
 	backoff := control.Backoff{Rand: a.rand}
 	now := a.learnedLimits(granted)
+	var last unanswered
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		sent, full, err := a.reportOnce(ctx, session, now)
+		sent, full, err := a.reportOnce(ctx, session, now, &last)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -59,17 +60,50 @@ func (a *Agent) untilNextReport() time.Duration {
 	return every - a.jitter(every/10)
 }
 
-// reportOnce hands over the next batch, if there is one. full says that more of the
-// same is likely to wait.
-func (a *Agent) reportOnce(ctx context.Context, session string, l limits) (sent, full bool, err error) {
+// unanswered is a report as it was made, for as long as it would be made the same
+// again: an agent that is alone for days makes it once and not at each try.
+type unanswered struct {
+	report *control.Prepared // nil for none
+	size   weight
+	of     made
+}
+
+// made is what a report depends on.
+type made struct {
+	spool  int64
+	wishes int
+	limits limits
+}
+
+// next makes the next report, or returns the one that was not answered; nil if there is
+// nothing to say.
+func (a *Agent) next(ctx context.Context, session string, l limits, last *unanswered) error {
+	of := made{spool: a.spool.Version(), wishes: a.directives.asOf(), limits: l}
+	if last.report != nil && last.of == of {
+		return nil
+	}
+	*last = unanswered{of: of}
 	items, err := a.spool.Batch(ctx, l.batch, a.directives.logTravels)
 	if err != nil || len(items) == 0 {
+		return err
+	}
+	last.size = weigh(items)
+	last.report, err = control.PrepareReport(control.ReportRequest{SessionId: session, Items: items})
+	return err
+}
+
+// reportOnce hands over the next batch, if there is one. full says that more of the
+// same is likely to wait.
+func (a *Agent) reportOnce(ctx context.Context, session string, l limits, last *unanswered) (sent, full bool, err error) {
+	if err := a.next(ctx, session, l, last); err != nil || last.report == nil {
 		return false, false, err
 	}
-	answer, err := a.link.Report(ctx, control.ReportRequest{SessionId: session, Items: items})
+	answer, err := a.link.Report(ctx, last.report)
 	if err != nil {
 		return false, false, err
 	}
+	size := last.size
+	*last = unanswered{}
 	applied := a.spool.Applied(context.WithoutCancel(ctx), answer.Items)
 	if applied != nil {
 		a.log.Error("verdicts not recorded", "err", applied)
@@ -83,7 +117,6 @@ func (a *Agent) reportOnce(ctx context.Context, session string, l limits) (sent,
 			a.uploadRate.Store(h.UploadBytesPerS)
 		}
 	}
-	size := weigh(items)
 	// What the disk did not take note of would be sent again, and at once, without end.
 	return true, applied == nil && size.nearly(l), a.throttle(ctx, size.bytes)
 }

@@ -53,3 +53,48 @@ func TestAVerdictThatTheDiskDoesNotTakeIsNotAskedForWithoutEnd(t *testing.T) {
 		l.end(t)
 	})
 }
+
+// TestAReportIsMadeOnceAsLongAsNothingChanges is about an agent that is alone for days and
+// tries each minute.
+func TestAReportIsMadeOnceAsLongAsNothingChanges(t *testing.T) {
+	m := newMachine(t, 21)
+	m.work = m.succeed
+	m.inBubble(func(t *testing.T) {
+		l := m.begin(t.Context())
+		job := m.server.order("run", "backup", "", backupOf(1))
+		eventually(t, "the start", time.Minute, func() bool { return m.ran(job) == 1 })
+		m.away(true)
+		eventually(t, "the result", 10*time.Minute, func() bool { return len(l.spool.Running()) == 0 })
+		var last unanswered
+		bounds := limitsOf(control.Limits{})
+		made := func() *control.Prepared {
+			t.Helper()
+			if err := l.agent.next(t.Context(), "session", bounds, &last); err != nil || last.report == nil {
+				t.Fatalf("no report is made: %v", err)
+			}
+			return last.report
+		}
+		first := made()
+		time.Sleep(time.Hour)
+		if made() != first {
+			t.Error("nothing has changed, and the report was made again")
+		}
+		for what, change := range map[string]func(){
+			"an event": func() {
+				if err := l.spool.Note(t.Context(), job, "a note", nil); err != nil {
+					t.Error(err)
+				}
+			},
+			"a wish":          func() { l.agent.directives.take(control.JobDirective{JobId: job, Detail: detailNone}) },
+			"a size":          func() { bounds = bounds.halved() },
+			"another session": func() { l.agent.directives.reset() },
+		} {
+			before := made()
+			if change(); made() == before {
+				t.Errorf("%s changes the report, and the old one would be sent", what)
+			}
+		}
+		m.away(false)
+		l.end(t)
+	})
+}

@@ -67,7 +67,7 @@ func TestOnlyTheServersWordIsBelieved(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			l := mustLink(t, Options{Server: serve(t, test.handle).URL})
-			_, err := l.Report(t.Context(), ReportRequest{})
+			_, err := report(t, l, ReportRequest{})
 			var transport *TransportError
 			var refusal *Refusal
 			switch {
@@ -93,7 +93,7 @@ func TestNoConnectionIsRefused(t *testing.T) {
 	s := httptest.NewServer(nil)
 	address := s.URL
 	s.Close()
-	_, err := mustLink(t, Options{Server: address}).Report(t.Context(), ReportRequest{})
+	_, err := report(t, mustLink(t, Options{Server: address}), ReportRequest{})
 	var transport *TransportError
 	if !errors.As(err, &transport) || transport.Kind != Refused {
 		t.Errorf("error is %v, want refused", err)

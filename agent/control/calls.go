@@ -45,9 +45,22 @@ func (l *Link) Sync(ctx context.Context, r SyncRequest) (*SyncAnswer, error) {
 	return answer, err
 }
 
+// Prepared is a report as it travels: encoded and compressed once, however often it is
+// sent. It is sent by one goroutine at a time.
+type Prepared struct{ body *payload }
+
+// PrepareReport makes a report ready to be sent.
+func PrepareReport(r ReportRequest) (*Prepared, error) {
+	body, err := prepare(r)
+	if err != nil {
+		return nil, err
+	}
+	return &Prepared{body}, nil
+}
+
 // Report hands over records, once. Code body_too_large asks for less at a time.
-func (l *Link) Report(ctx context.Context, r ReportRequest) (*ReportAnswer, error) {
-	return decode[ReportAnswer](l.exchange(ctx, r, call{build: NewReportRequestWithBody, limit: reportLimit}))
+func (l *Link) Report(ctx context.Context, p *Prepared) (*ReportAnswer, error) {
+	return decode[ReportAnswer](l.exchangeBody(ctx, p.body, call{build: NewReportRequestWithBody, media: mediaJSON, limit: reportLimit}))
 }
 
 // Fetched is a secret with the reference it was asked by.
@@ -95,7 +108,7 @@ func (l *Link) PutArtifact(ctx context.Context, jobID, name string, p PutArtifac
 	build := func(server, media string, body io.Reader) (*http.Request, error) {
 		return NewPutArtifactRequestWithBody(server, jobID, name, &p, media, body)
 	}
-	return decode[ArtifactAnswer](l.exchange(ctx, nil, call{
-		build: build, media: "application/octet-stream", body: part, retry: true,
+	return decode[ArtifactAnswer](l.exchangeBody(ctx, &payload{plain: part}, call{
+		build: build, media: "application/octet-stream", retry: true,
 	}))
 }

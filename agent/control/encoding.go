@@ -24,21 +24,32 @@ type encoding struct {
 	plain    time.Time // until then requests go uncompressed
 }
 
-// encode compresses the body if that is worth it and the way takes it.
-func (e *encoding) encode(body []byte, now time.Time) (encoded []byte, compressed bool, err error) {
+// payload is a body in the forms in which it travels. It is sent by one goroutine at a
+// time.
+type payload struct {
+	plain  []byte
+	zipped []byte // nil until it was wanted
+}
+
+// encode compresses the body if that is worth it and the way takes it, and once alone
+// however often it is sent.
+func (e *encoding) encode(body *payload, now time.Time) (encoded []byte, compressed bool, err error) {
 	e.mu.Lock()
 	plain := now.Before(e.plain)
 	e.mu.Unlock()
-	if plain || len(body) <= compressAbove {
-		return body, false, nil
+	if plain || len(body.plain) <= compressAbove {
+		return body.plain, false, nil
 	}
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	_, err = w.Write(body)
-	if err := errors.Join(err, w.Close()); err != nil {
-		return nil, false, fmt.Errorf("compress the request: %w", err)
+	if body.zipped == nil {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		_, err = w.Write(body.plain)
+		if err := errors.Join(err, w.Close()); err != nil {
+			return nil, false, fmt.Errorf("compress the request: %w", err)
+		}
+		body.zipped = b.Bytes()
 	}
-	return b.Bytes(), true, nil
+	return body.zipped, true, nil
 }
 
 // observe learns from how a compressed request ended.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func TestRequestsGoPlainForAnHourWhereCompressedOnesAreRefused(t *testing.T) {
 	}, func(t *testing.T, l *Link) {
 		large := ReportRequest{SessionId: strings.Repeat("job-", 500)}
 		small := ReportRequest{SessionId: "job-"}
-		say := func(r ReportRequest) { _, _ = l.Report(t.Context(), r) }
+		say := func(r ReportRequest) { _, _ = report(t, l, r) }
 		say(small) // not worth it
 		refused = 1
 		say(large) // refused
@@ -52,10 +53,35 @@ func TestRefusalsOfOursDoNotSpeakAgainstCompression(t *testing.T) {
 		refuse(w, 400, "invalid_request")
 	}, func(t *testing.T, l *Link) {
 		for range 5 {
-			_, err := l.Report(t.Context(), ReportRequest{SessionId: strings.Repeat("x", 2000)})
+			_, err := report(t, l, ReportRequest{SessionId: strings.Repeat("x", 2000)})
 			if !IsRefusal(err, "invalid_request") {
 				t.Errorf("error is %v", err)
 			}
 		}
 	})
+}
+
+func TestAPreparedReportIsSentAgainAsItIs(t *testing.T) {
+	var bodies []string
+	inVirtualTime(t, nil, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		bodies = append(bodies, string(body))
+		answer(w, `,"items":[]`)
+	}, func(t *testing.T, l *Link) {
+		prepared, err := PrepareReport(ReportRequest{SessionId: strings.Repeat("x", 2000)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if _, err := l.Report(t.Context(), prepared); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if len(bodies) != 3 || bodies[0] == "" || bodies[1] != bodies[0] || bodies[2] != bodies[0] {
+		t.Errorf("%d bodies, of %d bytes", len(bodies), len(bodies[0]))
+	}
 }

@@ -29,7 +29,6 @@ type build func(server, contentType string, body io.Reader) (*http.Request, erro
 type call struct {
 	build    build
 	media    string        // of the body
-	body     []byte        // nil for none
 	limit    time.Duration // of one attempt
 	hold     time.Duration // of a parked request, else 0
 	retry    bool
@@ -41,15 +40,29 @@ const mediaJSON = "application/json"
 // exchange sends message as JSON and returns the body of the answer, which the
 // server's time was read from.
 func (l *Link) exchange(ctx context.Context, message any, c call) ([]byte, error) {
-	if message != nil {
-		body, err := json.Marshal(message)
-		if err != nil {
-			return nil, fmt.Errorf("encode the request: %w", err)
-		}
-		c.body, c.media = body, mediaJSON
+	if message == nil {
+		return l.exchangeBody(ctx, &payload{}, c)
 	}
+	body, err := prepare(message)
+	if err != nil {
+		return nil, err
+	}
+	c.media = mediaJSON
+	return l.exchangeBody(ctx, body, c)
+}
+
+func prepare(message any) (*payload, error) {
+	text, err := json.Marshal(message)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request: %w", err)
+	}
+	return &payload{plain: text}, nil
+}
+
+// exchangeBody is exchange with a body that is made already.
+func (l *Link) exchangeBody(ctx context.Context, body *payload, c call) ([]byte, error) {
 	began := time.Now()
-	answer, err := l.send(ctx, c)
+	answer, err := l.send(ctx, body, c)
 	if err != nil {
 		return nil, describe(ctx, err, time.Since(began), c.hold)
 	}
@@ -71,15 +84,15 @@ func describe(ctx context.Context, err error, elapsed, hold time.Duration) error
 }
 
 // send makes the request and reads the answer.
-func (l *Link) send(ctx context.Context, c call) ([]byte, error) {
-	body, compressed := c.body, false
+func (l *Link) send(ctx context.Context, body *payload, c call) ([]byte, error) {
+	encoded, compressed := body.plain, false
 	if c.media == mediaJSON {
 		var err error
-		if body, compressed, err = l.encoding.encode(c.body, time.Now()); err != nil {
+		if encoded, compressed, err = l.encoding.encode(body, time.Now()); err != nil {
 			return nil, err
 		}
 	}
-	request, err := l.request(c, body, compressed)
+	request, err := l.request(c, encoded, compressed)
 	if err != nil {
 		return nil, err
 	}

@@ -125,3 +125,13 @@ func inVirtualTime(t *testing.T, memory Memory, handle http.HandlerFunc, f func(
 		synctest.Wait()
 	})
 }
+
+// report prepares a report and sends it.
+func report(t *testing.T, l *Link, r ReportRequest) (*ReportAnswer, error) {
+	t.Helper()
+	prepared, err := PrepareReport(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Report(t.Context(), prepared)
+}

@@ -32,7 +32,7 @@ func TestRequestsAreWhatBoxesInBetweenTake(t *testing.T) {
 		answer(w, `,"items":[]`)
 	})
 	l := mustLink(t, Options{Server: s.URL + "/rm", UserAgent: "agent/1"})
-	if _, err := l.Report(t.Context(), ReportRequest{}); err != nil {
+	if _, err := report(t, l, ReportRequest{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -154,7 +154,7 @@ func TestClockOffsetComesFromQuickExchanges(t *testing.T) {
 			t.Error("an offset is known before the first answer")
 		}
 		for _, slow = range []bool{false, true} {
-			if _, err := l.Report(t.Context(), ReportRequest{}); err != nil {
+			if _, err := report(t, l, ReportRequest{}); err != nil {
 				t.Error(err)
 			}
 			if offset, known := l.ClockOffset(); !known || offset != time.Hour+time.Second/2 {

@@ -24,7 +24,7 @@ func TestARedirectLeadsNowhere(t *testing.T) {
 		l := mustLink(t, Options{Server: here.URL, HostID: "host", Secret: restic.NewSecret("secret-of-the-agent")})
 		for name, call := range map[string]func() error{
 			"a sync":     func() error { _, err := l.Sync(t.Context(), SyncRequest{WaitS: NoWait}); return err },
-			"a report":   func() error { _, err := l.Report(t.Context(), ReportRequest{}); return err },
+			"a report":   func() error { _, err := report(t, l, ReportRequest{}); return err },
 			"an opening": func() error { _, err := l.OpenSession(t.Context(), SessionRequest{}); return err },
 		} {
 			var transport *TransportError

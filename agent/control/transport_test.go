@@ -62,7 +62,7 @@ func TestServersAreTrustedByCAOrPin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := mustLink(t, test.options)
 			for range 2 { // the second on a resumed or kept connection
-				_, err := l.Report(t.Context(), ReportRequest{})
+				_, err := report(t, l, ReportRequest{})
 				var transport *TransportError
 				switch {
 				case test.trusted && err != nil:
@@ -150,7 +150,7 @@ func TestProxyOpensATunnelForWhomItKnows(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			l := mustLink(t, Options{Server: test.server, Proxy: test.proxy, Pin: pinOf(s), AllowPlainHTTP: true})
-			_, err := l.Report(t.Context(), ReportRequest{})
+			_, err := report(t, l, ReportRequest{})
 			if test.kind == "" {
 				if err != nil || len(proxy.tunnels) != 1 || proxy.tunnels[0] != "server.test:443" {
 					t.Errorf("error %v, tunnels %v", err, proxy.tunnels)
@@ -185,7 +185,7 @@ func TestParkedRequestsHaveConnectionsOfTheirOwn(t *testing.T) {
 		if _, err := l.Sync(t.Context(), SyncRequest{}); err != nil {
 			t.Error(err)
 		}
-		if _, err := l.Report(t.Context(), ReportRequest{}); err != nil {
+		if _, err := report(t, l, ReportRequest{}); err != nil {
 			t.Error(err)
 		}
 	}

@@ -94,6 +94,9 @@ func (s *Spool) adopt(d *draft) {
 		}
 		s.jobs[id] = j
 	}
+	if len(d.jobs) > 0 {
+		s.version++
+	}
 	s.acked, s.counts = d.acked, d.counts
 	if d.urgent {
 		signal(s.changed)

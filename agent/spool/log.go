@@ -49,6 +49,7 @@ func (s *Spool) Log(id string, l Line) {
 		}
 	}
 	j.dirty = true
+	s.version++
 	signal(s.waiting)
 }
 
@@ -149,5 +150,6 @@ func (s *Spool) Progress(id string, p Progress) {
 	defer s.mu.Unlock()
 	if j := s.jobs[id]; j != nil && j.Phase != Finished {
 		j.progress = &p
+		s.version++
 	}
 }

@@ -60,6 +60,7 @@ type Spool struct {
 	acked     int64
 	counts    counts
 	jobs      map[string]*job
+	version   int64 // raised by all that a batch may show
 	space     space
 	failure   error // of the last write, nil when it held; every commit then tries one
 
@@ -184,6 +185,14 @@ func (s *Spool) AckedSeq() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.acked
+}
+
+// Version is a number that changes with all that a batch may show: as long as it stays,
+// Batch returns the same for the same limits and wishes.
+func (s *Spool) Version() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.version
 }
 
 // Changed is signalled when there is something that should be reported at once.

@@ -117,3 +117,35 @@ func TestOpenJobRunsASlotOnce(t *testing.T) {
 		t.Error("params that are not JSON were taken")
 	}
 }
+
+func TestTheVersionChangesWithAllThatABatchMayShow(t *testing.T) {
+	s := mustOpen(t, Options{Dir: t.TempDir()})
+	ctx := t.Context()
+	all := func(string) bool { return true }
+	for _, step := range []struct {
+		what    string
+		do      func() error
+		changes bool
+	}{
+		{"a command", func() error {
+			_, err := s.Journal(ctx, []control.Command{runCommand(1, 1)}, s.now())
+			return err
+		}, true},
+		{"a start", func() error { _, err := s.Start(ctx, id(1)); return err }, true},
+		{"a line", func() error { s.Log(id(1), Line{Stream: Stdout, Text: "line"}); return nil }, true},
+		{"a sample", func() error { s.Progress(id(1), Progress{}); return nil }, true},
+		{"what is on disk now", func() error { return s.Flush(ctx) }, false},
+		{"a value", func() error { return s.SetValue(ctx, "key", []byte("1")) }, false},
+		{"a batch", func() error { _, err := s.Batch(ctx, DefaultBatchLimits(), all); return err }, false},
+		{"a verdict", func() error { return report(ctx, s) }, true},
+		{"an end", func() error { return s.Finish(ctx, id(1), Outcome{Result: Succeeded}, nil) }, true},
+	} {
+		before := s.Version()
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.what, err)
+		}
+		if changed := s.Version() != before; changed != step.changes {
+			t.Errorf("%s: the version changed: %v, want %v", step.what, changed, step.changes)
+		}
+	}
+}
