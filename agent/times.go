@@ -29,34 +29,43 @@ const (
 // fires reports whether a schedule fires by itself.
 func fires(s control.AgentSchedule) bool { return s.Enabled && !s.Manual }
 
+// wrongs gathers what is wrong with something.
+type wrongs []error
+
+func (w *wrongs) note(err error) {
+	if err != nil {
+		*w = append(*w, err)
+	}
+}
+
 // timingOf understands when runs of a schedule may go on. What is wrong is said for
 // all of it.
 func timingOf(s control.AgentSchedule) (runner.Timing, error) {
-	var wrong []error
-	note := func(err error) {
-		if err != nil {
-			wrong = append(wrong, err)
-		}
-	}
+	var wrong wrongs
 	if fires(s) { //guard:config-cron
 		_, err := slot.Parse(s.Cron, s.Zone)
-		note(err)
+		wrong.note(err)
 		if _, err := uuid.Parse(s.Id); err != nil {
-			note(errors.New("its id is none"))
+			wrong.note(errors.New("its id is none"))
 		}
 	}
 	timing := runner.Timing{RetryAfter: usualRetryS * time.Second}
 	if s.Zone != "" {
 		zone, err := slot.Zone(s.Zone)
 		if !fires(s) { // else it was said
-			note(err)
+			wrong.note(err)
 		}
 		timing.Zone = zone
 	}
-	if s.Options == nil {
-		return timing, errors.Join(wrong...)
+	if s.Options != nil {
+		optionsInto(&timing, s.Options, wrong.note)
+		hoursInto(&timing, s.Options, wrong.note)
 	}
-	o := s.Options
+	return timing, errors.Join(wrong...)
+}
+
+// optionsInto understands the options that are single values.
+func optionsInto(timing *runner.Timing, o *control.ScheduleOptions, note func(error)) {
 	if o.CatchUp != "" && o.CatchUp != control.Latest && o.CatchUp != control.Skip {
 		note(errors.New("options.catch_up is not understood: it is latest or skip"))
 	}
@@ -68,9 +77,13 @@ func timingOf(s control.AgentSchedule) (runner.Timing, error) {
 	if o.RetryAfterS != 0 {
 		timing.RetryAfter = seconds("retry_after_s", o.RetryAfterS, leastRetryS, longestRetryS, note)
 	}
+}
+
+// hoursInto understands the options that are hours of the day.
+func hoursInto(timing *runner.Timing, o *control.ScheduleOptions, note func(error)) {
 	if len(o.Windows) > maxWindows || len(o.Bandwidth) > maxWindows {
 		note(fmt.Errorf("options has more than %d windows or bandwidth rules", maxWindows))
-		return timing, errors.Join(wrong...)
+		return
 	}
 	for i, w := range o.Windows {
 		window, err := windowOf(w.Days, w.From, w.To)
@@ -90,7 +103,6 @@ func timingOf(s control.AgentSchedule) (runner.Timing, error) {
 		}
 		timing.Bandwidth = append(timing.Bandwidth, runner.Bandwidth{Window: window, Limits: limits})
 	}
-	return timing, errors.Join(wrong...)
 }
 
 func seconds(name string, n, least, most int, note func(error)) time.Duration {

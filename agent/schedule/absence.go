@@ -70,3 +70,38 @@ func recent(list []control.Absence, now time.Time) []control.Absence {
 	kept := slices.DeleteFunc(slices.Clone(list), func(a control.Absence) bool { return now.Sub(a.To) > absencesFor })
 	return kept[max(0, len(kept)-absencesKept):]
 }
+
+// notice looks whether time was lost since the last look, and whether the policy locks.
+// It reports whether there is another absence.
+func (s *Scheduler) notice(now pulse) bool {
+	before := s.last
+	s.last = now
+	changed := false
+	if reason := missing(before, now); reason != "" {
+		s.absent(control.Absence{From: before.wall.UTC(), To: now.wall.UTC(), Reason: reason})
+		changed = true
+	}
+	switch locked := s.locked(); {
+	case locked && s.lockedAt.IsZero():
+		s.lockedAt = now.wall
+	case !locked && !s.lockedAt.IsZero():
+		if now.wall.Sub(s.lockedAt) >= shortestAbsence {
+			s.absent(control.Absence{From: s.lockedAt.UTC(), To: now.wall.UTC(), Reason: reasonLocked})
+			changed = true
+		}
+		s.lockedAt = time.Time{}
+	}
+	return changed
+}
+
+// absent adds an absence, or prolongs the one that it goes on with.
+func (s *Scheduler) absent(a control.Absence) {
+	for i := range s.absences {
+		if s.absences[i].Reason == a.Reason && s.absences[i].From.Equal(a.From) {
+			s.absences[i].To = a.To
+			return
+		}
+	}
+	s.log.Info("slots could not be fired", "from", a.From, "to", a.To, "reason", a.Reason)
+	s.absences = recent(append(s.absences, a), a.To)
+}
