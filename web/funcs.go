@@ -26,7 +26,8 @@ func Funcs(assets *Assets, now func() time.Time) template.FuncMap {
 		"rfc3339":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"exact":    func(t time.Time) string { return t.UTC().Format("Mon 2 Jan 2006, 15:04:05 MST") },
 		"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },
-		"moment":   func(t time.Time) string { return t.UTC().Format("Mon 2 Jan, 15:04") },
+		"moment":   func(t time.Time) string { return t.UTC().Format("Mon 2 Jan 15:04 MST") },
+		"due":      func(t time.Time) string { return Due(t, now()) },
 		"bytes":    Bytes,
 		"count":    Count,
 		"duration": Duration,
@@ -89,6 +90,15 @@ func units(d time.Duration, large string, one time.Duration, small string, part 
 		return text
 	}
 	return text + " " + strconv.FormatInt(int64(d%one/part), 10) + nbsp + small
+}
+
+// Due tells when something is to begin, as Relative does; what has come and has not
+// been told of yet is due now.
+func Due(t, now time.Time) string {
+	if t.Sub(now) < 5*time.Second {
+		return "due now"
+	}
+	return Relative(t, now)
 }
 
 // Relative tells a time as seen from now: "2 min ago", "in 5 h", or its date when it

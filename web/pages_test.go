@@ -217,6 +217,14 @@ func TestRelativeTellsTimesAsPeopleDo(t *testing.T) {
 	}
 }
 
+func TestWhatIsToBeginIsNeverToldAsPast(t *testing.T) {
+	for ahead, want := range map[time.Duration]string{-time.Hour: "due now", 0: "due now", 4 * time.Second: "due now", 6 * time.Second: "in 6 s", 5*time.Hour + time.Minute: "in 5 h"} {
+		if got := strings.ReplaceAll(Due(renderedAt.Add(ahead), renderedAt), nbsp, " "); got != want {
+			t.Errorf("%v ahead is told as %q, want %q", ahead, got, want)
+		}
+	}
+}
+
 func TestBytesTellsSizesInBinaryUnits(t *testing.T) {
 	for _, c := range []struct {
 		n    int64

@@ -167,6 +167,9 @@ func (e *evaluation) missedSlots() {
 		w.Fact = fingerprint(facts)
 		w.Title = fmt.Sprintf("%s: slots missed (%s)", h.Name, some(names))
 		w.Message = fmt.Sprintf("%d slots were missed since the last good backup.", total)
+		if total == 1 {
+			w.Message = "One slot was missed since the last good backup."
+		}
 		e.add(w)
 	}
 }

@@ -134,7 +134,7 @@ func (h *Handlers) ListDeliveries(ctx context.Context, r ListDeliveriesRequestOb
 
 func aboutChannel(tx *store.Tx, c *fleet.Channel) {
 	about(tx, "channel", string(c.ID), c.Name)
-	tx.Audit.Detail = fmt.Sprintf("kind %s; enabled %t; settings %s; secrets %s; route %s", c.Kind, c.Enabled, c.Settings, c.SecretSet, c.Route)
+	tx.Audit.Detail = fmt.Sprintf("kind %s; enabled %t; settings %s; secrets %s; route %s", c.Kind, c.Enabled, plainly(c.Settings), listed(c.SecretSet.Items()), plainly(c.Route))
 }
 
 func toSpec(b *ChannelSpec) notify.Spec {

@@ -62,10 +62,13 @@ func (h *Handlers) CreateSchedule(ctx context.Context, r CreateScheduleRequestOb
 	if err := fill(s, r.Body); err != nil {
 		return nil, err
 	}
-	err := h.store.Update(ctx, auth.Audit(ctx, "schedule.create"), func(tx *store.Tx) error {
+	err := h.store.Update(ctx, auth.Audit(ctx, "schedule.create"), func(tx *store.Tx) (err error) {
 		about(tx, "schedule", string(s.ID), s.Name)
-		tx.Audit.Detail = describe(s)
-		return tx.CreateSchedule(ctx, s)
+		if err := tx.CreateSchedule(ctx, s); err != nil {
+			return err
+		}
+		tx.Audit.Detail, err = describe(ctx, tx, s)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -98,8 +101,11 @@ func (h *Handlers) ReplaceSchedule(ctx context.Context, r ReplaceScheduleRequest
 			return err
 		}
 		about(tx, "schedule", string(s.ID), s.Name)
-		tx.Audit.Detail = describe(s)
-		return tx.ReplaceSchedule(ctx, s)
+		if err := tx.ReplaceSchedule(ctx, s); err != nil {
+			return err
+		}
+		tx.Audit.Detail, err = describe(ctx, tx, s)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -151,17 +157,25 @@ func fill(s *fleet.Schedule, spec *ScheduleSpec) error {
 }
 
 // describe says in the audit log what a schedule does from now on.
-func describe(s *fleet.Schedule) string {
+func describe(ctx context.Context, tx *store.Tx, s *fleet.Schedule) (string, error) {
+	host, err := tx.Host(ctx, s.HostID)
+	if err != nil {
+		return "", err
+	}
+	repository, err := tx.Repository(ctx, s.RepositoryID)
+	if err != nil {
+		return "", err
+	}
 	when := "manual"
 	if !s.Manual {
 		when = s.Cron + " " + s.Zone
 	}
-	what := "paths " + string(s.Paths)
+	what := "paths " + listed(s.Paths.Items())
 	if s.Source != "" {
 		what = "source " + s.Source
 	}
-	return fmt.Sprintf("host %s; repository %s; %s; excludes %s; when %q; enabled %t; keep %s; options %s; objective %d s",
-		s.HostID, s.RepositoryID, what, s.Excludes, when, s.Enabled, s.Retention, s.Options, s.Objective)
+	return fmt.Sprintf("host %s; repository %s; %s; excludes %s; when %s; enabled %t; keep %s; options %s; objective %d s",
+		quoted(host.Name), quoted(repository.Name), what, listed(s.Excludes.Items()), quoted(when), s.Enabled, plainly(s.Retention), plainly(s.Options), s.Objective), nil
 }
 
 // scheduleChanged gives a repository that nobody has initialised yet its chance,

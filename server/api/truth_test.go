@@ -3,6 +3,7 @@ package api_test
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,5 +133,27 @@ func TestWhatAnAgentTellsOfItsHostIsShown(t *testing.T) {
 	}
 	if len(got.Absences) != 2 || got.Absences[0].Reason != "asleep" {
 		t.Errorf("absences %+v", got.Absences)
+	}
+}
+
+// The audit log is read by people: it has names where there are some, and no JSON.
+func TestTheAuditLogTellsAScheduleInWordsAndNames(t *testing.T) {
+	_, admin := newAdmin(t)
+	repository := admin.repository("nas")
+	host := admin.host("web-1", repository).Host.Id
+	admin.must(http.StatusCreated, "POST", "/api/v1/hosts/"+host+"/schedules", obj{"name": "nightly", "repository_id": repository, "paths": []string{"/etc", "/srv/a; enabled false"}, "cron": "30 2 * * *", "zone": "UTC",
+		"retention": obj{"keep_daily": 7}, "options": obj{"hooks": obj{"before": "stop-db"}}})
+	page := get[api.AuditPage](admin, "/api/v1/audit?action=schedule.create")
+	if len(page.Entries) == 0 {
+		t.Fatal("there is no entry")
+	}
+	got := page.Entries[0].Detail
+	for _, want := range []string{"host web-1; repository nas; ", `paths /etc + "/srv/a; enabled false"; excludes none; when "30 2 * * * UTC"; enabled true; keep keep_daily 7; options `, "hooks.before stop-db"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s\nis without %s", got, want)
+		}
+	}
+	if strings.ContainsAny(got, "{}[]") || strings.Contains(got, host) {
+		t.Errorf("the detail is %s", got)
 	}
 }

@@ -104,7 +104,7 @@ func (v *visit) ruleRowOf(i int, rule api.AlertRule, kinds []api.AlertKind) (rul
 		row.Look = &look
 	}
 	if rule.Threshold != nil {
-		row.Threshold = strconv.FormatInt(*rule.Threshold, 10) + " " + row.Kind.Unit
+		row.Threshold = amount(*rule.Threshold, row.Kind.Unit)
 	}
 	return row, nil
 }

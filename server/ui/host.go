@@ -264,7 +264,7 @@ func hostFacts(h api.Host, u *UI) []web.Fact {
 	}
 	next := web.Fact{Term: "Next run", Big: "none"}
 	if !h.NextSlotAt.IsZero() {
-		next.Big = web.Relative(h.NextSlotAt, u.now())
+		next.Big = web.Due(h.NextSlotAt, u.now())
 	}
 	return []web.Fact{last, next, {Term: "Snapshots", Big: web.Count(int64(h.Counts.Snapshots))}, agent, restic, config}
 }

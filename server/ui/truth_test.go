@@ -229,6 +229,31 @@ func TestAScriptWithANameThatCannotBeUsedIsShownAndNotOffered(t *testing.T) {
 	}
 }
 
+func TestOneOfAUnitIsNotManyOfIt(t *testing.T) {
+	for want, got := range map[string]string{"1 slot": amount(1, "slots"), "2 slots": amount(2, "slots"), "0 minutes": amount(0, "minutes"), "1 percent": amount(1, "percent"), "7": amount(7, "")} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// A slot is read by people of other zones: it says whose time it is, without a script too.
+func TestASlotIsToldWithItsZoneAndTheNextOneNeverAsPast(t *testing.T) {
+	c := newContract()
+	page := c.answers["GET /api/v1/jobs"].(api.JobPage)
+	page.Jobs[0].Slot = noon
+	s := c.answers["GET "+schedulePath].(api.Schedule)
+	s.Manual, s.Cron, s.Zone, s.NextRuns = false, "0 2 * * *", "Europe/Paris", []time.Time{noon}
+	c.answers["GET /api/v1/hosts/"+hostID+"/schedules"] = api.SchedulePage{Schedules: []api.Schedule{s}}
+	pages := newPages(t, c)
+	if body := visitPage(t, pages, "GET", "/jobs", nil).Body.String(); !strings.Contains(body, "data-slot>Sat 21 Nov 12:00 UTC<") {
+		t.Error("the slot has no zone")
+	}
+	if body := visitPage(t, pages, "GET", "/hosts/"+hostID+"/schedules", nil).Body.String(); !strings.Contains(body, "data-due>due now<") {
+		t.Error("the next run is told as past")
+	}
+}
+
 // A manual schedule has no time, and hours of the day all the same.
 func TestAManualScheduleWithHoursHasTheZoneThatTheyAreReadIn(t *testing.T) {
 	c := newContract()

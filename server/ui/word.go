@@ -2,6 +2,7 @@ package ui
 
 import (
 	"html/template"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -13,6 +14,7 @@ import (
 // functions are what the pages use beside web.Funcs.
 var functions = template.FuncMap{
 	"visible": visible,
+	"amount":  amount,
 	"short":   short,
 	"join":    func(items []string, by string) string { return strings.Join(items, by) },
 	"jobState": func(j api.Job) web.State {
@@ -44,6 +46,14 @@ func visible(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// amount tells a number of a unit that is named in the plural.
+func amount(n int64, unit string) string {
+	if n == 1 {
+		unit = strings.TrimSuffix(unit, "s")
+	}
+	return strings.TrimSpace(strconv.FormatInt(n, 10) + " " + unit)
 }
 
 // short gives the part of a long id that people read.

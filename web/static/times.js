@@ -7,6 +7,7 @@ const [SECOND, MINUTE, HOUR, DAY] = [1000, 60_000, 3_600_000, 86_400_000];
 const formats = {
   exact: { weekday: "short", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" },
   clock: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
+  slot: { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", timeZoneName: "short" },
   moment: { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
   day: { day: "numeric", month: "short", year: "numeric" },
 };
@@ -38,6 +39,9 @@ export function relative(at, from = now()) {
   return distance < 0 ? "in " + text : text + " ago";
 }
 
+// due tells when something is to begin; what has come is due now.
+const due = (at) => (at - now() < 5 * SECOND ? "due now" : relative(at));
+
 // clock tells the time of day of an RFC 3339 text.
 export const clock = (text) => formats.clock.format(Date.parse(text));
 
@@ -45,7 +49,10 @@ export const clock = (text) => formats.clock.format(Date.parse(text));
 export function freshen(root) {
   for (const time of root.querySelectorAll("time[data-relative]")) put(time, relative(Date.parse(time.dateTime)));
   for (const time of root.querySelectorAll("time[data-clock]")) put(time, clock(time.dateTime));
-  for (const time of root.querySelectorAll("time[data-moment]")) put(time, formats.moment.format(Date.parse(time.dateTime)).replace(",", ""));
+  for (const time of root.querySelectorAll("time[data-due]")) put(time, due(Date.parse(time.dateTime)));
+  for (const name of ["moment", "slot"]) {
+    for (const time of root.querySelectorAll(`time[data-${name}]`)) put(time, formats[name].format(Date.parse(time.dateTime)).replaceAll(",", ""));
+  }
 }
 
 function put(time, text) {
