@@ -913,7 +913,7 @@ type ReportVerdict struct {
 	NextLogSeq   int64  `json:"next_log_seq"`
 
 	// Outcome `ok`: taken or there before. `gap`: the first number was above the expected one, rewind. `fenced`: the epoch is old. `diverged`: another
-	// writer has these numbers, go on at the expected ones as a new writer. `closed`: the job was purged, drop its spool. `rejected`: the
+	// writer has these numbers, go on at the expected ones as a new writer. `closed`: the job was purged, or the host began too many that are of no slot (`message` says so), drop its spool. `rejected`: the
 	// record at `rejected_seq` is invalid, replace it by a gap record. `unknown_job`: send again with `opened`.
 	Outcome        string `json:"outcome"`
 	RejectedSeq    int64  `json:"rejected_seq,omitempty,omitzero"`

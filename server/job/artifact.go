@@ -20,8 +20,9 @@ import (
 // The limits of an artifact.
 const (
 	MaxPart         = 512 << 10
-	maxArtifact     = 64 << 20 // compressed
-	maxListing      = 1 << 30  // decompressed
+	maxArtifact     = 64 << 20        // compressed
+	maxArtifacts    = 2 * maxArtifact // of one host that are not whole yet
+	maxListing      = 1 << 30         // decompressed
 	maxListingLine  = 1 << 20
 	maxListingLines = 1_000_000
 	listingBatch    = 500 // rows of a transaction
@@ -44,7 +45,7 @@ type Part struct {
 // come. It tells the offset of the next part. Repeating a part is harmless.
 //
 // It fails with NotFound, AgentMismatch, ArtifactOffset (with expected_offset),
-// BodyTooLarge, and with InvalidField where the whole is not what it should be.
+// BodyTooLarge, TooManyRequests while the host has too much under way, and with InvalidField where the whole is not what it should be.
 func (s *Service) PutPart(ctx context.Context, a Agent, p Part) (next int64, complete bool, err error) {
 	j, err := s.Store.Job(ctx, p.Job)
 	if err != nil {
@@ -62,7 +63,7 @@ func (s *Service) PutPart(ctx context.Context, a Agent, p Part) (next int64, com
 	}
 	var taken bool
 	err = s.Store.Write(ctx, func(tx *store.Tx) error {
-		next, taken, err = addPart(ctx, tx, p)
+		next, taken, err = addPart(ctx, tx, a.Host, p)
 		return err
 	})
 	if err != nil {
@@ -79,7 +80,7 @@ func (s *Service) PutPart(ctx context.Context, a Agent, p Part) (next int64, com
 
 // addPart writes a part where it belongs. taken says that the whole was taken over
 // before.
-func addPart(ctx context.Context, tx *store.Tx, p Part) (next int64, taken bool, err error) {
+func addPart(ctx context.Context, tx *store.Tx, host fleet.HostID, p Part) (next int64, taken bool, err error) {
 	if _, err := tx.LockJob(ctx, p.Job); err != nil {
 		return 0, false, err
 	}
@@ -95,6 +96,14 @@ func addPart(ctx context.Context, tx *store.Tx, p Part) (next int64, taken bool,
 		e := fleet.Errorf(fleet.ArtifactOffset, "The next part begins at %d.", size)
 		e.Extra = map[string]int64{"expected_offset": size}
 		return 0, false, e
+	}
+	waiting, err := tx.ArtifactBytes(ctx, host)
+	if err != nil {
+		return 0, false, err
+	}
+	if waiting+int64(len(p.Data)) > maxArtifacts { //guard:artifacts-host
+		return 0, false, fleet.Errorf(fleet.TooManyRequests,
+			"This host has more than %d bytes of listings under way that are not whole; what is begun is taken first, or forgotten after a day.", maxArtifacts)
 	}
 	return end, false, tx.AddArtifactPart(ctx, store.ArtifactPart{JobID: p.Job, Name: p.Name, Offset: p.Offset, Data: p.Data, At: tx.Now})
 }

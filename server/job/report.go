@@ -139,12 +139,12 @@ func (s *Service) takeItem(ctx context.Context, host *fleet.Host, it *Item, inte
 
 // take is the append rule.
 func (s *Service) take(ctx context.Context, tx *store.Tx, host *fleet.Host, it *Item) (Verdict, error) {
-	j, outcome, err := s.jobOf(ctx, tx, host, it)
+	j, refused, err := s.jobOf(ctx, tx, host, it)
 	if err != nil {
 		return Verdict{}, err
 	}
-	if outcome != "" {
-		return Verdict{Job: it.Job, Outcome: outcome, NextEventSeq: 1, NextLogSeq: 1}, nil
+	if refused != nil {
+		return *refused, nil
 	}
 	if it.Epoch < j.Epoch { //guard:report-epoch
 		return verdict(j, TakenFenced), nil
@@ -164,7 +164,7 @@ func (s *Service) take(ctx context.Context, tx *store.Tx, host *fleet.Host, it *
 	if err := s.takeEvents(ctx, tx, host, j, it, it.Events[oldEvents:]); err != nil {
 		return Verdict{}, err
 	}
-	outcome, err = takeLog(ctx, tx, j, it, it.Log[oldChunks:], logHole)
+	outcome, err := takeLog(ctx, tx, j, it, it.Log[oldChunks:], logHole)
 	if err != nil {
 		return Verdict{}, err
 	}

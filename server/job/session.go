@@ -136,6 +136,9 @@ func (s *Service) greet(ctx context.Context, tx *store.Tx, a Agent, r *SessionRe
 	if err := identityConditions(ctx, tx, host, r); err != nil {
 		return err
 	}
+	if err := birthsSettled(ctx, tx, host.ID); err != nil {
+		return err
+	}
 	if answer.Jobs, err = reconcile(ctx, tx, host.ID, r.Jobs); err != nil {
 		return err
 	}

@@ -1,11 +1,9 @@
 package job
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"restic-manager/server/fleet"
@@ -41,82 +39,6 @@ func stateByEvents(ctx context.Context, q store.Queries, id fleet.JobID) (fleet.
 		return "", err
 	}
 	return stateOf(e.Kind), nil
-}
-
-// jobOf finds the job of an item, or makes it where the agent says how it began.
-// A non-empty outcome says that there is none to append to.
-func (s *Service) jobOf(ctx context.Context, tx *store.Tx, host *fleet.Host, it *Item) (j *fleet.Job, outcome string, err error) {
-	j, err = tx.LockJob(ctx, it.Job)
-	switch {
-	case err == nil && j.HostID != host.ID: //guard:agent-job
-		return nil, "", fleet.Errorf(fleet.AgentMismatch, "This job is another host's.")
-	case err == nil || !fleet.Is(err, fleet.NotFound):
-		return j, "", err
-	case it.Opened == nil:
-		return nil, TakenUnknown, nil
-	case tx.Now.Time().Sub(it.Opened.At) > s.historyLimit(): //guard:report-closed
-		return nil, TakenClosed, nil
-	}
-	j, err = open(ctx, tx, host, it)
-	return j, "", err
-}
-
-// open makes the job that an agent bore itself.
-func open(ctx context.Context, tx *store.Tx, host *fleet.Host, it *Item) (*fleet.Job, error) {
-	o := it.Opened
-	j := &fleet.Job{
-		ID: it.Job, HostID: host.ID, Operation: clip(strings.ReplaceAll(o.Operation, "\x00", ""), maxKind), Trigger: o.Trigger, Slot: fleet.At(o.Slot),
-		State: fleet.Acked, Epoch: max(it.Epoch, 1), Attempt: 1, Version: 1, NextEventSeq: 1, NextLogSeq: 1,
-		CreatedAt: onOurClock(host, o.At, tx.Now), LeaseUntil: tx.Now.Add(leaseTime), LastReport: tx.Now,
-	}
-	if !slices.Contains(fleet.Triggers, j.Trigger) {
-		j.Trigger = fleet.BySchedule
-	}
-	if err := place(ctx, tx, host, o, j); err != nil {
-		return nil, err
-	}
-	created, err := tx.CreateJob(ctx, j)
-	if err != nil {
-		return nil, err
-	}
-	if !created { // by a report that runs beside this one
-		return nil, fleet.Errorf(fleet.Unavailable, "The job is being made at this moment.")
-	}
-	if err := born(ctx, tx, j); err != nil {
-		return nil, err
-	}
-	return j, settleBirth(ctx, tx, j)
-}
-
-// place fills in schedule and repository as far as they are the host's: an agent
-// cannot put a job, or the snapshot that it makes, to what is another's. A schedule
-// that was deleted meanwhile stays named.
-func place(ctx context.Context, tx *store.Tx, host *fleet.Host, o *Opened, j *fleet.Job) error {
-	list, err := tx.RepositoriesOfHost(ctx, host.ID)
-	if err != nil {
-		return err
-	}
-	j.ScheduleID, j.RepositoryID = o.Schedule, o.Repository
-	schedule, err := tx.Schedule(ctx, host.ID, o.Schedule)
-	switch {
-	case err == nil:
-		j.RepositoryID = cmp.Or(o.Repository, schedule.RepositoryID)
-	case !fleet.Is(err, fleet.NotFound):
-		return err
-	default:
-		names, err := tx.ScheduleNames(ctx, []fleet.ScheduleID{o.Schedule})
-		if err != nil {
-			return err
-		}
-		if _, another := names[o.Schedule]; another || !uuidForm.MatchString(string(o.Schedule)) {
-			j.ScheduleID = ""
-		}
-	}
-	isTheirs := slices.ContainsFunc(list, func(r fleet.Repository) bool { return r.ID == j.RepositoryID })
-	if !isTheirs { //guard:agent-opened
-		j.RepositoryID = ""
-	}
-	return nil
 }
 
 // onOurClock is a moment by an agent's clock as one by ours: moved where that clock

@@ -130,7 +130,7 @@ const (
 func reserved(code string) bool {
 	switch code {
 	case CodePolicyLocked, CodeConfigRefused, CodeClockWrong, CodeAgentCloned, CodeJournalLost, CodeServerSetBack,
-		CodeBackupFailed, CodeUnconfirmed, CodeProtocolTooOld:
+		CodeBackupFailed, CodeUnconfirmed, CodeProtocolTooOld, CodeTooManyJobs:
 		return true
 	}
 	return false
