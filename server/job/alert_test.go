@@ -195,6 +195,11 @@ func TestAMissedObjectiveIsOneAlertWithItsCause(t *testing.T) {
 		w.end(a, s, job.Outcome{Result: "failed", Code: "restic_failed", Message: "Fatal: no"})
 		w.look(a)
 		w.want("failed", "job_failed(warning):1")
+		list, err := w.store.Conditions(t.Context(), store.ObjectHost, string(a.id.Host))
+		w.must(err)
+		if len(list) != 1 || list[0].Code != job.CodeBackupFailed || list[0].Severity != fleet.Warn {
+			t.Errorf("the host's own page says %+v, want the warning that the alert is", list)
+		}
 		w.clock.advance(4 * time.Hour)
 		w.look(a)
 		w.want("failed and late", "job_failed(critical):1")

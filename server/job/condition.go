@@ -142,7 +142,8 @@ func endings() []fleet.Result {
 
 // backupConditions looks at how the last backup of each of a host's schedules ended.
 // One condition names all that failed: one schedule's success says nothing about
-// another's failure.
+// another's failure. It is as grave as the alert about it, a warning: what is critical is
+// an objective that is missed, which the passing of time says and not the end of a job.
 func backupConditions(ctx context.Context, tx *store.Tx, ended *fleet.Job) error {
 	schedules, err := tx.Schedules(ctx, ended.HostID)
 	if err != nil {
@@ -165,7 +166,7 @@ func backupConditions(ctx context.Context, tx *store.Tx, ended *fleet.Job) error
 		}
 	}
 	err = hold(ctx, tx, len(failed) > 0, fleet.Condition{
-		ObjectType: store.ObjectHost, ObjectID: string(ended.HostID), Code: CodeBackupFailed, Severity: fleet.Critical, JobID: about,
+		ObjectType: store.ObjectHost, ObjectID: string(ended.HostID), Code: CodeBackupFailed, Severity: fleet.Warn, JobID: about,
 		Message:  "The last backup did not succeed: " + strings.Join(failed, ", ") + ".",
 		NextStep: "Look at the job, correct what it names, and run it again.",
 	})
