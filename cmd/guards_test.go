@@ -231,6 +231,7 @@ var guards = []twin{
 	{"source-missing", "server/fleet", "TestTheWorstThatIsTrueOfAHostIsItsStanding"},
 	{"outcome-lists", "server/job", "TestTextsThatNoDatabaseTakesAreRejected"},
 	{"outcome-sources", "server/job", "TestTextsThatNoDatabaseTakesAreRejected"},
+	{"outcome-facts", "server/job", "TestTextsThatNoDatabaseTakesAreRejected"},
 	{"secret-redacted", "restic", "TestASecretIsReadFromJSONAndText"},
 }
 

@@ -94,7 +94,7 @@ func fromOutcome(o *Outcome) *job.Outcome {
 	out := &job.Outcome{
 		Result: string(o.Result), Code: o.Code, Message: o.Message, NextStep: o.NextStep, ResticExitCode: o.ResticExitCode,
 		SnapshotID: o.SnapshotId, Confirmed: o.Confirmed, WarningsTotal: o.WarningsTotal, DurationMs: o.DurationMs, CanDelete: o.CanDelete,
-		RepositorySeen: o.RepositorySeen,
+		RepositorySeen: o.RepositorySeen, LogNextSeq: o.LogNextSeq, Facts: o.Facts, Rows: o.Rows,
 	}
 	if s := o.Stats; s != nil {
 		out.Stats = &job.BackupStats{
@@ -118,7 +118,7 @@ func fromOutcome(o *Outcome) *job.Outcome {
 	}
 	for _, l := range o.Locks {
 		out.Locks = append(out.Locks, job.Lock{
-			ID: l.Id, Hostname: l.Hostname, Username: l.Username, PID: l.Pid, Exclusive: l.Exclusive, CreatedAt: l.CreatedAt,
+			ID: l.Id, Hostname: l.Hostname, Username: l.Username, PID: l.Pid, Exclusive: l.Exclusive, CreatedAt: l.CreatedAt, Alive: l.Alive,
 		})
 	}
 	return out

@@ -1,6 +1,8 @@
 package job
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
@@ -26,6 +28,7 @@ const (
 	maxKind          = 40
 	maxName          = 255
 	maxAttempt       = 1 << 30
+	maxFacts         = 64 << 10
 )
 
 // The names of streams.
@@ -171,8 +174,21 @@ func (o *Outcome) wrong() string {
 		return "a lock has a text that is none, or too long"
 	case slices.ContainsFunc(o.Sources, SourceSeen.wrong): //guard:outcome-sources
 		return "a source has a text that is none, or too long"
+	case !isFacts(o.Facts): //guard:outcome-facts
+		return "the facts are not one JSON object of at most 64 KiB"
+	case o.Rows < 0 || o.Rows > maxSeq:
+		return "no result has so many rows"
 	}
 	return ""
+}
+
+// isFacts tells whether facts can be stored and shown: one object, or none.
+func isFacts(facts json.RawMessage) bool {
+	if len(facts) == 0 {
+		return true
+	}
+	trimmed := bytes.TrimSpace(facts)
+	return len(facts) <= maxFacts && len(trimmed) > 0 && trimmed[0] == '{' && utf8.Valid(facts) && json.Valid(facts)
 }
 
 func (s SourceSeen) wrong() bool { return !isText(s.Path, 4096) || !isText(s.State, 20) }
@@ -182,7 +198,7 @@ func (w FileWarning) wrong() bool {
 }
 
 func (l Lock) wrong() bool {
-	return !isText(l.ID, 64) || !isText(l.Hostname, maxName) || !isText(l.Username, maxName)
+	return !isText(l.ID, 64) || !isText(l.Hostname, maxName) || !isText(l.Username, maxName) || !isText(l.Alive, 20)
 }
 
 func (g *Gap) wrong(seq int64) string {

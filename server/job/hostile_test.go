@@ -23,17 +23,22 @@ func TestTextsThatNoDatabaseTakesAreRejected(t *testing.T) {
 		host, user := good, good
 		host.Hostname, user.Username = "a\x00b", "a\x00b"
 		for name, bad := range map[string]job.Event{
-			"a kind":             {Seq: 3, At: at, Kind: "a\x00b"},
-			"a message":          {Seq: 3, At: at, Kind: job.EventWaiting, Message: "a\x00b"},
-			"a long message":     {Seq: 3, At: at, Kind: job.EventWaiting, Message: strings.Repeat("ä", 4001)},
-			"a snapshot's host":  {Seq: 3, At: at, Kind: "note", Snapshot: &host},
-			"a snapshot's user":  {Seq: 3, At: at, Kind: "note", Snapshot: &user},
-			"a negative attempt": {Seq: 3, At: at, Kind: "note", Attempt: -1},
-			"an outcome's code":  {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "failed", Code: "a\x00b"}},
-			"a warning":          {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "warning", Warnings: []job.FileWarning{{Path: "\x00"}}}},
-			"a lock":             {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "failed", Locks: []job.Lock{{Hostname: "\x00"}}}},
-			"a source":           {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "failed", Sources: []job.SourceSeen{{Path: "\x00"}}}},
-			"many sources":       {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "failed", Sources: make([]job.SourceSeen, 201)}},
+			"a kind":                   {Seq: 3, At: at, Kind: "a\x00b"},
+			"a message":                {Seq: 3, At: at, Kind: job.EventWaiting, Message: "a\x00b"},
+			"a long message":           {Seq: 3, At: at, Kind: job.EventWaiting, Message: strings.Repeat("ä", 4001)},
+			"a snapshot's host":        {Seq: 3, At: at, Kind: "note", Snapshot: &host},
+			"a snapshot's user":        {Seq: 3, At: at, Kind: "note", Snapshot: &user},
+			"a negative attempt":       {Seq: 3, At: at, Kind: "note", Attempt: -1},
+			"an outcome's code":        {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "failed", Code: "a\x00b"}},
+			"a warning":                {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "warning", Warnings: []job.FileWarning{{Path: "\x00"}}}},
+			"a lock":                   {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "failed", Locks: []job.Lock{{Hostname: "\x00"}}}},
+			"a source":                 {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "failed", Sources: []job.SourceSeen{{Path: "\x00"}}}},
+			"facts that are a list":    {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "succeeded", Facts: []byte(`[1]`)}},
+			"facts that are broken":    {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "succeeded", Facts: []byte(`{"a":`)}},
+			"facts of no text":         {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "succeeded", Facts: []byte("{\"a\":\"\xff\"}")}},
+			"facts that are too large": {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "succeeded", Facts: []byte(`{"a":"` + strings.Repeat("x", 64<<10) + `"}`)}},
+			"fewer rows than none":     {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "succeeded", Rows: -1}},
+			"many sources":             {Seq: 3, At: at, Kind: job.EventFinished, Outcome: &job.Outcome{Result: "failed", Sources: make([]job.SourceSeen, 201)}},
 		} {
 			it := wk.item()
 			it.Events = []job.Event{bad}

@@ -1,6 +1,9 @@
 package job
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // What agents write and what is stored of it as JSON: the contract's documents of
 // the same names. Pages and API read them back from fleet.Doc columns.
@@ -58,6 +61,9 @@ type Outcome struct {
 	Storage        *StorageSpace `json:"storage,omitempty"`
 	DurationMs     int64         `json:"duration_ms,omitempty"`
 	LogNextSeq     int64         `json:"log_next_seq,omitempty"` // behind the log's last chunk; 0: not told
+
+	Facts json.RawMessage `json:"facts,omitempty"` // one object, members as the operation's Facts name them
+	Rows  int64           `json:"rows,omitempty"`  // how many the result has, as the agent counted
 }
 
 // BackupStats is what restic counted.
@@ -109,8 +115,16 @@ type Lock struct {
 	Username  string    `json:"username,omitempty"`
 	PID       int       `json:"pid,omitempty"`
 	Exclusive bool      `json:"exclusive,omitempty"`
-	CreatedAt time.Time `json:"created_at,omitzero"`
+	CreatedAt time.Time `json:"created_at,omitzero"` // made or last refreshed
+	Alive     string    `json:"alive,omitempty"`     // LockAlive, LockDead or "unknown"
 }
+
+// What an agent says of the process behind a lock of its own machine.
+const (
+	LockAlive   = "yes"
+	LockDead    = "no"
+	LockUnknown = "unknown"
+)
 
 // Snapshot is a snapshot as restic lists it.
 type Snapshot struct {
