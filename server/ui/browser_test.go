@@ -56,7 +56,7 @@ func TestEveryPageFitsAndHasNoSeriousFaultOfAccessibility(t *testing.T) {
 		"schedules": "/hosts/{host}/schedules", "schedule-new": "/hosts/{host}/schedules/new", "schedule": "/hosts/{host}/schedules/{schedule}",
 		"alerts": "/alerts", "alert": "/alerts/{alert}", "rules": "/alerts/rules", "channels": "/channels", "channel": "/channels/{channel}", "channel-kinds": "/channels/new", "channel-new": "/channels/new?kind=email",
 		"job": "/jobs/{job}", "jobs": "/jobs", "snapshots": "/snapshots", "repositories": "/repositories", "repository": "/repositories/{repository}", "repository-new": "/repositories/new",
-		"audit": "/audit", "users": "/users", "account": "/account", "sign-in": "/sign-in",
+		"audit": "/audit", "users": "/users", "account": "/account", "settings": "/settings", "sign-in": "/sign-in",
 	}
 	do(t, tab, chromedp.Navigate(site.URL+"/account"))
 	eval[bool](t, tab, string(checker)+`; document.querySelector("main label").remove(); true`)
@@ -360,7 +360,9 @@ func sampleFleet() *contract {
 		"GET /api/v1/jobs/" + jobID:             running,
 		"GET /api/v1/jobs/" + jobID + "/events": api.EventPage{Events: []api.Event{{Seq: 1, At: ago(time.Minute), Kind: "acked"}, {Seq: 2, At: ago(time.Second), Kind: "running", Attempt: 2, Message: "the second attempt"}}, End: true},
 		"GET /api/v1/snapshots":                 api.SnapshotPage{Snapshots: []api.Snapshot{snapshot}},
-		"GET /api/v1/audit":                     api.AuditPage{Entries: []api.AuditEntry{{Seq: 2, At: ago(time.Hour), Actor: "ana", Action: "schedule.update", ObjectName: "nightly", Detail: "cron"}, {Seq: 1, At: ago(2 * time.Hour), Actor: "agent:" + hostID, Action: "host.enrol", ObjectName: "db-2"}}},
+		"GET /api/v1/programs": api.ProgramList{Programs: []api.Program{{File: "restic-0.18.0-linux-amd64", Name: "restic", Version: "0.18.0", Os: "linux", Arch: "amd64", Sha256: strings.Repeat("1", 64), Bytes: 25 << 20}, {File: "restic-0.19.0-linux-amd64", Name: "restic", Version: "0.19.0", Os: "linux", Arch: "amd64", Sha256: strings.Repeat("2", 64), Bytes: 26 << 20}, {File: "restic-0.19.1-linux-amd64", Name: "restic", Version: "0.19.1", Os: "linux", Arch: "amd64", Sha256: strings.Repeat("3", 64), Problem: "its content has changed since it was added"},
+			{File: "restic-manager-agent-1.0-linux-amd64", Name: "restic-manager-agent", Version: "1.0", Os: "linux", Arch: "amd64", Sha256: strings.Repeat("4", 64), Bytes: 14 << 20}}},
+		"GET /api/v1/audit": api.AuditPage{Entries: []api.AuditEntry{{Seq: 2, At: ago(time.Hour), Actor: "ana", Action: "schedule.update", ObjectName: "nightly", Detail: "cron"}, {Seq: 1, At: ago(2 * time.Hour), Actor: "agent:" + hostID, Action: "host.enrol", ObjectName: "db-2"}}},
 	} {
 		c.answers[key] = answer
 	}

@@ -64,7 +64,7 @@ func (v *visit) nav(c api.Overview, admin bool) []web.NavItem {
 	if admin {
 		items = append(items, web.NavItem{Label: "Audit", Href: "/audit"}, web.NavItem{Label: "Users", Href: "/users"})
 	}
-	items = append(items, web.NavItem{Label: "Account", Href: "/account"})
+	items = append(items, web.NavItem{Label: "Settings", Href: "/settings"}, web.NavItem{Label: "Account", Href: "/account"})
 	for i := range items {
 		p := v.r.URL.Path
 		items[i].Current = p == items[i].Href || (items[i].Href != "/" && strings.HasPrefix(p, items[i].Href+"/"))

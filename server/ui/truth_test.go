@@ -254,6 +254,27 @@ func TestASlotIsToldWithItsZoneAndTheNextOneNeverAsPast(t *testing.T) {
 	}
 }
 
+// Of each system the newest program that is whole is what a machine gets.
+func TestTheSettingsSayWhichProgramsMachinesGet(t *testing.T) {
+	c := newContract()
+	body := visitPage(t, newPages(t, c), "GET", "/settings", nil).Body.String()
+	for sha, want := range map[string]string{"1": "An older one", "2": "Handed out", "3": "Not handed out", "4": "Handed out"} {
+		before, _, _ := strings.Cut(body, strings.Repeat(sha, 64))
+		if row := before[strings.LastIndex(before, "<tr"):]; !strings.Contains(row, want) {
+			t.Errorf("the program with the digest %s… is not %q: %s", sha, want, row)
+		}
+	}
+	for _, want := range []string{"No restic for linux arm64, windows amd64:", "No restic-manager-agent for linux arm64, windows amd64:", "admin add-program --sha256"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+	c.answers["GET /api/v1/programs"] = &api.Problem{Status: 503, Code: "unavailable"}
+	if body := visitPage(t, newPages(t, c), "GET", "/settings", nil).Body.String(); !strings.Contains(body, "is not known now") || strings.Contains(body, "No restic") {
+		t.Error("what is not known is told as none")
+	}
+}
+
 // A manual schedule has no time, and hours of the day all the same.
 func TestAManualScheduleWithHoursHasTheZoneThatTheyAreReadIn(t *testing.T) {
 	c := newContract()

@@ -141,6 +141,7 @@ func (u *UI) routes() []route {
 		{"POST", "/users", u.createUser},
 		{"POST", "/users/{user}", u.saveUser},
 		{"POST", "/users/{user}/delete", u.deleteUser},
+		{"GET", "/settings", u.settings},
 		{"GET", "/account", u.account},
 		{"POST", "/account", u.changePassword},
 	}
