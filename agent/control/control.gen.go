@@ -1119,8 +1119,8 @@ type SessionRequest struct {
 // SlotClaim How far an agent has looked after a schedule: every slot after `from` and up to `until` was fired by it, and its job has been reported, or it
 // was not fired and never will be. `from` is when this agent took the schedule's times into force. The server makes the slots in between that
 // have no job `missed`, with the reason that `absences` give as their outcome's code: `host_off`, `host_asleep`, `agent_stopped`, `agent_locked`,
-// `clock_jumped`, `agent_absent`; without an absence `schedule_not_received`, `catch_up_took_a_later_slot` or `not_fired`. A slot that no claim
-// reaches is given up as `host_silent`, or `no_word` where the agent is there; a later claim or report replaces that. A claim about a version
+// `clock_jumped`, `agent_absent`; without an absence `schedule_not_received`, `catch_up_took_a_later_slot`, `clocks_differ` or `not_fired`. A slot
+// that no claim reaches is given up as `host_silent`, or `no_word` where the agent is there; a later claim or report replaces that. A claim about a version
 // with other times, or about another host's schedule, is passed over, and one that reaches into the future is cut.
 type SlotClaim struct {
 	From time.Time `json:"from"`

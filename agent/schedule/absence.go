@@ -65,6 +65,24 @@ func (a alive) until(boot string, now time.Time) (control.Absence, bool) {
 	return control.Absence{From: a.At.UTC(), To: now.UTC(), Reason: reason}, true
 }
 
+// undone puts absences right when the clock is behind the end of one: it had been ahead
+// and was put back. Then it is not known what was behind it but that the clock jumped,
+// and the slots up to now are the ones that it jumped over; what lies ahead as a whole
+// has not happened. It reports whether it changed any.
+func undone(list []control.Absence, now time.Time) (kept []control.Absence, changed bool) {
+	for _, a := range list {
+		if isBack(a.To, now) {
+			changed = true
+			if !a.From.Before(now) {
+				continue
+			}
+			a.To, a.Reason = now.UTC(), reasonClock
+		}
+		kept = append(kept, a)
+	}
+	return kept, changed
+}
+
 // recent keeps the absences that are told: the last 50 of 31 days.
 func recent(list []control.Absence, now time.Time) []control.Absence {
 	kept := slices.DeleteFunc(slices.Clone(list), func(a control.Absence) bool { return now.Sub(a.To) > absencesFor })
@@ -76,7 +94,11 @@ func recent(list []control.Absence, now time.Time) []control.Absence {
 func (s *Scheduler) notice(now pulse) bool {
 	before := s.last
 	s.last = now
-	changed := false
+	var changed bool
+	s.absences, changed = undone(s.absences, now.wall)
+	if isBack(s.lockedAt, now.wall) {
+		s.lockedAt = now.wall
+	}
 	if reason := missing(before, now); reason != "" {
 		s.absent(control.Absence{From: before.wall.UTC(), To: now.wall.UTC(), Reason: reason})
 		changed = true

@@ -90,6 +90,7 @@ func New(o Options) *Scheduler {
 	}
 	s.last = s.pulse()
 	s.recall(keyAbsences, &s.absences)
+	s.absences, _ = undone(s.absences, s.last.wall)
 	var before alive
 	s.recall(keyAlive, &before)
 	if gap, ok := before.until(s.boot, s.last.wall); ok {

@@ -181,6 +181,33 @@ func TestAClockThatWasFarAheadDoesNotStopTheSchedule(t *testing.T) {
 	})
 }
 
+// TestWhatAClockJumpedOverIsKnownWhenItIsPutBack is about a clock that goes a day ahead and
+// comes back half an hour later, in one life of the agent or between two.
+func TestWhatAClockJumpedOverIsKnownWhenItIsPutBack(t *testing.T) {
+	for name, back := range map[string]func(*host){
+		"while the agent runs": func(h *host) { h.set(func(h *host) { h.moved = 0 }) },
+		"while it does not": func(h *host) {
+			h.end()
+			h.set(func(h *host) { h.moved = 0 })
+			h.begin(every(t, "0 * * * *"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T, h *host) {
+				h.set(func(h *host) { h.takes = time.Second })
+				h.configure(1, every(t, "0 * * * *"))
+				time.Sleep(65*time.Minute + 10*time.Second)
+				h.set(func(h *host) { h.moved, h.slept = 26*time.Hour, 26*time.Hour })
+				time.Sleep(70 * time.Minute) // over the true slot of 02:00
+				want(t, "absences while it is ahead", h.absences(), "asleep 01-01 01:05 to 01-02 03:05")
+				back(h)
+				time.Sleep(time.Minute)
+				want(t, "absences afterwards", h.absences(), "clock 01-01 01:05 to 01-01 02:15")
+			})
+		})
+	}
+}
+
 // TestTheSlotAtWhichTheClockWasPutBackFires finds the clock on the slot, or just past it.
 func TestTheSlotAtWhichTheClockWasPutBackFires(t *testing.T) {
 	for _, past := range []time.Duration{0, 5 * time.Second} {

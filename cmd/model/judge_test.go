@@ -206,11 +206,6 @@ func (c *court) judgeMissed(j *fleet.Job) {
 		c.w.t.Fatal(err)
 	}
 	c.w.cover.hit(coveredSlots, "missed: "+outcome.Code)
-	// A machine whose clock was put forward and back again has passed slots in a time that
-	// it no longer knows of, and may have no reason to give.
-	if m := c.machineOf(j.HostID); m != nil && m.clockMoved && outcome.Code == job.CodeNotFired {
-		return
-	}
 	if outcome.Code == job.CodeNotFired || outcome.Code == job.CodeNoWord {
 		c.w.t.Errorf("the slot %s of schedule %s was missed for no reason (%s)", j.Slot.Time(), j.ScheduleID, outcome.Code)
 	}

@@ -26,6 +26,11 @@ type Absence struct {
 	From   time.Time `json:"from"`
 	To     time.Time `json:"to"`
 	Reason string    `json:"reason"`
+
+	// Ahead is the end that the agent told, where that is in the future by more than
+	// maxSkew: its clock was put forward. Until it tells another, a slot up to there that it claims is one that its
+	// clock jumped over.
+	Ahead time.Time `json:"ahead,omitzero"`
 }
 
 // Offers is what a host publishes by name.
@@ -78,11 +83,14 @@ func (o Offer) tellable() bool {
 }
 
 // boundedAbsences keeps the newest absences that can be meant, none of them in the
-// future, oldest first.
+// future but by their Ahead, oldest first.
 func boundedAbsences(list []Absence, now time.Time) []Absence {
 	kept := []Absence{}
 	for _, a := range list {
-		a.From, a.To, a.Reason = a.From.UTC(), a.To.UTC(), plain(a.Reason, 40)
+		a.From, a.To, a.Ahead, a.Reason = a.From.UTC(), a.To.UTC(), time.Time{}, plain(a.Reason, 40)
+		if a.To.After(now.Add(maxSkew)) {
+			a.Ahead = earlier(a.To, now.Add(claimsSince))
+		}
 		if a.To.After(now) { //guard:absence-future
 			a.To = now
 		}
@@ -92,6 +100,13 @@ func boundedAbsences(list []Absence, now time.Time) []Absence {
 	}
 	slices.SortStableFunc(kept, func(a, b Absence) int { return a.From.Compare(b.From) })
 	return kept[max(0, len(kept)-maxAbsences):]
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // plain is a text from outside that can be stored: cut, without what no database

@@ -172,7 +172,7 @@ func (c *check) stillComing() bool {
 	if c.host.Spool.Read(&spool) == nil && spool.Jobs > 0 && c.now < overdue.Add(patience) { //guard:missed-spool
 		return true
 	}
-	offset := (time.Duration(c.host.ClockOffset) * time.Millisecond).Abs()
+	offset := c.skew()
 	return offset > maxSkew && c.now < overdue.Add(min(offset, patience))
 }
 

@@ -175,6 +175,50 @@ func TestALateReportReplacesASlotThatWasGivenUp(t *testing.T) {
 	})
 }
 
+// TestASlotThatAClockJumpedOverHasThatReason is about an agent whose clock was put a day
+// ahead: it tells an absence and a claim that reach into our future.
+func TestASlotThatAClockJumpedOverHasThatReason(t *testing.T) {
+	each(t, func(w *world) {
+		a, s := w.timed("0 * * * *")
+		ahead := w.clock.now().Add(26 * time.Hour)
+		a.told.Absences = []job.Absence{{From: w.clock.now().Add(-time.Minute), To: ahead, Reason: "asleep"}}
+		a.told.Claims[0].Until = ahead
+		a.sync()
+		w.clock.advance(time.Hour + time.Minute)
+		a.sync()
+		w.sweep()
+		w.wantMissed(s, map[string]int{job.CodeClockJumped: 1})
+		// Put back, it says so; what it does not run from then on has no reason.
+		a.told.Absences = []job.Absence{{From: a.told.Absences[0].From, To: w.clock.now(), Reason: "clock"}}
+		w.clock.advance(time.Hour)
+		a.claim(s)
+		a.sync()
+		w.sweep()
+		w.wantMissed(s, map[string]int{job.CodeClockJumped: 1, job.CodeNotFired: 1})
+		// Nor does the future explain anything of an agent that has fallen silent.
+		a.told.Absences = []job.Absence{{From: w.clock.now().Add(-time.Minute), To: ahead, Reason: "off"}}
+		a.sync()
+		w.clock.advance(3 * time.Hour)
+		w.sweep()
+		w.wantMissed(s, map[string]int{job.CodeClockJumped: 1, job.CodeNotFired: 1, job.CodeHostSilent: 2})
+	})
+}
+
+func TestASlotThatNobodyExplainsWhileClocksDifferSaysSo(t *testing.T) {
+	each(t, func(w *world) {
+		a, s := w.timed("0 * * * *")
+		w.clock.advance(time.Hour + time.Minute)
+		a.claim(s)
+		r := a.syncRequest()
+		r.AgentTime = r.AgentTime.Add(-9 * time.Minute)
+		answer, err := w.jobs.Sync(w.Context(), a.id, r, 20*time.Second)
+		w.must(err)
+		a.take(answer)
+		w.sweep()
+		w.wantMissed(s, map[string]int{job.CodeClocksDiffer: 1})
+	})
+}
+
 func TestNothingIsMissedBecauseTheServerWasAway(t *testing.T) {
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		w := newWorld(t, url)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"restic-manager/server/fleet"
 	"restic-manager/server/store"
@@ -20,6 +21,7 @@ const (
 	CodeScheduleNotReceived = "schedule_not_received"
 	CodeCatchUpTookLater    = "catch_up_took_a_later_slot"
 	CodeNotFired            = "not_fired"
+	CodeClocksDiffer        = "clocks_differ"
 	CodeNoWord              = "no_word" // the agent is there and says nothing of the slot
 	CodeHostSilent          = "host_silent"
 )
@@ -30,6 +32,10 @@ func (c *check) why(at fleet.Time) (why Outcome, told bool) {
 	why = Outcome{Result: string(fleet.Missed)}
 	s := &c.schedule
 	switch absence := c.absent(at); {
+	case absence != nil && c.byClaim && !absence.Ahead.IsZero():
+		why.Code = CodeClockJumped
+		why.Message = fmt.Sprintf("The machine's clock was put forward over the slot, from %s to %s.", moment(fleet.At(absence.From)), moment(fleet.At(absence.Ahead)))
+		why.NextStep = "See that the machine sets its clock by a time server."
 	case absence != nil:
 		why.Code, why.Message = absenceWords(absence)
 		why.NextStep = "Nothing, if the machine was meant to be away; else see that it is on when its schedules fire."
@@ -46,6 +52,10 @@ func (c *check) why(at fleet.Time) (why Outcome, told bool) {
 	case c.byClaim && !c.caughtUp.IsZero() && c.caughtUp > at:
 		why.Code = CodeCatchUpTookLater
 		why.Message = fmt.Sprintf("The agent did not run this slot; a catch-up ran at %s in its place.", moment(c.caughtUp))
+	case c.byClaim && c.skew() > maxSkew:
+		why.Code = CodeClocksDiffer
+		why.Message = fmt.Sprintf("The agent did not run this slot, and its clock and ours differ by %s.", c.skew().Round(time.Second))
+		why.NextStep = "See that the host and the server set their clocks by a time server."
 	case c.byClaim:
 		why.Code, why.Message = CodeNotFired, "The agent did not run this slot and tells no reason."
 		why.NextStep = "Look at the agent's log on the host."
@@ -63,11 +73,22 @@ func (c *check) why(at fleet.Time) (why Outcome, told bool) {
 	return why, true
 }
 
-// absent finds the absence that a slot falls into.
+// skew is how far the host's clock is from ours.
+func (c *check) skew() time.Duration {
+	return (time.Duration(c.host.ClockOffset) * time.Millisecond).Abs()
+}
+
+// absent finds the absence that a slot falls into; by the agent's word also one that
+// has reached further than our clock.
 func (c *check) absent(at fleet.Time) *Absence {
 	for i := range c.absences {
-		if fleet.At(c.absences[i].From) <= at && at <= fleet.At(c.absences[i].To) {
-			return &c.absences[i]
+		a := &c.absences[i]
+		until := fleet.At(a.To)
+		if c.byClaim && !a.Ahead.IsZero() {
+			until = fleet.At(a.Ahead)
+		}
+		if fleet.At(a.From) <= at && at <= until {
+			return a
 		}
 	}
 	return nil
