@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"restic-manager/server/fleet"
 )
@@ -73,9 +74,11 @@ func (e *evaluation) brokenRepository(r *fleet.Repository, code string, schedule
 		Key: alertCode(code) + "/" + string(r.ID), Code: alertCode(code), SubjectType: fleet.ObjectRepository, SubjectID: string(r.ID),
 		Title: fmt.Sprintf("Repository %s %s", r.Name, broken[code]),
 	}
+	// The title says what is wrong, so the rest is not that again: restic's own words are on
+	// the repository's page and with the job.
 	condition := e.held[fleet.ObjectRepository+"/"+string(r.ID)][code]
 	if condition != nil {
-		w.Message, w.NextStep = sentence(condition.Message), condition.NextStep
+		w.Message, w.NextStep = sentence(plainly(condition.Message)), condition.NextStep
 		w.Fact = fmt.Sprintf("since %d", condition.Since)
 	}
 	hosts := map[fleet.HostID]bool{}
@@ -84,7 +87,7 @@ func (e *evaluation) brokenRepository(r *fleet.Repository, code string, schedule
 	if enabled {
 		w.Severity, enabled = set.severity, set.enabled
 	}
-	var facts []string
+	var facts, names []string
 	for _, s := range schedules {
 		set := e.rules.of(kind, s.host)
 		if !set.enabled {
@@ -99,21 +102,23 @@ func (e *evaluation) brokenRepository(r *fleet.Repository, code string, schedule
 			continue // an object a host
 		}
 		hosts[s.HostID] = true
-		o := hostObject(s.host, s.facts.Message, s.facts.At)
+		names = append(names, s.host.Name)
+		o := hostObject(s.host, "", s.facts.At)
 		o.Job = s.facts.Job
 		w.Objects = append(w.Objects, o)
 	}
 	if !enabled {
 		return
 	}
-	if w.Message == "" && len(schedules) > 0 {
-		w.Message = sentence(orResult(&schedules[0].facts))
+	switch n := len(names); n {
+	case 0:
+	case 1:
+		w.Message = names[0] + " could not back up."
+	default:
+		w.Message = fmt.Sprintf("%d hosts could not back up: %s.", n, some(names))
 	}
 	if w.NextStep == "" {
 		w.NextStep = "Look at the repository's storage and the way there; backups try again with their next slot."
-	}
-	if n := len(hosts); n > 1 {
-		w.Message += fmt.Sprintf(" %d hosts cannot back up.", n)
 	}
 	if len(w.Objects) == 0 {
 		w.Objects = []fleet.AlertObject{{Type: fleet.ObjectRepository, ID: string(r.ID), Name: r.Name}}
@@ -123,6 +128,12 @@ func (e *evaluation) brokenRepository(r *fleet.Repository, code string, schedule
 	}
 	e.troubles[string(r.ID)+"/"+code] = true
 	e.add(w)
+}
+
+// plainly is a text without restic's own words.
+func plainly(text string) string {
+	text, _, _ = strings.Cut(text, " (restic: ")
+	return text
 }
 
 // capacity looks at how much room the storage of each repository has, by the newest

@@ -167,8 +167,8 @@ func (n *Notice) Text() string {
 			b.WriteByte('\n')
 		}
 		fmt.Fprintf(&b, "- %s", o.Name)
-		if o.Message != "" {
-			fmt.Fprintf(&b, ": %s", o.Message)
+		if line, _, _ := strings.Cut(o.Message, "\n"); line != "" && !strings.Contains(n.Message, strings.TrimSuffix(line, ".")) {
+			fmt.Fprintf(&b, ": %s", line)
 		}
 		b.WriteByte('\n')
 	}

@@ -177,6 +177,41 @@ func TestEachConditionOfAHostIsRaisedAndResolved(t *testing.T) {
 	})
 }
 
+// TestANotificationSaysWhatIsWrongOnceInPlainWords and leaves restic's own to the pages.
+func TestANotificationSaysWhatIsWrongOnceInPlainWords(t *testing.T) {
+	raw := "the repository's storage cannot be reached (restic: unable to open config file: Head https://nas.test/main/config: dial tcp: connection refused)"
+	for code, c := range map[string]struct{ message, says, once string }{
+		"repo_unreachable": {raw, "Critical: Repository main cannot be reached\n\nweb-1 could not back up.\n", "reached"},
+		"hook_failed":      {"the hook stop-db failed", "Warning: web-1: backup failed (daily)\n\nthe hook stop-db failed.\n", "stop-db failed"},
+	} {
+		w := lite(t).watch()
+		a, s := w.ready()
+		channel := &fleet.Channel{ID: fleet.NewID[fleet.ChannelID](), Name: "c", Kind: "webhook", Enabled: true, Settings: "{}", Route: "{}"}
+		w.write(func(tx *store.Tx) error { return tx.CreateChannel(t.Context(), channel) })
+		w.end(a, s, job.Outcome{Result: "failed", Code: code, Message: c.message, NextStep: "look at the job"})
+		w.look(a)
+		list, _, err := w.store.Deliveries(t.Context(), channel.ID, store.Page{Size: 10})
+		w.must(err)
+		if len(list) != 1 {
+			t.Fatalf("%s: %d messages", code, len(list))
+		}
+		delivery, err := w.store.Delivery(t.Context(), list[0].ID)
+		w.must(err)
+		var p fleet.Parcel
+		w.must(delivery.Body.Read(&p))
+		got := p.Notices[0].Text()
+		if !strings.HasPrefix(got, c.says) || strings.Count(got, c.once) != 1 || strings.Contains(got, "restic:") || strings.Contains(got, "dial tcp") {
+			t.Errorf("%s:\n%s", code, got)
+		}
+		held, err := w.store.Conditions(t.Context(), store.ObjectRepository, string(s.RepositoryID))
+		w.must(err)
+		if code == "repo_unreachable" && (len(held) != 1 || held[0].Message != "The repository's storage cannot be reached. Seen by web-1 "+
+			"(restic: unable to open config file: Head https://nas.test/main/config: dial tcp: connection refused).") {
+			t.Errorf("the repository's page says %+v", held)
+		}
+	}
+}
+
 func TestAMissedObjectiveIsOneAlertWithItsCause(t *testing.T) {
 	each(t, func(plain *world) {
 		w := plain.watch()

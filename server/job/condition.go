@@ -83,10 +83,23 @@ func raiseTrouble(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, me
 	}
 	_, err = tx.RaiseCondition(ctx, fleet.Condition{
 		ObjectType: store.ObjectRepository, ObjectID: string(j.RepositoryID), Code: o.Code, Severity: fleet.Critical, JobID: j.ID,
-		Message:  fmt.Sprintf("%s Seen by %s: %s", message, names[j.HostID], o.Message),
+		Message:  fmt.Sprintf("%s Seen by %s%s", message, names[j.HostID], inDetail(o.Message)),
 		NextStep: o.NextStep,
 	})
 	return err
+}
+
+// inDetail is what an agent says of a failure beyond the plain words, which the condition
+// has of its own: restic's own words, or all of it where it holds none.
+func inDetail(said string) string {
+	at := strings.Index(said, " (restic: ")
+	switch {
+	case at >= 0:
+		return said[at:] + "."
+	case said == "":
+		return "."
+	}
+	return ": " + said
 }
 
 // disproves tells whether a job that ended well, or got as far as to see the

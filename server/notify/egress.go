@@ -73,7 +73,7 @@ func (e *Egress) control(network, address string, _ syscall.RawConn) error {
 type Denied struct{ address, why string }
 
 func (d *Denied) Error() string {
-	return fmt.Sprintf("destination_denied: %s is %s", d.address, d.why)
+	return fmt.Sprintf("nothing is sent to %s: it is %s", d.address, d.why)
 }
 
 // Where clouds give out the secrets of a machine, beside the link-local ones.

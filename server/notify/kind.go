@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -224,8 +225,9 @@ func checkDestination(text string, out *Egress) *fleet.Error {
 	if err != nil {
 		return nil
 	}
-	if err := out.allow(addr); err != nil {
-		return fleet.Errorf(fleet.InvalidField, "%s.", err)
+	var denied *Denied
+	if errors.As(out.allow(addr), &denied) {
+		return fleet.Errorf(fleet.InvalidField, "Nothing is sent to %s: it is %s. Give another address.", denied.address, denied.why)
 	}
 	return nil
 }

@@ -17,6 +17,10 @@ func explain(err error, c Config) string {
 	if errors.As(err, &outer) {
 		err = outer.Err // the outer one repeats the whole address
 	}
+	var denied *Denied
+	if errors.As(err, &denied) {
+		err = denied // what tried to connect to it says nothing more
+	}
 	text := redact(err.Error(), c.secrets())
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == unicode.ReplacementChar {
