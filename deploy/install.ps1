@@ -35,15 +35,21 @@ function Find-Program($name) {
 
 $agent = Find-Program 'restic-manager-agent'
 if (-not $agent) { throw 'The server has no agent for Windows; its admin can add one (README, Programs).' }
-$folder = Join-Path ([IO.Path]::GetTempPath()) ('restic-manager-' + [Guid]::NewGuid())
+# Not in a folder for temporary files: there this user's other programs, which are no
+# administrators, could put something beside the agent or in its place.
+$folder = Join-Path ([Environment]::GetFolderPath('ProgramFiles')) ('restic-manager-install-' + [Guid]::NewGuid())
 New-Item -ItemType Directory -Path $folder | Out-Null
+$held = $null
 try {
 	$file = Join-Path $folder 'restic-manager-agent.exe'
 	Write-Host "fetching the agent: $server/install/$($agent[1])"
 	# -k: what was fetched is trusted by its digest alone.
 	& curl.exe -fsS -k --connect-timeout 20 -o $file "$server/install/$($agent[1])"
 	if ($LASTEXITCODE -ne 0) { throw "The agent was not fetched from $server." }
-	if ((Get-FileHash -Algorithm SHA256 $file).Hash -ne $agent[0]) {
+	# Open from before it is looked at until it has run: meanwhile nobody can write it,
+	# delete it or give it another name.
+	$held = [IO.File]::Open($file, [IO.FileMode]::Open, [IO.FileAccess]::Read, [IO.FileShare]::Read)
+	if ((Get-FileHash -Algorithm SHA256 -LiteralPath $file).Hash -ne $agent[0]) {
 		throw 'What the server sent does not have the digest of the line: make a new line under Add host.'
 	}
 	$restic = Find-Program 'restic'
@@ -51,5 +57,6 @@ try {
 	$token | & $file install @arguments
 	if ($LASTEXITCODE -ne 0) { throw 'The installation did not end well; see above.' }
 } finally {
+	if ($held) { $held.Dispose() }
 	Remove-Item -Recurse -Force $folder -ErrorAction SilentlyContinue
 }

@@ -82,6 +82,25 @@ func TestTheUnitHidesNoFileFromABackup(t *testing.T) {
 	}
 }
 
+// There is no PowerShell here to run it with: this looks that what is run is what was
+// looked at, in the text alone.
+func TestTheWindowsInstallerHoldsTheAgentFromTheDigestToItsEnd(t *testing.T) {
+	text, at := readText(t, "install.ps1"), -1
+	for _, step := range []string{
+		"[Environment]::GetFolderPath('ProgramFiles')", "curl.exe ", "[IO.FileAccess]::Read, [IO.FileShare]::Read)", "Get-FileHash -Algorithm SHA256 -LiteralPath $file)",
+		"throw 'What the server sent", "& $file install @arguments", "} finally {", "$held.Dispose()", "Remove-Item -Recurse",
+	} {
+		if next := strings.Index(text, step); next <= at || strings.Count(text, step) != 1 {
+			t.Errorf("%q stands at %d, after %d, %d times", step, next, at, strings.Count(text, step))
+		} else {
+			at = next
+		}
+	}
+	if strings.Contains(text, "GetTempPath") {
+		t.Error("it uses a folder that others may write")
+	}
+}
+
 func TestTheScriptsAreAcceptedByTheirShells(t *testing.T) {
 	sh := restictest.Program(t, "sh")
 	for _, name := range []string{"install.sh", "unit/restic-manager-agent.init", "unit/restic-manager-agent.openrc"} {
