@@ -12,8 +12,9 @@ const stuckRequestTimeout = 5 * time.Minute
 
 // arguments is the one place where restic's argument list is made. Names are
 // constants of the ops; values are joined to their names or come after the "--",
-// so that no value can become an option. List files are written into dir.
-func arguments(p plan, v Version, access Access, dir string) ([]string, error) {
+// so that no value can become an option. List files are written into dir, which restic
+// finds as seen.
+func arguments(p plan, v Version, access Access, dir, seen string) ([]string, error) {
 	args := []string{"--json"}
 	switch {
 	case p.noRepository:
@@ -28,11 +29,11 @@ func arguments(p plan, v Version, access Access, dir string) ([]string, error) {
 	args = append(args, p.verb...)
 	args = append(args, p.flags...)
 	for i, file := range p.files {
-		path := filepath.Join(dir, fmt.Sprintf("list-%d", i))
-		if err := os.WriteFile(path, file.content, 0o600); err != nil {
+		name := fmt.Sprintf("list-%d", i)
+		if err := os.WriteFile(filepath.Join(dir, name), file.content, 0o600); err != nil {
 			return nil, err
 		}
-		args = append(args, file.flag+"="+path)
+		args = append(args, file.flag+"="+filepath.Join(seen, name))
 	}
 	if len(p.operands) > 0 {
 		args = append(args, "--") //guard:restic-dashes

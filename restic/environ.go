@@ -7,15 +7,15 @@ import (
 
 // environment builds restic's environment from nothing. What is not here restic
 // does not see: above all no RESTIC_PASSWORD_COMMAND, which it would execute.
-func (r *Runner) environment(access Access, dir string, repository bool) []string {
+func (r *Runner) environment(access Access, where folders, repository bool) []string {
 	env := []string{
-		"HOME=" + r.home(),
-		"RESTIC_CACHE_DIR=" + r.config.CacheDir,
+		"HOME=" + where.home,
+		"RESTIC_CACHE_DIR=" + where.cache,
 		// Two status lines a second: before 0.19 it would be fifty, and at
 		// one a second half of them would come just too early for ours.
 		"RESTIC_PROGRESS_FPS=2",
 	}
-	env = append(env, systemEnvironment(dir)...)
+	env = append(env, systemEnvironment(where.run)...)
 	add := func(name, value string) {
 		if value != "" {
 			env = append(env, name+"="+value)
@@ -42,11 +42,18 @@ func (r *Runner) environment(access Access, dir string, repository bool) []strin
 	return env
 }
 
-func (r *Runner) home() string {
-	if r.config.Home != "" {
-		return r.config.Home
+// folders are those of a run, as its restic finds them.
+type folders struct{ run, cache, home string }
+
+func (r *Runner) foldersFor(switched bool, dir string) folders {
+	if switched {
+		return folders{run: runDirFD, cache: cacheDirFD, home: cacheDirFD}
 	}
-	return r.config.CacheDir
+	where := folders{run: dir, cache: r.config.CacheDir, home: r.config.Home}
+	if where.home == "" {
+		where.home = where.cache
+	}
+	return where
 }
 
 // checkAccess refuses what cannot be handed to restic unchanged.

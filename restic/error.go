@@ -29,6 +29,7 @@ const (
 	CodeResticBinaryInsecure Code = "restic_binary_insecure"
 	CodeResticTooOld         Code = "restic_too_old"
 	CodeResticNotStarted     Code = "restic_not_started"
+	CodeRunAsRefused         Code = "run_as_refused" // it is to run as a user that the agent cannot become
 )
 
 // Codes of a restic that ran and failed.

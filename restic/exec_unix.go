@@ -52,6 +52,10 @@ func startChild(spec childSpec) (*child, error) {
 		Stderr:      spec.stderr,
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}}
+	if spec.as != nil {
+		c.cmd.SysProcAttr.Credential = spec.as.credential() //guard:run-as-user
+		c.cmd.ExtraFiles = append([]*os.File{nil}, spec.folders...)
+	}
 	if spec.password != "" {
 		read, write, err := os.Pipe()
 		if err != nil {
@@ -59,7 +63,16 @@ func startChild(spec childSpec) (*child, error) {
 		}
 		defer read.Close()
 		c.pipe = write
-		c.cmd.ExtraFiles = []*os.File{read}
+		if spec.as != nil {
+			// It opens the pipe by its name, as its own user.
+			if err := read.Chown(int(spec.as.UID), int(spec.as.GID)); err != nil {
+				c.closePipe()
+				return nil, err
+			}
+			c.cmd.ExtraFiles[0] = read
+		} else {
+			c.cmd.ExtraFiles = []*os.File{read}
+		}
 	}
 	if err := c.cmd.Start(); err != nil {
 		c.closePipe()

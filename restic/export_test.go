@@ -17,3 +17,10 @@ func RefOf(pid int) (ProcessRef, error) {
 	stat, err := readStat(pid)
 	return ProcessRef{PID: pid, Group: stat.group, Start: stat.start, Boot: boot}, err
 }
+
+// PretendUser makes the Runner believe that it is another user, until the test ends.
+func PretendUser(t interface{ Cleanup(func()) }, uid uint32) {
+	before := currentUser
+	currentUser = func() uint32 { return uid }
+	t.Cleanup(func() { currentUser = before })
+}

@@ -72,7 +72,22 @@ type childSpec struct {
 	password string // by pipe, where the system can; "" when it needs none
 	stdout   *os.File
 	stderr   *os.File
+
+	as      *RunAs     // nil for the agent's own user
+	folders []*os.File // of another user: its run's and its cache
 }
+
+// switchTo makes the child another user's, and its folder too.
+func (s *childSpec) switchTo(as RunAs, cache string) error {
+	run, cached, err := as.handOver(s.dir, cache)
+	if err != nil {
+		return err
+	}
+	s.as, s.folders, s.dir = &as, []*os.File{run, cached}, "/"
+	return nil
+}
+
+func (s *childSpec) closeFolders() { closeAll(s.folders) }
 
 // exitStatus is how a child ended.
 type exitStatus struct {

@@ -185,6 +185,14 @@ func (r *Runner) execute(ctx context.Context, v Version, p plan, access Access, 
 		return nil, notStarted("the folder for its temporary files cannot be made", err)
 	}
 	defer os.RemoveAll(dir)
+	switched, err := access.switches()
+	if err != nil {
+		return nil, err
+	}
+	if switched && p.named != nil {
+		return nil, runAsRefused("the script of a named source does not run as another user", "", nil)
+	}
+	where := r.foldersFor(switched, dir)
 	said := newCollector(r.redactorFor(access), h, time.Now)
 	if p.missing != nil {
 		said.output.missing = lookAt(ctx, p.missing)
@@ -198,11 +206,17 @@ func (r *Runner) execute(ctx context.Context, v Version, p plan, access Access, 
 		p.operands, said.scriptWords = p.named.command(starter), scriptWords(starter)
 		mark = markOf(p.named.Env)
 	}
-	args, err := arguments(p, v, access, dir)
+	args, err := arguments(p, v, access, dir, where.run)
 	if err != nil {
 		return nil, notStarted("its lists cannot be written", err)
 	}
-	spec := childSpec{path: r.path(), args: args, dir: dir, mark: mark, env: r.environment(access, dir, !p.noRepository)}
+	spec := childSpec{path: r.path(), args: args, dir: dir, mark: mark, env: r.environment(access, where, !p.noRepository)}
+	if switched {
+		if err := spec.switchTo(*access.RunAs, r.config.CacheDir); err != nil {
+			return nil, notStarted("its folders cannot be given to "+access.RunAs.String(), err)
+		}
+		defer spec.closeFolders()
+	}
 	if password := access.Password.Reveal(); !p.noRepository && pipesPassword(password) {
 		spec.password = password
 	}
@@ -213,6 +227,9 @@ func (r *Runner) execute(ctx context.Context, v Version, p plan, access Access, 
 	defer streams.close()
 	c, err := startChild(spec)
 	streams.closeWriters()
+	if err != nil && switched && errors.Is(err, os.ErrPermission) {
+		return nil, runAsRefused(access.RunAs.String()+" may not execute it", "let every user execute restic and enter the folders above it", err)
+	}
 	if err != nil {
 		return nil, notStarted("the program cannot be executed", err)
 	}

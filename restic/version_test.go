@@ -56,7 +56,7 @@ func TestFeaturesDependOnTheVersion(t *testing.T) {
 }
 
 func TestOptionsFollowTheVersion(t *testing.T) {
-	old, err := arguments(CatConfig{}.plan(MinVersion), Version{0, 16, 0}, Access{}, t.TempDir())
+	old, err := arguments(CatConfig{}.plan(MinVersion), Version{0, 16, 0}, Access{}, t.TempDir(), "/seen")
 	if err != nil {
 		t.Fatal(err)
 	}

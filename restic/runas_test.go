@@ -1,0 +1,157 @@
+//go:build linux
+
+package restic_test
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"restic-manager/restic"
+	"restic-manager/restic/restictest"
+)
+
+// stranger is a user that this machine does not know.
+const stranger = 54321
+
+// needsRoot ends a test that must become another user. In CI tests run as root.
+func needsRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatal("this test must run as root")
+	}
+	t.Skip("this test must run as root")
+}
+
+// openFolder is a folder that every user can enter.
+func openFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for at := dir; at != os.TempDir() && at != "/"; at = filepath.Dir(at) {
+		if err := os.Chmod(at, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func ownerOf(t *testing.T, path string) uint32 {
+	t.Helper()
+	info, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Sys().(*syscall.Stat_t).Uid
+}
+
+func TestEverythingInARepositoryBelongsToTheUserAsWhomResticRan(t *testing.T) {
+	needsRoot(t)
+	for _, suite := range restictest.Suites() {
+		t.Run(suite, func(t *testing.T) {
+			open, closed := openFolder(t), t.TempDir()
+			repository, source := filepath.Join(open, "repository"), filepath.Join(open, "source")
+			for path, content := range map[string]string{source: "", repository: ""} {
+				if err := os.Mkdir(path, 0o700); err != nil || os.Chown(path, stranger, stranger) != nil {
+					t.Fatal(content, err)
+				}
+			}
+			if err := os.WriteFile(filepath.Join(source, "file"), []byte("content"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(closed, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			runner := restic.New(restic.Config{
+				Binary: restictest.Find(t, suite).Restic, CacheDir: filepath.Join(closed, "cache"), TempDir: filepath.Join(closed, "tmp"),
+			})
+			location, err := restic.ParseLocation(repository)
+			if err != nil {
+				t.Fatal(err)
+			}
+			as, err := restic.OwnerOf(repository)
+			if err != nil || as.UID != stranger || as.GID != stranger || len(as.Groups) > 0 {
+				t.Fatalf("owner %+v, %v", as, err)
+			}
+			access := restic.Access{Location: location, Password: restic.NewSecret("swordfish"), RunAs: &as}
+			made, err := restic.Run(t.Context(), runner, restic.Init{}, access, restic.Handlers{})
+			if err != nil || made.Outcome != restic.Succeeded {
+				t.Fatalf("init: %+v, %v", made.Failure, err)
+			}
+			// The list of its sources, in a folder that only the agent can enter, reaches it.
+			saved, err := restic.Run(t.Context(), runner, restic.Backup{Sources: []string{source}, Host: "web-1"}, access, restic.Handlers{})
+			if err != nil || saved.Outcome != restic.Succeeded {
+				t.Fatalf("backup: %+v, %v", saved.Failure, err)
+			}
+			files := 0
+			err = filepath.WalkDir(repository, func(path string, entry fs.DirEntry, err error) error {
+				if err == nil && !entry.IsDir() {
+					files++
+				}
+				if uid := ownerOf(t, path); uid != stranger {
+					t.Errorf("%s belongs to user %d", path, uid)
+				}
+				return err
+			})
+			if err != nil || files < 5 {
+				t.Errorf("%d files, %v", files, err)
+			}
+			if uid := ownerOf(t, filepath.Join(closed, "cache", "user-54321")); uid != stranger {
+				t.Errorf("the cache belongs to user %d", uid)
+			}
+			if left, _ := filepath.Glob(filepath.Join(closed, "tmp", "*")); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+func TestAResticThatRunsAsAnotherUserHasNoneOfRootsRights(t *testing.T) {
+	needsRoot(t)
+	dir := openFolder(t)
+	runner := restic.New(restic.Config{
+		Binary: restictest.Find(t, "trixie").Restic, CacheDir: filepath.Join(dir, "cache"), TempDir: filepath.Join(dir, "tmp"),
+	})
+	location, err := restic.ParseLocation(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	access := restic.Access{Location: location, Password: restic.NewSecret("swordfish"), RunAs: &restic.RunAs{UID: stranger, GID: stranger}}
+	ctx, cancel := context.WithCancel(t.Context())
+	status := ""
+	handlers := restic.Handlers{Started: func(ref restic.ProcessRef) error {
+		raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(ref.PID), "status"))
+		status = string(raw)
+		cancel()
+		return err
+	}}
+	_, _ = restic.Run(ctx, runner, restic.CatConfig{}, access, handlers)
+	for _, want := range []string{"Uid:\t54321\t54321\t54321\t54321\n", "Gid:\t54321\t54321\t54321\t54321\n", "Groups:\t \n", "CapEff:\t0000000000000000\n"} {
+		if !strings.Contains(status, want) {
+			t.Errorf("%q is not in\n%s", want, status)
+		}
+	}
+}
+
+func TestAnAgentThatIsNotRootBecomesNobodyElse(t *testing.T) {
+	s := newStage(t, restic.Config{}, restictest.Reply{Command: "cat config"})
+	if _, err := s.runner.Version(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	restic.PretendUser(t, 1000)
+	s.access.RunAs = &restic.RunAs{UID: stranger, GID: stranger}
+	_, err := restic.Run(t.Context(), s.runner, restic.CatConfig{}, s.access, restic.Handlers{})
+	if restic.CodeOf(err) != restic.CodeRunAsRefused || !strings.Contains(err.Error(), "user 54321") {
+		t.Errorf("got %v", err)
+	}
+	if n := len(s.fake.Calls()); n > 0 {
+		t.Errorf("restic was started %d times", n)
+	}
+}
