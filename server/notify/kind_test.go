@@ -19,6 +19,22 @@ import (
 	"restic-manager/server/store/storetest"
 )
 
+// TestATokenOfAnOldChannelIsNotSentInTheOpen has a channel that was made before that was
+// refused.
+func TestATokenOfAnOldChannelIsNotSentInTheOpen(t *testing.T) {
+	w := lite(t)
+	c := w.channel(notify.Spec{Kind: "ntfy", Settings: map[string]string{"server": "https://ntfy.test"}, Secrets: map[string]string{"topic": "t", "token": "tk_abcdef"}})
+	row, err := w.store.Channel(t.Context(), c.ID)
+	w.must(err)
+	row.Settings = `{"server":"http://ntfy.test"}`
+	w.write(func(tx *store.Tx) error { return tx.SaveChannel(t.Context(), row) })
+	w.promise(c, dead)
+	w.flush()
+	if d := w.deliveries(c)[0]; !strings.Contains(d.Error, "is not sent over http://") {
+		t.Errorf("error %q", d.Error)
+	}
+}
+
 func TestAWebhookCarriesASignatureThatTheLibraryVerifies(t *testing.T) {
 	w := lite(t)
 	r := newReceiver(t, nil)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -28,6 +31,10 @@ var ntfy = Kind{
 		if e := checkDestination(c.Get("server"), out); e != nil {
 			found = append(found, e.At("/settings/server"))
 		}
+		if inTheOpen(c) { //guard:notify-open
+			found = append(found, fleet.Errorf(fleet.InvalidField,
+				"Over http:// the access token or password would travel in the open: give an address with https://, or leave them out.").At("/settings/server"))
+		}
 		if t := c.Get("topic"); t != "" && !ntfyTopic.MatchString(t) {
 			found = append(found, fleet.Errorf(fleet.InvalidField, "A topic has up to 64 letters, digits, - and _.").At("/secrets/topic"))
 		}
@@ -35,6 +42,22 @@ var ntfy = Kind{
 	},
 	New: func(c Config, out *Egress) Sender { return &ntfySender{c, out} },
 }
+
+// inTheOpen tells whether what opens the server would be sent to it unencrypted. What does
+// not leave the machine may be.
+func inTheOpen(c Config) bool {
+	u, err := url.Parse(c.Get("server"))
+	if c.Get("token") == "" && c.Get("password") == "" || err == nil && u.Scheme == "https" {
+		return false
+	}
+	if err != nil {
+		return true
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() != "localhost" && (err != nil || !addr.Unmap().IsLoopback())
+}
+
+var errInTheOpen = errors.New("the access token or password is not sent over http://: give the channel an address with https://, or take them out of it")
 
 var ntfyTopic = regexp.MustCompile(`^[-_A-Za-z0-9]{1,64}$`)
 
@@ -48,6 +71,9 @@ type ntfySender struct {
 
 // Send publishes as JSON, so that nothing of the message is a header.
 func (s *ntfySender) Send(ctx context.Context, m *Message) error {
+	if inTheOpen(s.config) { //guard:notify-open-token
+		return errInTheOpen // from before this was refused
+	}
 	text := m.Text
 	if len(text) > maxNtfy {
 		text = strings.ToValidUTF8(text[:maxNtfy], "") + "…"

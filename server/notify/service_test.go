@@ -318,6 +318,26 @@ func TestMistakesInAChannelAreNamedByTheirField(t *testing.T) {
 			t.Errorf("the error repeats a secret: %v", err)
 		}
 	}
+	for address, refused := range map[string]bool{
+		"http://ntfy.example.org": true, "http://192.168.1.5:8080": true, "HTTP://ntfy.example.org": true, "http://127.0.0.1.example.org": true,
+		"https://ntfy.example.org": false,
+	} {
+		for _, name := range []string{"token", "password", ""} {
+			spec := fine("ntfy")
+			spec.Name = "open " + name + address
+			spec.Settings["server"] = address
+			if name != "" {
+				spec.Secrets[name] = "tk_abcdef"
+			}
+			err := w.store.Write(t.Context(), func(tx *store.Tx) error {
+				_, err := w.service.Create(t.Context(), tx, spec)
+				return err
+			})
+			if want := refused && name != ""; want != (err != nil) || want && fieldOf(err) != "/settings/server" {
+				t.Errorf("ntfy at %s with %q: %v at %q", address, name, err, fieldOf(err))
+			}
+		}
+	}
 	spec := fine("email")
 	spec.Name = "open password"
 	spec.Settings["security"], spec.Settings["username"] = "none", "ana"
