@@ -687,6 +687,7 @@ type Name = string
 
 // Offer defines model for Offer.
 type Offer struct {
+	// Name A file's name. One that no schedule can have is told with a problem, as far as it can be shown.
 	Name string `json:"name"`
 
 	// Problem Why the agent would refuse it now; absent when it would not.

@@ -241,5 +241,9 @@ func (h *Handlers) toSchedule(s *fleet.Schedule, host *fleet.Host, known *names)
 	if err := errors.Join(s.Retention.Read(&view.Retention), s.Options.Read(&view.Options)); err != nil {
 		return Schedule{}, fmt.Errorf("read schedule %s: %w", s.ID, err)
 	}
+	var err error
+	if view.Warnings, err = warningsOf(&view, host); err != nil {
+		return Schedule{}, fmt.Errorf("read what host %s offers: %w", host.ID, err)
+	}
 	return view, nil
 }

@@ -3,6 +3,7 @@ package api_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,6 +134,36 @@ func TestWhatAnAgentTellsOfItsHostIsShown(t *testing.T) {
 	}
 	if len(got.Absences) != 2 || got.Absences[0].Reason != "asleep" {
 		t.Errorf("absences %+v", got.Absences)
+	}
+}
+
+// A host may get a script later, so a schedule that names one is taken, and says so.
+func TestAScheduleWarnsOfAScriptThatItsHostDoesNotOffer(t *testing.T) {
+	w, admin := newAdmin(t)
+	repository := admin.repository("nas")
+	made := admin.host("web-1", repository)
+	a := w.attends(made)
+	path := "/api/v1/hosts/" + made.Host.Id + "/schedules"
+	spec := obj{"name": "nightly", "repository_id": repository, "source": "shop.dump", "manual": true, "options": obj{"hooks": obj{"before": "stop-db", "after_success": "start-db", "after_failure": "tell"}}}
+	s := into[api.Schedule](admin.must(http.StatusCreated, "POST", path, spec))
+	if len(s.Warnings) != 0 {
+		t.Errorf("a host that has told nothing is judged: %+v", s.Warnings)
+	}
+	body := a.syncBody(0)
+	body["offers"] = obj{"hooks": []obj{{"name": "start-db"}, {"name": "tell", "problem": "it is a symlink"}, {"name": "stop db", "problem": "misnamed"}}, "sources": []obj{}}
+	a.must(http.StatusOK, "POST", "/agent/v1/sync", body)
+	s = get[api.Schedule](admin, path+"/"+string(s.Id))
+	want := []api.FieldProblem{
+		{Field: "/source", Code: "script_not_offered", Detail: "The host does not offer the named source shop.dump yet; it offers none."},
+		{Field: "/options/hooks/before", Code: "script_not_offered", Detail: "The host does not offer the hook stop-db yet; it offers start-db, tell."},
+		{Field: "/options/hooks/after_failure", Code: "script_refused", Detail: "The host would refuse the hook tell: it is a symlink"},
+	}
+	if !slices.Equal(s.Warnings, want) {
+		t.Errorf("got %+v", s.Warnings)
+	}
+	spec["name"] = "another" // the answer to a change warns too
+	if s := into[api.Schedule](admin.must(http.StatusCreated, "POST", path, spec)); len(s.Warnings) != 3 {
+		t.Errorf("the answer has %+v", s.Warnings)
 	}
 }
 

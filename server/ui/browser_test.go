@@ -330,7 +330,7 @@ func sampleFleet() *contract {
 	page := history()
 	page.NextPageToken, page.Hosts = "", days
 	brief := &api.JobBrief{Id: jobID, Operation: "backup", State: "finished", Result: "failed", At: ago(11 * time.Hour), Message: "the repository is locked by nas, pid 4120"}
-	s := api.Schedule{Id: scheduleID, HostId: hostID, Name: "nightly", RepositoryId: repositoryID, RepositoryName: "nas-main", Paths: []string{"/etc", "/home", "/var/lib"}, Excludes: []string{"*.tmp"}, Tags: []api.Tag{"prod"}, Cron: "0 2 * * *", Zone: "Europe/Paris", Words: "every day at 02:00",
+	s := api.Schedule{Id: scheduleID, HostId: hostID, Name: "nightly", Warnings: []api.FieldProblem{{Field: "/source", Code: "script_not_offered", Detail: "The host does not offer the named source shop.dump yet; it offers pg-dump."}}, RepositoryId: repositoryID, RepositoryName: "nas-main", Paths: []string{"/etc", "/home", "/var/lib"}, Excludes: []string{"*.tmp"}, Tags: []api.Tag{"prod"}, Cron: "0 2 * * *", Zone: "Europe/Paris", Words: "every day at 02:00",
 		Enabled: true, Retention: api.Retention{KeepDaily: 7, KeepWeekly: 4}, Version: 12, LastJob: brief, LastGoodAt: ago(29 * time.Hour), BreachAt: ago(3 * time.Hour), NextRuns: []time.Time{noon.Add(13 * time.Hour)}, EffectiveObjectiveS: 93600,
 		Options: api.ScheduleOptions{CatchUp: "latest", Windows: []api.Window{{From: "22:00", To: "06:00"}}, Bandwidth: []api.BandwidthRule{{Days: []api.Weekday{"mon", "tue", "wed", "thu", "fri"}, From: "08:00", To: "18:00", UploadKibS: 1024}}, RetryAttempts: 3, Hooks: api.ScheduleHooks{Before: "stop-db"}}}
 	manual := s

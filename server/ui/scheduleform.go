@@ -30,9 +30,10 @@ type scheduleFormView struct {
 	Presets   []preset
 	Preview   cronPreview
 	Offers    api.Offers
-	Hooked    bool // the host offers hooks, or the schedule names one
-	Fine      bool // one of the finer settings is set, or was refused
-	OwnZone   bool // the zone is a guess, and the browser's is a better one
+	Hooked    bool               // the host offers hooks, or the schedule names one
+	Fine      bool               // one of the finer settings is set, or was refused
+	Warnings  []api.FieldProblem // of the schedule as it is
+	OwnZone   bool               // the zone is a guess, and the browser's is a better one
 }
 
 // preset is a time that many people mean.
@@ -120,7 +121,7 @@ func (v *visit) showScheduleForm(status int, f *form, refused *web.Banner, s *ap
 	}
 	view := scheduleFormView{hostFrame: frame, Refused: refused, New: s == nil, Action: frame.Prefix + "/schedules/new", Presets: presets, Offers: frame.Host.Offers}
 	if s != nil {
-		view.Action, view.Version = frame.Prefix+"/schedules/"+string(s.Id), s.Version
+		view.Action, view.Version, view.Warnings = frame.Prefix+"/schedules/"+string(s.Id), s.Version, s.Warnings
 	}
 	view.OwnZone = firstTime(f, frame)
 	if view.Preview, err = v.preview(f); err != nil {

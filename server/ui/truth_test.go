@@ -275,6 +275,20 @@ func TestTheSettingsSayWhichProgramsMachinesGet(t *testing.T) {
 	}
 }
 
+func TestAScheduleShowsWhatItsHostDoesNotOffer(t *testing.T) {
+	c := newContract()
+	s := c.answers["GET "+schedulePath].(api.Schedule)
+	s.Warnings = []api.FieldProblem{{Field: "/source", Code: "script_not_offered", Detail: "not offered: " + hostile}}
+	c.answers["GET "+schedulePath] = s
+	c.answers["GET /api/v1/hosts/"+hostID+"/schedules"] = api.SchedulePage{Schedules: []api.Schedule{s}}
+	pages := newPages(t, c)
+	for _, path := range []string{"", "/" + scheduleID} {
+		if body := visitPage(t, pages, "GET", "/hosts/"+hostID+"/schedules"+path, nil).Body.String(); !strings.Contains(body, "not offered: &lt;img") {
+			t.Errorf("%q does not say it", path)
+		}
+	}
+}
+
 // A manual schedule has no time, and hours of the day all the same.
 func TestAManualScheduleWithHoursHasTheZoneThatTheyAreReadIn(t *testing.T) {
 	c := newContract()
