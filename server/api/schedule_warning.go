@@ -51,11 +51,15 @@ func warningsOf(s *Schedule, host *fleet.Host) ([]FieldProblem, error) {
 	return list, nil
 }
 
+// Nameable tells whether a schedule can name what the host publishes: files with other
+// names are told with what is wrong.
+func (o Offer) Nameable() bool { return restic.ScriptName(o.Name) }
+
 // namesOf lists what a schedule could name.
 func namesOf(offers []Offer) string {
 	var names []string
 	for _, o := range offers {
-		if restic.ScriptName(o.Name) {
+		if o.Nameable() {
 			names = append(names, o.Name)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 
-	"restic-manager/restic"
 	"restic-manager/server/api"
 	"restic-manager/web"
 )
@@ -243,7 +242,7 @@ func offered(list []api.Offer, chosen, none string) []web.Option {
 	options := []web.Option{{Label: none}}
 	found := chosen == ""
 	for _, o := range list {
-		if !restic.ScriptName(o.Name) {
+		if !o.Nameable() {
 			continue
 		}
 		label := o.Name
