@@ -134,6 +134,9 @@ func TestTheStandingOfAHostFollowsWhatHappens(t *testing.T) {
 			return tx.UpdateHost(w.Context(), h)
 		})
 		w.wantState(a, fleet.Asleep)
+		if o, err = w.store.Overview(w.Context()); err != nil || o.Asleep != 1 || o.Score() != 0 {
+			w.Errorf("a host asleep does not lower the score: %+v, %v", o, err)
+		}
 		if breach := w.hostRow(a).BreachAt.Time(); breach.Before(w.clock.now().Add(7 * 24 * time.Hour)) {
 			w.Errorf("a host that comes and goes is unprotected from %s on", breach)
 		}

@@ -31,19 +31,15 @@ type Overview struct {
 	DueNext    []Due `db:"-"`
 }
 
-// Score is how many in a hundred of the hosts that have a schedule and are not asleep
-// are protected: a host that is away and should be there counts against it. 0 where no
-// host has a schedule.
+// Score is how many in a hundred of the hosts that have a schedule are protected at this
+// moment, as far as is known: a host that is absent counts against it, also one that may
+// be away. 0 where no host has a schedule.
 func (o *Overview) Score() int {
 	scheduled := o.Protected + o.AtRisk + o.Unprotected + o.Asleep + o.NeverBacked
-	switch awake := scheduled - o.Asleep; {
-	case scheduled == 0:
+	if scheduled == 0 {
 		return 0
-	case awake == 0:
-		return 100
-	default:
-		return 100 * o.Protected / awake
 	}
+	return 100 * o.Protected / scheduled
 }
 
 // Due is a moment that a schedule comes to.
