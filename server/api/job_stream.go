@@ -12,6 +12,7 @@ import (
 
 	"restic-manager/server/fleet"
 	"restic-manager/server/job"
+	"restic-manager/server/store"
 )
 
 // eventsPerPage is how many events an answer holds at most.
@@ -40,6 +41,12 @@ func (h *Handlers) ListJobEvents(ctx context.Context, r ListJobEventsRequestObje
 		return page.End || len(events) > 0, nil
 	})
 	return ListJobEvents200JSONResponse(page), err
+}
+
+// ListJobRows reads a page of the rows of a job's result.
+func (h *Handlers) ListJobRows(ctx context.Context, r ListJobRowsRequestObject) (ListJobRowsResponseObject, error) {
+	rows, total, next, err := h.jobs.Rows(ctx, fleet.JobID(r.JobId), store.Page{Size: r.Params.PageSize, Token: r.Params.PageToken})
+	return ListJobRows200JSONResponse{Rows: orEmpty(rows), Total: total, NextPageToken: next}, err
 }
 
 func toEvents(events []fleet.Event) ([]Event, error) {

@@ -54,7 +54,3 @@ func (h *Handlers) ListSnapshotEntries(context.Context, ListSnapshotEntriesReque
 func (h *Handlers) SearchSnapshot(context.Context, SearchSnapshotRequestObject) (SearchSnapshotResponseObject, error) {
 	return nil, errPending
 }
-
-func (h *Handlers) ListJobRows(context.Context, ListJobRowsRequestObject) (ListJobRowsResponseObject, error) {
-	return nil, errPending
-}

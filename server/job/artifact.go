@@ -54,12 +54,15 @@ func (s *Service) PutPart(ctx context.Context, a Agent, p Part) (next int64, com
 	switch {
 	case j.HostID != a.Host: //guard:agent-artifact
 		return 0, false, fleet.Errorf(fleet.AgentMismatch, "This job is another host's.")
-	case p.Name != ArtifactSnapshots || j.RepositoryID == "":
+	case p.Name != ArtifactSnapshots && p.Name != ArtifactRows || j.RepositoryID == "":
 		return 0, false, fleet.Errorf(fleet.NotFound, "This job takes no such artifact.")
 	case len(p.Data) > MaxPart || p.Offset < 0 || p.Offset > maxArtifact-int64(len(p.Data)): //guard:artifact-size
 		return 0, false, fleet.Errorf(fleet.BodyTooLarge, "A part has at most %d bytes, an artifact %d.", MaxPart, maxArtifact)
 	case len(p.Data) == 0 && !p.Last:
 		return 0, false, fleet.Errorf(fleet.Invalid, "A part holds something.")
+	}
+	if p.Name == ArtifactRows {
+		return s.putRows(ctx, j, p)
 	}
 	var taken bool
 	err = s.Store.Write(ctx, func(tx *store.Tx) error {

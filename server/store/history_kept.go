@@ -11,14 +11,16 @@ import (
 // metaHistoryFrom is the first day, counted since 1970, whose jobs are all there.
 const metaHistoryFrom = "history_from"
 
-// DropLogs removes the logs of jobs that ended before a moment, of so many at most, and
+// DropLogs removes the logs and the results' rows of jobs that ended before a moment, of so many at most, and
 // tells of how many. A job that has not ended keeps its log.
 func (tx *Tx) DropLogs(ctx context.Context, before fleet.Time, limit int) (int, error) {
 	var ids []fleet.JobID
 	err := tx.all(ctx, &ids, `UPDATE jobs SET log_dropped = TRUE WHERE id IN (SELECT id FROM jobs
 		WHERE state = 'finished' AND NOT log_dropped AND finished_at < ? ORDER BY finished_at, id LIMIT ?) RETURNING id`, before, limit)
 	if err == nil && len(ids) > 0 {
-		_, err = tx.execIn(ctx, `DELETE FROM log_chunks WHERE job_id IN (?)`, ids)
+		if _, err = tx.execIn(ctx, `DELETE FROM log_chunks WHERE job_id IN (?)`, ids); err == nil {
+			_, err = tx.execIn(ctx, `DELETE FROM row_chunks WHERE job_id IN (?)`, ids)
+		}
 	}
 	if err != nil {
 		return 0, fmt.Errorf("remove old logs: %w", err)

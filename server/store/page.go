@@ -23,6 +23,9 @@ type Page struct {
 	Token string
 }
 
+// Limit is how many items the page holds at most.
+func (p Page) Limit() int { return p.size() }
+
 func (p Page) size() int {
 	switch {
 	case p.Size <= 0:

@@ -1,0 +1,142 @@
+package job_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"strings"
+	"testing"
+
+	"restic-manager/server/fleet"
+	"restic-manager/server/job"
+	"restic-manager/server/store"
+)
+
+// packed is gzip of lines.
+func packed(lines ...string) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write([]byte(strings.Join(lines, "\n") + "\n"))
+	_ = z.Close()
+	return b.Bytes()
+}
+
+func numbered(from, to int) []string {
+	var lines []string
+	for n := from; n <= to; n++ {
+		lines = append(lines, fmt.Sprintf(`{"n":%d}`, n))
+	}
+	return lines
+}
+
+func (a *agent) putRows(id fleet.JobID, offset int64, last bool, data []byte) (int64, bool, error) {
+	return a.world.jobs.PutPart(a.Context(), a.id, job.Part{Job: id, Name: job.ArtifactRows, Offset: offset, Last: last, Data: data})
+}
+
+// newer is a job of an operation that only a newer agent knows: whatever it says of its
+// result is taken.
+func (w *world) newer(a *agent, s *fleet.Schedule) fleet.JobID {
+	w.Helper()
+	wk := a.bear(fleet.NewID[fleet.JobID](), &job.Opened{
+		Operation: "of-a-newer-agent", Trigger: fleet.BySchedule, Schedule: s.ID, At: w.clock.now(),
+	})
+	a.event(wk, job.Event{Kind: job.EventRunning})
+	a.report(wk)
+	return wk.job
+}
+
+func TestRowsOfAResultAreReadInPagesAndTheirPartsMayBeRepeated(t *testing.T) {
+	each(t, func(w *world) {
+		a, s := w.ready()
+		id := w.newer(a, s)
+		first, second := packed(numbered(1, 150)...), packed(numbered(151, 203)...)
+		for range 2 {
+			if next, whole, err := a.putRows(id, 0, false, first); err != nil || whole || next != int64(len(first)) {
+				t.Fatalf("the first part got %d, %v, %v", next, whole, err)
+			}
+		}
+		_, _, err := a.putRows(id, int64(len(first))+1, false, second)
+		w.wantCode(err, fleet.ArtifactOffset)
+		if _, total, _, err := w.jobs.Rows(t.Context(), id, store.Page{}); err != nil || total != 0 {
+			t.Errorf("before all have come there are said to be %d rows, %v", total, err)
+		}
+		for range 2 {
+			if next, whole, err := a.putRows(id, int64(len(first)), true, second); err != nil || !whole || next != int64(len(first)+len(second)) {
+				t.Fatalf("the last part got %d, %v, %v", next, whole, err)
+			}
+		}
+		var got []string
+		page := store.Page{Size: 60}
+		for pages := 1; ; pages++ {
+			rows, total, next, err := w.jobs.Rows(t.Context(), id, page)
+			w.must(err)
+			if total != 203 {
+				t.Fatalf("%d rows", total)
+			}
+			for _, r := range rows {
+				got = append(got, string(r))
+			}
+			if page.Token = next; next == "" {
+				if pages != 4 {
+					t.Errorf("%d pages", pages)
+				}
+				break
+			}
+		}
+		if want := strings.Join(numbered(1, 203), " "); strings.Join(got, " ") != want {
+			t.Errorf("got %s", got)
+		}
+		if _, _, _, err := w.jobs.Rows(t.Context(), fleet.NewID[fleet.JobID](), page); !fleet.Is(err, fleet.NotFound) {
+			t.Errorf("rows of no job: %v", err)
+		}
+	})
+}
+
+func TestRowsThatAreNoneAreRefused(t *testing.T) {
+	each(t, func(w *world) {
+		a, s := w.ready()
+		id := w.newer(a, s)
+		for what, data := range map[string][]byte{
+			"text":          []byte("hello"),
+			"a list":        packed(`[1]`),
+			"half a row":    packed(`{"n":`),
+			"too many":      packed(numbered(1, 5001)...),
+			"a bomb":        packed(strings.Repeat(`{"n":"`+strings.Repeat("x", 60_000)+`"}`+"\n", 100)),
+			"one too large": packed(`{"n":"` + strings.Repeat("x", 70_000) + `"}`),
+			"blank lines":   packed("", " "),
+		} {
+			if _, _, err := a.putRows(id, 0, false, data); !fleet.Is(err, fleet.InvalidField) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if next, whole, err := a.putRows(id, 0, true, nil); err != nil || !whole || next != 0 {
+			t.Errorf("an empty result got %d, %v, %v", next, whole, err)
+		}
+	})
+}
+
+func TestAnOperationWithoutRowsTakesNone(t *testing.T) {
+	each(t, func(w *world) {
+		a, s := w.ready()
+		j, _, err := w.jobs.Enqueue(w.Context(), someone, job.Request{Host: a.id.Host, Operation: "snapshots", Repository: s.RepositoryID})
+		w.must(err)
+		_, _, err = a.putRows(j.ID, 0, true, packed(`{"n":1}`))
+		w.wantCode(err, fleet.NotFound)
+	})
+}
+
+func TestAResultHasAMillionRowsAtMost(t *testing.T) {
+	each(t, func(w *world) {
+		a, s := w.ready()
+		id := w.newer(a, s)
+		part := packed(numbered(1, 5000)...)
+		offset := int64(0)
+		for range 200 {
+			next, _, err := a.putRows(id, offset, false, part)
+			w.must(err)
+			offset = next
+		}
+		_, _, err := a.putRows(id, offset, true, packed(`{"n":1}`))
+		w.wantCode(err, fleet.BodyTooLarge)
+	})
+}
