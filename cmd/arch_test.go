@@ -27,6 +27,7 @@ var arrows = map[string][]string{
 	"restic/listing":    {},
 	"restic/restictest": {"restic"},
 	"web":               {},
+	"web/webtest":       {"restic/restictest"}, // help for tests
 	"deploy":            {},
 
 	"server/secret":          {},

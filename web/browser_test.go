@@ -7,29 +7,31 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"restic-manager/web/webtest"
 )
 
 func TestPagesFitTheirWindowInBothThemes(t *testing.T) {
-	site, browser := newSite(t), browser(t)
+	site, browser := newSite(t), webtest.Browser(t)
 	for _, page := range []string{"sample", "door"} {
 		for _, width := range []int64{1280, 390} {
 			for _, theme := range []Theme{Light, Dark} {
 				name := fmt.Sprintf("%s-%d-%s", page, width, theme)
 				t.Run(name, func(t *testing.T) {
 					tab := open(t, browser, site.URL+"/"+page)
-					mustDo(t, tab, chromedp.EmulateViewport(width, 900))
-					value[string](t, tab, fmt.Sprintf(`document.documentElement.dataset.theme = %q`, theme))
-					until(t, tab, `"script" in document.documentElement.dataset && document.fonts.status === "loaded"`)
-					if over := value[int](t, tab, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+					webtest.Do(t, tab, chromedp.EmulateViewport(width, 900))
+					webtest.Value[string](t, tab, fmt.Sprintf(`document.documentElement.dataset.theme = %q`, theme))
+					webtest.Until(t, tab, `"script" in document.documentElement.dataset && document.fonts.status === "loaded"`)
+					if over := webtest.Value[int](t, tab, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
 						t.Errorf("the page is %d px wider than its window", over)
 					}
 					if page == "sample" {
-						until(t, tab, `document.querySelectorAll("job-log li").length === 40`)
+						webtest.Until(t, tab, `document.querySelectorAll("job-log li").length === 40`)
 					}
-					if dark := value[bool](t, tab, `getComputedStyle(document.documentElement).colorScheme === "dark"`); dark != (theme == Dark) {
+					if dark := webtest.Value[bool](t, tab, `getComputedStyle(document.documentElement).colorScheme === "dark"`); dark != (theme == Dark) {
 						t.Errorf("dark is %t", dark)
 					}
-					keepPicture(t, tab, name)
+					webtest.Keep(t, tab, name)
 				})
 			}
 		}
@@ -37,44 +39,44 @@ func TestPagesFitTheirWindowInBothThemes(t *testing.T) {
 }
 
 func TestAChangeShowsAndKeepsFocusAndTyping(t *testing.T) {
-	site, browser := newSite(t), browser(t)
+	site, browser := newSite(t), webtest.Browser(t)
 	tab := open(t, browser, site.URL+"/sample")
-	until(t, tab, `document.documentElement.dataset.live === "live"`)
-	value[bool](t, tab, `(window.kept = document.querySelector("#hosts tbody tr:nth-child(2) button"), kept.focus(), true)`)
-	value[bool](t, tab, `(document.getElementById("f-cron").value = "typed", true)`)
+	webtest.Until(t, tab, `document.documentElement.dataset.live === "live"`)
+	webtest.Value[bool](t, tab, `(window.kept = document.querySelector("#hosts tbody tr:nth-child(2) button"), kept.focus(), true)`)
+	webtest.Value[bool](t, tab, `(document.getElementById("f-cron").value = "typed", true)`)
 	site.change(func() { site.view.Hosts[1].State = State{OK, "ok", "Protected again"} })
-	until(t, tab, `document.querySelector("#hosts").textContent.includes("Protected again")`)
-	if !value[bool](t, tab, `document.activeElement === kept && kept.isConnected`) {
+	webtest.Until(t, tab, `document.querySelector("#hosts").textContent.includes("Protected again")`)
+	if !webtest.Value[bool](t, tab, `document.activeElement === kept && kept.isConnected`) {
 		t.Error("the focus was lost")
 	}
-	if got := value[string](t, tab, `document.getElementById("f-cron").value`); got != "typed" {
+	if got := webtest.Value[string](t, tab, `document.getElementById("f-cron").value`); got != "typed" {
 		t.Errorf("the field has %q", got)
 	}
 }
 
 func TestAnUnreachableServerIsSaidAndForgotten(t *testing.T) {
-	site, browser := newSite(t), browser(t)
+	site, browser := newSite(t), webtest.Browser(t)
 	tab := open(t, browser, site.URL+"/sample", "502")
-	until(t, tab, `document.querySelector("#live .state").textContent === "Live"`)
+	webtest.Until(t, tab, `document.querySelector("#live .state").textContent === "Live"`)
 	site.change(func() { site.broken = true })
-	until(t, tab, `document.querySelector("#live .state").textContent === "Reconnecting"`)
+	webtest.Until(t, tab, `document.querySelector("#live .state").textContent === "Reconnecting"`)
 	site.change(func() {
 		site.broken = false
 		site.view.Hosts[1].State.Word = "Back"
 	})
-	until(t, tab, `document.querySelector("#live .state").textContent === "Live"`)
-	until(t, tab, `document.querySelector("#hosts").textContent.includes("Back")`)
+	webtest.Until(t, tab, `document.querySelector("#live .state").textContent === "Live"`)
+	webtest.Until(t, tab, `document.querySelector("#hosts").textContent.includes("Back")`)
 }
 
 func TestTwentyTabsOverHTTP1StayLive(t *testing.T) {
-	site, browser := newSite(t), browser(t)
+	site, browser := newSite(t), webtest.Browser(t)
 	var tabs []context.Context
 	for range 20 {
 		tabs = append(tabs, open(t, browser, site.URL+"/sample"))
 	}
 	for i, tab := range tabs {
-		until(t, tab, `document.documentElement.dataset.live === "live" && document.querySelectorAll("job-log li").length >= 40`)
-		if value[bool](t, tab, `document.hidden`) {
+		webtest.Until(t, tab, `document.documentElement.dataset.live === "live" && document.querySelectorAll("job-log li").length >= 40`)
+		if webtest.Value[bool](t, tab, `document.hidden`) {
 			t.Fatalf("tab %d is hidden: this would prove nothing", i)
 		}
 	}
@@ -83,8 +85,8 @@ func TestTwentyTabsOverHTTP1StayLive(t *testing.T) {
 		site.lines = 50
 	})
 	for _, tab := range tabs {
-		until(t, tab, `document.querySelector("#hosts").textContent.includes("Everybody sees this")`)
-		until(t, tab, `document.getElementById("L50") !== null`)
+		webtest.Until(t, tab, `document.querySelector("#hosts").textContent.includes("Everybody sees this")`)
+		webtest.Until(t, tab, `document.getElementById("L50") !== null`)
 	}
 	site.mu.Lock()
 	defer site.mu.Unlock()
@@ -96,123 +98,123 @@ func TestTwentyTabsOverHTTP1StayLive(t *testing.T) {
 // hide makes a page believe that it is hidden, or shown again.
 func hide(t *testing.T, tab context.Context, hidden bool) {
 	t.Helper()
-	value[bool](t, tab, fmt.Sprintf(`(Object.defineProperty(document, "hidden", {value: %t, configurable: true}), document.dispatchEvent(new Event("visibilitychange")))`, hidden))
+	webtest.Value[bool](t, tab, fmt.Sprintf(`(Object.defineProperty(document, "hidden", {value: %t, configurable: true}), document.dispatchEvent(new Event("visibilitychange")))`, hidden))
 }
 
 func TestAHiddenPageAsksNothingAndCatchesUp(t *testing.T) {
-	site, browser := newSite(t), browser(t)
+	site, browser := newSite(t), webtest.Browser(t)
 	tab := open(t, browser, site.URL+"/sample")
-	until(t, tab, `document.documentElement.dataset.live === "live"`)
+	webtest.Until(t, tab, `document.documentElement.dataset.live === "live"`)
 	site.until(t, func() bool { return site.held["changes"] == 1 && site.held["job"] == 1 && site.held["log"] == 1 })
 	hide(t, tab, true)
 	site.until(t, func() bool { return sum(site.held) == 0 })
 	asked := seen(site, func() int { return site.asked })
 	site.change(func() { site.view.Hosts[1].State.Word = "Seen later" })
-	if value[bool](t, tab, `new Promise((done) => setTimeout(() => done(document.body.textContent.includes("Seen later")), 3000))`) {
+	if webtest.Value[bool](t, tab, `new Promise((done) => setTimeout(() => done(document.body.textContent.includes("Seen later")), 3000))`) {
 		t.Error("a hidden page was read again")
 	}
 	if n := seen(site, func() int { return site.asked }); n != asked {
 		t.Errorf("a hidden page asked %d times", n-asked)
 	}
 	hide(t, tab, false)
-	until(t, tab, `document.querySelector("#hosts").textContent.includes("Seen later")`)
+	webtest.Until(t, tab, `document.querySelector("#hosts").textContent.includes("Seen later")`)
 }
 
 func TestAnotherPageTakesOverFromOneThatIsHidden(t *testing.T) {
-	site, browser := newSite(t), browser(t)
+	site, browser := newSite(t), webtest.Browser(t)
 	first := open(t, browser, site.URL+"/sample")
 	site.until(t, func() bool { return site.held["changes"] == 1 })
 	second := open(t, browser, site.URL+"/sample")
-	until(t, second, `document.documentElement.dataset.live === "live"`)
+	webtest.Until(t, second, `document.documentElement.dataset.live === "live"`)
 	hide(t, first, true)
 	site.change(func() { site.view.Hosts[1].State.Word = "By the second" })
-	until(t, second, `document.querySelector("#hosts").textContent.includes("By the second")`)
+	webtest.Until(t, second, `document.querySelector("#hosts").textContent.includes("By the second")`)
 	site.until(t, func() bool { return site.held["changes"] == 1 })
 }
 
 func TestThemeIsACookieThatTheServerReads(t *testing.T) {
-	site, browser := newSite(t), browser(t)
+	site, browser := newSite(t), webtest.Browser(t)
 	tab := open(t, browser, site.URL+"/sample")
-	until(t, tab, `"script" in document.documentElement.dataset`)
-	mustDo(t, tab, chromedp.Click(chromedp.CSS(`button[name=theme][value=dark]`)))
-	until(t, tab, `document.documentElement.dataset.theme === "dark" && document.cookie === "theme=dark"`)
-	mustDo(t, tab, chromedp.Navigate(site.URL+"/door"))
-	if got := value[string](t, tab, `document.documentElement.dataset.theme + document.querySelector("[aria-pressed=true]").value`); got != "darkdark" {
+	webtest.Until(t, tab, `"script" in document.documentElement.dataset`)
+	webtest.Do(t, tab, chromedp.Click(chromedp.CSS(`button[name=theme][value=dark]`)))
+	webtest.Until(t, tab, `document.documentElement.dataset.theme === "dark" && document.cookie === "theme=dark"`)
+	webtest.Do(t, tab, chromedp.Navigate(site.URL+"/door"))
+	if got := webtest.Value[string](t, tab, `document.documentElement.dataset.theme + document.querySelector("[aria-pressed=true]").value`); got != "darkdark" {
 		t.Errorf("after loading again the theme is %s", got)
 	}
-	mustDo(t, tab, chromedp.Click(chromedp.CSS(`button[name=theme][value=""]`)))
-	until(t, tab, `!("theme" in document.documentElement.dataset)`)
+	webtest.Do(t, tab, chromedp.Click(chromedp.CSS(`button[name=theme][value=""]`)))
+	webtest.Until(t, tab, `!("theme" in document.documentElement.dataset)`)
 	if n := seen(site, func() int { return site.posted["/theme"] }); n != 0 {
 		t.Errorf("the theme was posted %d times", n)
 	}
 }
 
 func TestSlashGoesToTheSearchField(t *testing.T) {
-	site, browser := newSite(t), browser(t)
+	site, browser := newSite(t), webtest.Browser(t)
 	tab := open(t, browser, site.URL+"/sample")
-	until(t, tab, `"script" in document.documentElement.dataset`)
+	webtest.Until(t, tab, `"script" in document.documentElement.dataset`)
 	slash := `!document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key: "/", bubbles: true, cancelable: true}))`
-	if !value[bool](t, tab, slash) || !value[bool](t, tab, `document.activeElement.id === "search"`) {
+	if !webtest.Value[bool](t, tab, slash) || !webtest.Value[bool](t, tab, `document.activeElement.id === "search"`) {
 		t.Error("the key was not taken")
 	}
-	if value[bool](t, tab, slash) {
+	if webtest.Value[bool](t, tab, slash) {
 		t.Error("the key was taken from somebody who types")
 	}
-	mustDo(t, tab, chromedp.EmulateViewport(390, 900))
-	value[bool](t, tab, `(document.activeElement.blur(), true)`)
-	value[bool](t, tab, slash)
-	until(t, tab, `document.activeElement.id === "search" && document.getElementById("menu").matches(":popover-open")`)
-	keepPicture(t, tab, "menu-390")
+	webtest.Do(t, tab, chromedp.EmulateViewport(390, 900))
+	webtest.Value[bool](t, tab, `(document.activeElement.blur(), true)`)
+	webtest.Value[bool](t, tab, slash)
+	webtest.Until(t, tab, `document.activeElement.id === "search" && document.getElementById("menu").matches(":popover-open")`)
+	webtest.Keep(t, tab, "menu-390")
 }
 
 func TestADialogIsModalAndWantsTheNameTyped(t *testing.T) {
-	site, browser := newSite(t), browser(t)
+	site, browser := newSite(t), webtest.Browser(t)
 	tab := open(t, browser, site.URL+"/sample")
-	until(t, tab, `"script" in document.documentElement.dataset`)
-	mustDo(t, tab, chromedp.Click(chromedp.CSS(`button[popovertarget=cancel]`)))
-	until(t, tab, `document.getElementById("cancel").matches(":modal") && document.activeElement.textContent === "Keep running"`)
-	keepPicture(t, tab, "dialog-1280")
-	mustDo(t, tab, chromedp.KeyEvent("\r"))
-	until(t, tab, `!document.getElementById("cancel").open`)
+	webtest.Until(t, tab, `"script" in document.documentElement.dataset`)
+	webtest.Do(t, tab, chromedp.Click(chromedp.CSS(`button[popovertarget=cancel]`)))
+	webtest.Until(t, tab, `document.getElementById("cancel").matches(":modal") && document.activeElement.textContent === "Keep running"`)
+	webtest.Keep(t, tab, "dialog-1280")
+	webtest.Do(t, tab, chromedp.KeyEvent("\r"))
+	webtest.Until(t, tab, `!document.getElementById("cancel").open`)
 
-	value[bool](t, tab, `(document.getElementById("delete").removeAttribute("popover"), document.getElementById("delete").showModal(), true)`)
+	webtest.Value[bool](t, tab, `(document.getElementById("delete").removeAttribute("popover"), document.getElementById("delete").showModal(), true)`)
 	for _, typed := range []string{"", "web-1xtest", "web-1.test "} {
-		value[bool](t, tab, fmt.Sprintf(`(document.getElementById("delete-typed").value = %q, document.querySelector("#delete .danger").click(), true)`, typed))
-		if value[bool](t, tab, `document.querySelector("#delete form").checkValidity()`) {
+		webtest.Value[bool](t, tab, fmt.Sprintf(`(document.getElementById("delete-typed").value = %q, document.querySelector("#delete .danger").click(), true)`, typed))
+		if webtest.Value[bool](t, tab, `document.querySelector("#delete form").checkValidity()`) {
 			t.Errorf("%q was taken for web-1.test", typed)
 		}
 	}
-	value[bool](t, tab, `(document.getElementById("delete-typed").value = "web-1.test", true)`)
-	value[bool](t, tab, `(b => (b.click(), b.click(), b.click(), true))(document.querySelector("#delete .danger"))`)
-	until(t, tab, `document.querySelector("#delete .danger").getAttribute("aria-busy") === "true"`)
-	value[bool](t, tab, `(document.querySelector("#delete .danger").click(), true)`)
-	until(t, tab, `fetch("/sample").then((r) => r.ok)`)
+	webtest.Value[bool](t, tab, `(document.getElementById("delete-typed").value = "web-1.test", true)`)
+	webtest.Value[bool](t, tab, `(b => (b.click(), b.click(), b.click(), true))(document.querySelector("#delete .danger"))`)
+	webtest.Until(t, tab, `document.querySelector("#delete .danger").getAttribute("aria-busy") === "true"`)
+	webtest.Value[bool](t, tab, `(document.querySelector("#delete .danger").click(), true)`)
+	webtest.Until(t, tab, `fetch("/sample").then((r) => r.ok)`)
 	if n := seen(site, func() int { return site.posted["/hosts/1/delete"] }); n != 1 {
 		t.Errorf("the form was sent %d times", n)
 	}
 }
 
 func TestManualHidesTheCronField(t *testing.T) {
-	site, browser := newSite(t), browser(t)
+	site, browser := newSite(t), webtest.Browser(t)
 	tab := open(t, browser, site.URL+"/sample")
-	until(t, tab, `"script" in document.documentElement.dataset`)
-	mustDo(t, tab, chromedp.Click(chromedp.CSS(`#f-manual`)))
-	until(t, tab, `!document.getElementById("f-cron").checkVisibility()`)
-	mustDo(t, tab, chromedp.Click(chromedp.CSS(`#f-manual`)))
-	until(t, tab, `document.getElementById("f-cron").checkVisibility()`)
+	webtest.Until(t, tab, `"script" in document.documentElement.dataset`)
+	webtest.Do(t, tab, chromedp.Click(chromedp.CSS(`#f-manual`)))
+	webtest.Until(t, tab, `!document.getElementById("f-cron").checkVisibility()`)
+	webtest.Do(t, tab, chromedp.Click(chromedp.CSS(`#f-manual`)))
+	webtest.Until(t, tab, `document.getElementById("f-cron").checkVisibility()`)
 }
 
 func TestTimesAreToldAsTheServerTellsThem(t *testing.T) {
-	site, browser := newSite(t), browser(t)
+	site, browser := newSite(t), webtest.Browser(t)
 	tab := open(t, browser, site.URL+"/sample")
-	until(t, tab, `"script" in document.documentElement.dataset`)
+	webtest.Until(t, tab, `"script" in document.documentElement.dataset`)
 	// The page was made at a time that is not the browser's: ages are by the page's.
-	if got := strings.ReplaceAll(value[string](t, tab, `document.querySelector(".meta time").textContent`), nbsp, " "); got != "14 min ago" {
+	if got := strings.ReplaceAll(webtest.Value[string](t, tab, `document.querySelector(".meta time").textContent`), nbsp, " "); got != "14 min ago" {
 		t.Errorf("14 minutes before the page was made is %q", got)
 	}
-	value[bool](t, tab, `(document.querySelector(".meta time").dispatchEvent(new PointerEvent("pointerover", {bubbles: true})), true)`)
-	zone := value[string](t, tab, `new Intl.DateTimeFormat("en-GB", {timeZoneName: "short"}).formatToParts(0).find((p) => p.type === "timeZoneName").value`)
-	if got := value[string](t, tab, `document.querySelector(".meta time").title`); !strings.Contains(got, "2026") || !strings.Contains(got, zone) {
+	webtest.Value[bool](t, tab, `(document.querySelector(".meta time").dispatchEvent(new PointerEvent("pointerover", {bubbles: true})), true)`)
+	zone := webtest.Value[string](t, tab, `new Intl.DateTimeFormat("en-GB", {timeZoneName: "short"}).formatToParts(0).find((p) => p.type === "timeZoneName").value`)
+	if got := webtest.Value[string](t, tab, `document.querySelector(".meta time").title`); !strings.Contains(got, "2026") || !strings.Contains(got, zone) {
 		t.Errorf("the exact time is %q", got)
 	}
 }

@@ -7,17 +7,14 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"restic-manager/web/webtest"
 )
 
 // site serves the sample pages with the real files under the real security policy,
@@ -226,94 +223,10 @@ func (s *site) readLog(r *http.Request) any {
 	return map[string]any{"lines": lines, "next_after_seq": max(from, to), "end": s.ended && to == last()}
 }
 
-// browser starts one Chromium for a test; its tabs share cookies and locks.
-func browser(t *testing.T) context.Context {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("chromium is not installed")
-		}
-		t.Skip("chromium is not installed: what pages do in a browser is not tested")
-	}
-	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("force-prefers-reduced-motion", true)) // twenty tabs that draw at once would measure the processor
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	mustDo(t, ctx, chromedp.Navigate("about:blank"))
-	return ctx
-}
-
-// open opens a page in a new tab of the browser and fails the test for whatever the
-// page writes to its console: errors, refused connections, breaches of the policy.
+// open opens a page in a new tab of the browser.
 func open(t *testing.T, browser context.Context, url string, quiet ...string) context.Context {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(browser)
-	messages := chromedp.Console(ctx)
-	mustDo(t, ctx, chromedp.EmulateViewport(1280, 900))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for message, err := range messages {
-			if err != nil {
-				return
-			}
-			hint := message.Type == chromedp.ConsoleDebug // of the browser, about style
-			if !hint && !slices.ContainsFunc(quiet, func(word string) bool { return strings.Contains(message.Text, word) }) {
-				t.Errorf("console of %s: %s: %s", url, message.Type, message.Text)
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-done
-	})
-	mustDo(t, ctx, chromedp.Navigate(url))
-	return ctx
-}
-
-func mustDo(t *testing.T, ctx context.Context, actions ...chromedp.Action[chromedp.Void]) {
-	t.Helper()
-	if err := chromedp.Do(ctx, actions...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// value evaluates an expression in the page.
-func value[T any](t *testing.T, ctx context.Context, expression string) T {
-	t.Helper()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
-	if err != nil {
-		t.Fatalf("%s: %v", expression, err)
-	}
-	return v
-}
-
-// until waits for an expression to become true in the page.
-func until(t *testing.T, ctx context.Context, expression string) {
-	t.Helper()
-	_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(time.Minute), chromedp.WithPollingInterval(50*time.Millisecond)))
-	if err != nil {
-		t.Fatalf("waited for %s: %v", expression, err)
-	}
-}
-
-// keepPicture writes a screenshot of the whole page where RM_SCREENSHOTS names a folder.
-func keepPicture(t *testing.T, ctx context.Context, name string) {
-	t.Helper()
-	folder := os.Getenv("RM_SCREENSHOTS")
-	if folder == "" {
-		return
-	}
-	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	tab := webtest.Open(t, browser, quiet...)
+	webtest.Do(t, tab, chromedp.Navigate(url))
+	return tab
 }

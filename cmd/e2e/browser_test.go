@@ -9,14 +9,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"restic-manager/web/webtest"
 )
 
 // tab is a tab of a real Chromium. What the page writes to its console fails the
@@ -28,51 +28,10 @@ type tab struct {
 	url string
 }
 
-func newBrowser(t *testing.T) context.Context {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("chromium is not installed")
-		}
-		t.Skip("chromium is not installed: the browser's road is not tested")
-	}
-	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.NoSandbox,
-		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-component-update", true))
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
-		t.Fatal(err)
-	}
-	return ctx
-}
-
 // newTab opens a tab. Messages that hold one of the quiet words are expected.
 func newTab(t *testing.T, browser context.Context, base string, quiet ...string) *tab {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(browser)
-	b := &tab{t: t, ctx: ctx, url: base}
-	messages := chromedp.Console(ctx)
-	b.do(chromedp.EmulateViewport(1280, 900))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for m, err := range messages {
-			if err != nil {
-				return
-			}
-			if m.Type != chromedp.ConsoleDebug && !slices.ContainsFunc(quiet, func(w string) bool { return strings.Contains(m.Text, w) }) {
-				t.Errorf("console: %s: %s", m.Type, m.Text)
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-done
-	})
-	return b
+	return &tab{t: t, ctx: webtest.Open(t, browser, quiet...), url: base}
 }
 
 func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
@@ -210,7 +169,7 @@ func (b *tab) picture(name string) {
 func TestAPersonGoesFromTheSetUpCodeToAProtectedHost(t *testing.T) {
 	t.Parallel()
 	w := newWorldBeforeSetUp(t, withServerArgs("--notify-loopback"))
-	b := newTab(t, newBrowser(t), "http://"+w.addr, "401", "422")
+	b := newTab(t, webtest.Browser(t), "http://"+w.addr, "401", "422")
 	source := files(t, 2000)
 
 	b.visit("/")

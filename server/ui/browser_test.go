@@ -7,9 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"restic-manager/server/api"
+	"restic-manager/web/webtest"
 )
 
 // axe is the checker of accessibility, as its project publishes it.
@@ -58,32 +56,32 @@ func TestEveryPageFitsAndHasNoSeriousFaultOfAccessibility(t *testing.T) {
 		"job": "/jobs/{job}", "jobs": "/jobs", "snapshots": "/snapshots", "repositories": "/repositories", "repository": "/repositories/{repository}", "repository-new": "/repositories/new",
 		"audit": "/audit", "users": "/users", "account": "/account", "settings": "/settings", "sign-in": "/sign-in",
 	}
-	do(t, tab, chromedp.Navigate(site.URL+"/account"))
-	eval[bool](t, tab, string(checker)+`; document.querySelector("main label").remove(); true`)
-	if found := eval[string](t, tab, runAxe); !strings.Contains(found, `"label"`) {
+	webtest.Do(t, tab, chromedp.Navigate(site.URL+"/account"))
+	webtest.Value[bool](t, tab, string(checker)+`; document.querySelector("main label").remove(); true`)
+	if found := webtest.Value[string](t, tab, runAxe); !strings.Contains(found, `"label"`) {
 		t.Fatalf("a field whose label was taken away is no fault: %s", found)
 	}
 	c.answers["POST /api/v1/hosts"] = api.HostCreated{Host: c.answers["GET /api/v1/hosts/"+hostID].(api.Host), Enrolment: api.Enrolment{LineLinux: "printf %s 'x' | sh -c 'set -e; f=$(mktemp); curl -fsS -o \"$f\" https://backup.test/install/install.sh; sh \"$f\"'", EnrollLinux: "printf %s 'x' | restic-manager-agent enroll --server https://backup.test", LineWindows: "'x' | & restic-manager-agent.exe enroll", EnrollWindows: "'x' | & restic-manager-agent.exe enroll"}}
 	for name, path := range paths {
-		do(t, tab, chromedp.Navigate(site.URL+known.Replace(path)))
+		webtest.Do(t, tab, chromedp.Navigate(site.URL+known.Replace(path)))
 		if name == "joining-told" { // the answer to a form
-			do(t, tab, chromedp.Navigate(site.URL+"/hosts/new"), chromedp.SetValue(chromedp.CSS("#f-name"), "web-3"), chromedp.SetValue(chromedp.CSS("#f-paths"), "/etc"), chromedp.Click(chromedp.CSS("main .btn.primary")))
-			poll(t, tab, `document.getElementById("line-linux-enrol") !== null`)
+			webtest.Do(t, tab, chromedp.Navigate(site.URL+"/hosts/new"), chromedp.SetValue(chromedp.CSS("#f-name"), "web-3"), chromedp.SetValue(chromedp.CSS("#f-paths"), "/etc"), chromedp.Click(chromedp.CSS("main .btn.primary")))
+			webtest.Until(t, tab, `document.getElementById("line-linux-enrol") !== null`)
 		}
-		eval[bool](t, tab, string(checker)+"; true")
+		webtest.Value[bool](t, tab, string(checker)+"; true")
 		for _, width := range []int64{1280, 390} {
-			do(t, tab, chromedp.EmulateViewport(width, 900))
-			if over := eval[int](t, tab, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+			webtest.Do(t, tab, chromedp.EmulateViewport(width, 900))
+			if over := webtest.Value[int](t, tab, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
 				t.Errorf("%s is %d px wider than a window of %d", path, over, width)
 			}
 			for _, theme := range []string{"light", "dark"} {
-				eval[string](t, tab, fmt.Sprintf(`document.documentElement.dataset.theme = %q`, theme))
-				keep(t, tab, fmt.Sprintf("%s-%d-%s", name, width, theme))
+				webtest.Value[string](t, tab, fmt.Sprintf(`document.documentElement.dataset.theme = %q`, theme))
+				webtest.Keep(t, tab, fmt.Sprintf("%s-%d-%s", name, width, theme))
 				if width < 1000 && theme == "dark" {
 					continue // each theme and each width was looked at
 				}
 				var faults []fault
-				if err := json.Unmarshal([]byte(eval[string](t, tab, runAxe)), &faults); err != nil {
+				if err := json.Unmarshal([]byte(webtest.Value[string](t, tab, runAxe)), &faults); err != nil {
 					t.Fatal(err)
 				}
 				for _, f := range faults {
@@ -112,25 +110,25 @@ func TestATimeIsReadWhileItIsTyped(t *testing.T) {
 		site.Close()
 	})
 	tab := openTab(t, "422")
-	do(t, tab, chromedp.Navigate(site.URL+known.Replace("/hosts/{host}/schedules/{schedule}")))
-	poll(t, tab, `"script" in document.documentElement.dataset`)
+	webtest.Do(t, tab, chromedp.Navigate(site.URL+known.Replace("/hosts/{host}/schedules/{schedule}")))
+	webtest.Until(t, tab, `"script" in document.documentElement.dataset`)
 	words := `document.querySelector("cron-preview [data-words]").textContent`
-	do(t, tab, chromedp.Click(chromedp.CSS(`button[data-cron="0 * * * *"]`)))
-	poll(t, tab, words+` === "every hour, read by the server"`)
-	if got := eval[string](t, tab, `document.querySelector("cron-preview [data-runs]").textContent + " " + document.getElementById("f-objective_s").placeholder`); got != "Wed 1 Jul 2026, 12:00 +02:00 3 h" {
+	webtest.Do(t, tab, chromedp.Click(chromedp.CSS(`button[data-cron="0 * * * *"]`)))
+	webtest.Until(t, tab, words+` === "every hour, read by the server"`)
+	if got := webtest.Value[string](t, tab, `document.querySelector("cron-preview [data-runs]").textContent + " " + document.getElementById("f-objective_s").placeholder`); got != "Wed 1 Jul 2026, 12:00 +02:00 3 h" {
 		t.Errorf("the next run is %q", got)
 	}
-	eval[bool](t, tab, `((f) => (f.value = "0 99 * * *", f.dispatchEvent(new Event("input", {bubbles: true}))))(document.getElementById("f-cron"))`)
-	poll(t, tab, words+` === "The second column is wrong." && document.querySelector("cron-preview").hasAttribute("data-wrong") && !document.querySelector("cron-preview li")`)
-	if !eval[bool](t, tab, `document.querySelectorAll("#zones option").length > 100`) {
+	webtest.Value[bool](t, tab, `((f) => (f.value = "0 99 * * *", f.dispatchEvent(new Event("input", {bubbles: true}))))(document.getElementById("f-cron"))`)
+	webtest.Until(t, tab, words+` === "The second column is wrong." && document.querySelector("cron-preview").hasAttribute("data-wrong") && !document.querySelector("cron-preview li")`)
+	if !webtest.Value[bool](t, tab, `document.querySelectorAll("#zones option").length > 100`) {
 		t.Error("no zones are suggested")
 	}
-	eval[bool](t, tab, `(document.getElementById("f-source").value = "pg-dump", true)`)
-	if eval[bool](t, tab, `document.getElementById("f-paths").checkVisibility()`) {
+	webtest.Value[bool](t, tab, `(document.getElementById("f-source").value = "pg-dump", true)`)
+	if webtest.Value[bool](t, tab, `document.getElementById("f-paths").checkVisibility()`) {
 		t.Error("paths are asked for beside a named source")
 	}
-	do(t, tab, chromedp.Click(chromedp.CSS(`#f-manual`)))
-	if eval[bool](t, tab, `document.getElementById("f-cron").checkVisibility() || !document.getElementById("f-repository_id").checkVisibility()`) {
+	webtest.Do(t, tab, chromedp.Click(chromedp.CSS(`#f-manual`)))
+	if webtest.Value[bool](t, tab, `document.getElementById("f-cron").checkVisibility() || !document.getElementById("f-repository_id").checkVisibility()`) {
 		t.Error("a manual schedule has a time, or hides more than that")
 	}
 }
@@ -146,9 +144,9 @@ func TestANewScheduleHasTheZoneOfTheBrowserWhereTheHostsIsNotKnown(t *testing.T)
 		site.Close()
 	})
 	tab := openTab(t)
-	do(t, tab, chromedp.Navigate(site.URL+known.Replace("/hosts/{host}/schedules/new")))
-	poll(t, tab, `document.getElementById("f-zone").value === "Asia/Tokyo" && document.querySelector("[data-in-zone]").textContent === "Asia/Tokyo"`)
-	keep(t, tab, "schedule-new-own-zone")
+	webtest.Do(t, tab, chromedp.Navigate(site.URL+known.Replace("/hosts/{host}/schedules/new")))
+	webtest.Until(t, tab, `document.getElementById("f-zone").value === "Asia/Tokyo" && document.querySelector("[data-in-zone]").textContent === "Asia/Tokyo"`)
+	webtest.Keep(t, tab, "schedule-new-own-zone")
 }
 
 func TestTheSpeedOfARunningJobIsDrawn(t *testing.T) {
@@ -167,30 +165,15 @@ func TestTheSpeedOfARunningJobIsDrawn(t *testing.T) {
 		site.Close()
 	})
 	tab := openTab(t)
-	do(t, tab, chromedp.Navigate(site.URL+known.Replace("/jobs/{job}")))
-	poll(t, tab, `document.querySelector("job-throughput polyline").points.length >= 4`)
-	if got := eval[string](t, tab, `document.querySelector("job-throughput svg").getAttribute("aria-label")`); !strings.Contains(got, "MiB/s") {
+	webtest.Do(t, tab, chromedp.Navigate(site.URL+known.Replace("/jobs/{job}")))
+	webtest.Until(t, tab, `document.querySelector("job-throughput polyline").points.length >= 4`)
+	if got := webtest.Value[string](t, tab, `document.querySelector("job-throughput svg").getAttribute("aria-label")`); !strings.Contains(got, "MiB/s") {
 		t.Errorf("the picture says %q", got)
 	}
-	if !eval[bool](t, tab, `document.querySelector("job-throughput").checkVisibility()`) {
+	if !webtest.Value[bool](t, tab, `document.querySelector("job-throughput").checkVisibility()`) {
 		t.Error("the picture is hidden")
 	}
-	keep(t, tab, "throughput")
-}
-
-// poll waits for an expression to become true in the page, or in the one that it leads to.
-func poll(t *testing.T, tab context.Context, expression string) {
-	t.Helper()
-	for {
-		_, err := chromedp.Run(tab, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(time.Minute), chromedp.WithPollingInterval(50*time.Millisecond)))
-		if err == nil {
-			return
-		}
-		left := strings.Contains(err.Error(), "navigated") || strings.Contains(err.Error(), "Cannot find context")
-		if !left {
-			t.Fatalf("waited for %s: %v", expression, err)
-		}
-	}
+	webtest.Keep(t, tab, "throughput")
 }
 
 // signedIn serves contract and pages to a browser as if it had signed in.
@@ -204,75 +187,10 @@ func signedIn(contract, pages http.Handler) http.Handler {
 	})
 }
 
-// openTab opens a tab of a real Chromium; what its console says fails the test, but
-// for what holds a quiet word.
+// openTab opens a tab of a browser of its own; the sample has no log.
 func openTab(t *testing.T, quiet ...string) context.Context {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("chromium is not installed")
-		}
-		t.Skip("chromium is not installed: how pages look is not tested")
-	}
-	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-gpu", true), chromedp.Flag("force-prefers-reduced-motion", true))
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	messages := chromedp.Console(ctx)
-	do(t, ctx, chromedp.EmulateViewport(1280, 900))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for message, err := range messages {
-			if err != nil {
-				return
-			}
-			expected := slices.ContainsFunc(append(quiet, "404"), func(word string) bool { return strings.Contains(message.Text, word) }) // the sample has no log
-			if message.Type != chromedp.ConsoleDebug && !expected {
-				t.Errorf("console: %s: %s", message.Type, message.Text)
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-done
-	})
-	return ctx
-}
-
-func do(t *testing.T, tab context.Context, steps ...chromedp.Action[chromedp.Void]) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(tab, 30*time.Second)
-	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func eval[T any](t *testing.T, tab context.Context, expression string) T {
-	t.Helper()
-	v, err := chromedp.Run(tab, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
-	if err != nil {
-		t.Fatalf("%.200s: %v", expression, err)
-	}
-	return v
-}
-
-func keep(t *testing.T, tab context.Context, name string) {
-	t.Helper()
-	folder := os.Getenv("RM_SCREENSHOTS")
-	if folder == "" {
-		return
-	}
-	picture, err := chromedp.Run(tab, chromedp.FullScreenshot(100))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	return webtest.Open(t, webtest.Browser(t), append(quiet, "404")...)
 }
 
 // sampleFleet is a contract that tells of a fleet as it may be one morning.
