@@ -45,13 +45,13 @@ func (t Timing) in(at time.Time) time.Time {
 
 // begins returns until when a job has to wait at now, and for what; zero if it may begin.
 func (t Timing) begins(job spool.Job, now time.Time) (when time.Time, why string) {
-	if now.Before(job.RetryAt) {
+	if now.Before(job.RetryAt) && !isBack(job.RetryAt, now, longestRetry) {
 		return job.RetryAt, "" // was told when the attempt before it ended
 	}
 	if !planned(job) {
 		return time.Time{}, ""
 	}
-	if at := t.turn(job); job.Attempt == 0 && now.Before(at) {
+	if at := t.turn(job); job.Attempt == 0 && now.Before(at) && !isBack(at, now, t.Jitter) {
 		return at, "waits for its turn, at " + t.in(at).Format("15:04:05")
 	}
 	now = t.in(now)
@@ -60,6 +60,11 @@ func (t Timing) begins(job spool.Job, now time.Time) (when time.Time, why string
 	}
 	return time.Time{}, ""
 }
+
+// isBack reports whether a moment is further away than anything waits for: the clock was
+// put back since it was chosen, and a job must not wait, and hold up its schedule, for
+// what is a year away now.
+func isBack(at, now time.Time, most time.Duration) bool { return at.Sub(now) > most+time.Minute }
 
 // clockOf tells a moment of the next days by the clock on the wall.
 func clockOf(at, now time.Time) string {

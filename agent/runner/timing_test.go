@@ -181,6 +181,21 @@ func TestTheJobsIdSaysHowMuchLaterItBegins(t *testing.T) {
 	}
 }
 
+func TestAClockThatWasPutBackHoldsUpNoJob(t *testing.T) {
+	ahead := time.Date(2027, 1, 1, 2, 0, 0, 0, time.UTC)
+	timing := Timing{Jitter: 10 * time.Minute, Retries: 1, RetryAfter: time.Hour}
+	fresh := spool.Job{ID: uuid.NewString(), Slot: ahead, OpenedAt: ahead}
+	again := spool.Job{ID: uuid.NewString(), Slot: ahead, OpenedAt: ahead, Attempt: 1, RetryAt: ahead.Add(time.Hour)}
+	for name, job := range map[string]spool.Job{"for its turn": fresh, "for its next attempt": again} {
+		if at, _ := timing.begins(job, ahead.Add(-time.Second)); at.IsZero() {
+			t.Errorf("it does not wait %s", name)
+		}
+		if at, _ := timing.begins(job, ahead.AddDate(-1, 0, 0)); !at.IsZero() {
+			t.Errorf("it waits %s until %s, a year away", name, at)
+		}
+	}
+}
+
 func TestAFailureThatMayPassIsTriedAgain(t *testing.T) {
 	p := newTimed(t)
 	p.schedule(func(s *Schedule) { s.Retries, s.RetryAfter = 3, 5*time.Minute })
