@@ -59,6 +59,9 @@ func (j *jobs) start(job spool.Job, do func(context.Context, spool.Job), over bo
 		delete(j.underWay, job.ID)
 		j.mu.Unlock()
 		end(nil)
+		if over {
+			j.startPending() // it may have another attempt
+		}
 	})
 }
 

@@ -29,6 +29,11 @@ const (
 // fires reports whether a schedule fires by itself.
 func fires(s control.AgentSchedule) bool { return s.Enabled && !s.Manual }
 
+// catchesUp reports whether the latest slot that was missed is run afterwards.
+func catchesUp(s control.AgentSchedule) bool {
+	return s.Options == nil || s.Options.CatchUp != control.Skip
+}
+
 // wrongs gathers what is wrong with something.
 type wrongs []error
 
@@ -49,7 +54,7 @@ func timingOf(s control.AgentSchedule) (runner.Timing, error) {
 			wrong.note(errors.New("its id is none"))
 		}
 	}
-	timing := runner.Timing{RetryAfter: usualRetryS * time.Second}
+	timing := runner.Timing{RetryAfter: usualRetryS * time.Second, CatchUp: fires(s) && catchesUp(s)}
 	if s.Zone != "" {
 		zone, err := slot.Zone(s.Zone)
 		if !fires(s) { // else it was said
@@ -135,7 +140,7 @@ func entriesOf(c control.AgentConfig) []schedule.Entry {
 		}
 		entries = append(entries, schedule.Entry{
 			ID: id, Version: s.Version, RepositoryID: s.RepositoryId, Slots: slots, Times: s.Cron + " " + s.Zone,
-			CatchUp: s.Options == nil || s.Options.CatchUp != control.Skip,
+			CatchUp: catchesUp(s),
 		})
 	}
 	return entries

@@ -195,6 +195,22 @@ func TestAJobThatIsToldToEnd(t *testing.T) {
 	}
 }
 
+func TestASlotThatTheAgentsStopCutsOffIsLeftToItsNextLife(t *testing.T) {
+	for catchUp, ends := range map[bool]int{true: 0, false: 1} {
+		fake := restictest.NewFake(t, fakeScript(catConfig(), restictest.Reply{Command: "backup", Steps: []restictest.Step{{Pause: time.Minute}}}))
+		p := newPlace(t, fake.Path())
+		p.schedule(func(s *Schedule) { s.CatchUp = catchUp })
+		job := p.fired()
+		p.runUntil(job, func() bool { return len(fake.Calls()) == 2 }, ErrStopping)
+		if got := len(p.recorded(job.ID).finished); got != ends {
+			t.Errorf("with catching up %v it has %d results", catchUp, got)
+		}
+		if catchUp {
+			p.reborn(job) // finds it
+		}
+	}
+}
+
 func TestAJobToldToEndWhileItWaits(t *testing.T) {
 	for cause, result := range map[error]spool.Result{ErrCancelled: spool.Cancelled, ErrStopping: ""} {
 		p := newPlace(t, restictest.NewFake(t, fakeScript()).Path())
@@ -233,6 +249,13 @@ func (p *place) die(operation string, params any) (spool.Job, *place) {
 	if err := p.spool.Attach(p.t.Context(), job.ID, ref); err != nil {
 		p.t.Fatal(err)
 	}
+	return p.reborn(job)
+}
+
+// reborn returns the place with a new life of its spool.
+func (p *place) reborn(job spool.Job) (spool.Job, *place) {
+	p.t.Helper()
+	var err error
 	if err := p.spool.Close(); err != nil {
 		p.t.Fatal(err)
 	}
@@ -272,6 +295,49 @@ func TestAJobThatTheAgentDiedUnder(t *testing.T) {
 			if strings.Contains(strings.Join(call.Args, " "), "backup") {
 				t.Errorf("restic was started with %q", call.Args)
 			}
+		}
+	})
+	t.Run("is tried again when it was a slot's and left none, once and not after a later slot", func(t *testing.T) {
+		for name, c := range map[string]struct {
+			attempts int
+			prepare  func(*place, spool.Job)
+			again    bool
+		}{
+			"a slot's":            {1, func(*place, spool.Job) {}, true},
+			"the second time":     {2, func(*place, spool.Job) {}, false},
+			"one that is skipped": {1, func(p *place, _ spool.Job) { p.schedule(func(s *Schedule) { s.CatchUp = false }) }, false},
+			"with attempts left": {2, func(p *place, _ spool.Job) {
+				p.schedule(func(s *Schedule) { s.CatchUp, s.Retries, s.RetryAfter = false, 2, time.Minute })
+			}, true},
+			"a cancelled one": {1, func(p *place, j spool.Job) {
+				if err := p.spool.RequestCancel(p.t.Context(), j.ID); err != nil {
+					p.t.Error(err)
+				}
+			}, false},
+			"one that a later slot has overtaken": {1, func(p *place, j spool.Job) {
+				j.Slot = j.Slot.Add(time.Minute)
+				p.runner.note(j)
+			}, false},
+		} {
+			t.Run(name, func(t *testing.T) {
+				p := newPlace(t, restictest.NewFake(t, fakeScript(says("snapshots", "[]", 0))).Path())
+				p.schedule(func(s *Schedule) { s.CatchUp = true })
+				job := p.fired()
+				for range c.attempts {
+					if _, err := p.spool.Start(t.Context(), job.ID); err != nil {
+						t.Fatal(err)
+					}
+				}
+				job, p = p.reborn(job)
+				c.prepare(p, job)
+				p.runner.Recover(t.Context(), job)
+				if pending := p.spool.Pending(); (len(pending) == 1) != c.again {
+					t.Fatalf("%d jobs wait", len(pending))
+				}
+				if !c.again {
+					p.recorded(job.ID).want(spool.Interrupted, CodeAgentDied)
+				}
+			})
 		}
 	})
 	t.Run("stays open when the agent is stopped meanwhile", func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"restic-manager/agent/policy"
@@ -69,6 +70,9 @@ type Runner struct {
 
 	holds  holds
 	proven proven
+
+	mu     sync.Mutex
+	latest map[string]time.Time // slot of each schedule that had its turn in this life
 }
 
 // New returns a Runner that has nothing to do.
@@ -82,7 +86,7 @@ func New(o Options) *Runner {
 	return &Runner{
 		spool: o.Spool, restic: o.Restic, policy: o.Policy, config: o.Config, secrets: o.Secrets,
 		listings: o.Listings, storage: o.Storage, recipes: o.Recipes, now: o.Now, log: o.Log,
-		afterInit: initPatience,
+		afterInit: initPatience, latest: map[string]time.Time{},
 	}
 }
 
@@ -114,9 +118,13 @@ func (r *Runner) execute(ctx context.Context, job spool.Job) *Ending {
 	if e := cmp.Or(r.calledOff(job), r.overdue(job)); e != nil {
 		return e
 	}
+	r.note(job)
 	for {
 		task, e := r.attempt(ctx, job)
 		if e == nil || task == nil || ctx.Err() != nil {
+			if e != nil && task != nil && task.leaves(ctx, e) {
+				return nil
+			}
 			return e
 		}
 		wait, more := task.Schedule.retry(task.Job.Attempt, e)

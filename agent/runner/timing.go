@@ -20,6 +20,7 @@ type Timing struct {
 	Windows    []slot.Window  // a run that is due outside waits; none for any time
 	Bandwidth  []Bandwidth    // the first that holds when restic starts
 	MaxRun     time.Duration  // an attempt that takes longer is stopped; 0 for never
+	CatchUp    bool           // a planned run that was cut off is tried again once, also without Retries
 	Retries    int            // further attempts after a failure that may pass
 	RetryAfter time.Duration  // before the second attempt, doubled before each further one
 }
@@ -113,11 +114,29 @@ func (t Timing) retry(attempt int, e *Ending) (time.Duration, bool) {
 	if e.Result != spool.Failed || attempt < 1 || attempt > t.Retries || !slices.Contains(passing, e.Code) {
 		return 0, false
 	}
+	return t.backoff(attempt), true
+}
+
+// resume returns the pause before the next attempt of a planned run that the agent or
+// the machine ended or died under, and that is known to have left nothing; false if there
+// is none. With Retries left it is one of those, else the one that catching up allows.
+func (t Timing) resume(job spool.Job) (time.Duration, bool) {
+	switch {
+	case !planned(job) || job.Attempt < 1:
+		return 0, false
+	case job.Attempt <= t.Retries:
+		return t.backoff(job.Attempt), true
+	}
+	return 0, t.CatchUp && job.Attempt == 1
+}
+
+// backoff is the pause after an attempt.
+func (t Timing) backoff(attempt int) time.Duration {
 	pause := t.RetryAfter
 	for range attempt - 1 {
 		pause = min(longestRetry, 2*pause)
 	}
-	return min(longestRetry, pause), true
+	return min(longestRetry, pause)
 }
 
 // lookAgain is how often a job that waits for a time looks at the clock, which may be

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"restic-manager/agent/runner"
+	"restic-manager/agent/spool"
 	"restic-manager/server/fleet"
 	"restic-manager/server/job"
 )
@@ -90,10 +91,20 @@ func (t *trial) judgeWord() {
 	}
 }
 
-// judgeRuns demands one execution at most, and a result that is true of it.
+// cutOff reports whether a run of a slot was ended by the end of its agent, so that
+// another attempt may follow where it left nothing.
+func (t *trial) cutOff(r *run) bool {
+	stopped := r.ended != nil && r.ended.Result == spool.Interrupted && r.ended.Code == runner.CodeAgentStopped
+	return !t.job.Slot.IsZero() && (stopped || r.life.killed())
+}
+
+// judgeRuns demands one execution at most, or another one of a slot whose first was cut
+// off, and a result that is true of the last.
 func (t *trial) judgeRuns() {
 	runs := t.account.runs
-	if len(runs) > 1 {
+	if len(runs) == 2 && t.cutOff(runs[0]) && runs[0].tries < runs[1].tries {
+		t.w.cover.hit(coveredSlots, "tried again after it was cut off: "+string(t.job.Result))
+	} else if len(runs) > 1 {
 		t.errorf("it was carried out %d times", len(runs))
 	}
 	if len(t.account.snapshots) > 1 {
@@ -106,7 +117,7 @@ func (t *trial) judgeRuns() {
 		}
 		return
 	}
-	if r := runs[0]; !t.trueOf(r, word) {
+	if r := runs[len(runs)-1]; !t.trueOf(r, word) {
 		t.errorf("%q is not what it came to: %s, %d snapshots, agent killed %v", word.Code, endingOf(r), len(t.account.snapshots), r.life.killed())
 	}
 }
@@ -117,13 +128,15 @@ func (t *trial) trueOf(r *run, word *job.Outcome) bool {
 	if same && (word.Code == r.ended.Code || word.Code == "record_refused") {
 		return true
 	}
-	if !r.life.killed() { // what a living agent saw it said
+	if !r.life.killed() && !t.cutOff(r) { // what a living agent saw it said
 		return false
 	}
 	if len(t.account.snapshots) > 0 {
 		return word.Result == "warning" && word.Code == runner.CodeEndNotSeen && word.SnapshotID == t.account.snapshots[0]
 	}
-	return word.Result == "interrupted"
+	// Another attempt may not have come to begin.
+	unbegun := t.cutOff(r) && (word.Result == "cancelled" || word.Result == "rejected" || word.Code == runner.CodeJournalFailed)
+	return word.Result == "interrupted" || unbegun
 }
 
 func endingOf(r *run) string {
@@ -140,7 +153,7 @@ func (t *trial) judgeNotes() {
 		wanted := r.notes
 		for _, e := range t.events {
 			switch {
-			case e.Kind != "note":
+			case e.Kind != "note" || e.Attempt != r.tries:
 			case len(wanted) > 0 && e.Message == wanted[0]:
 				wanted = wanted[1:]
 			case slices.Contains(r.notes, e.Message):
@@ -159,6 +172,10 @@ const flushed = 1500 * time.Millisecond
 // judgeLog demands every line, in its place, but for those that a gap record counts,
 // and those that a killed agent had not written yet.
 func (t *trial) judgeLog() {
+	t.judgeChunks()
+	if len(t.account.runs) > 1 {
+		return // each attempt counts its lines anew
+	}
 	var said []time.Time
 	for _, r := range t.account.runs {
 		said = r.said
@@ -169,7 +186,6 @@ func (t *trial) judgeLog() {
 			counted += e.Gap.Lines
 		}
 	}
-	t.judgeChunks()
 	here := map[int64]bool{}
 	for _, l := range t.lines {
 		var n int64

@@ -23,6 +23,7 @@ type account struct {
 // run is one execution of a job: there must be no second one.
 type run struct {
 	life  *pulse      // of the agent's process that began it
+	tries int         // which attempt of its job it is
 	began time.Time   // when restic was let go
 	said  []time.Time // when each line of its log was written
 	notes []string    // that were surely recorded, in order
@@ -41,10 +42,10 @@ func (l *ledger) account(job string) *account {
 }
 
 // begin opens a run.
-func (l *ledger) begin(job string, life *pulse) *run {
+func (l *ledger) begin(job string, attempt int, life *pulse) *run {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := &run{life: life}
+	r := &run{life: life, tries: attempt}
 	a := l.account(job)
 	a.runs = append(a.runs, r)
 	return r

@@ -31,7 +31,7 @@ func (l *life) logged(recipe func(context.Context, *runner.Task, *run) *runner.E
 		if l.killed() { // the dead begin nothing
 			return stopped(ctx)
 		}
-		r := l.m.ledger.begin(t.Job.ID, l.pulse)
+		r := l.m.ledger.begin(t.Job.ID, t.Job.Attempt, l.pulse)
 		e := recipe(ctx, t, r)
 		l.m.ledger.change(func() { r.ended = e })
 		return e
