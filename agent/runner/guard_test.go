@@ -102,6 +102,22 @@ func TestAListingIsNotLedAstray(t *testing.T) {
 	}
 }
 
+// TestAListingIsNotSentForEver has a server that forgets everything each time.
+func TestAListingIsNotSentForEver(t *testing.T) {
+	p := newPlace(t, restictest.NewFake(t, restictest.Script{}).Path())
+	forgetful := &takes{answer: func(offset int64, part []byte) int64 {
+		if offset > 0 {
+			return 0
+		}
+		return int64(len(part))
+	}}
+	p.options.Listings = forgetful
+	task := &Task{runner: New(p.options)}
+	if err := task.deliver(t.Context(), "snapshots", make([]byte, partSize+1)); err == nil || len(forgetful.parts) > 1000 {
+		t.Errorf("after %d parts: %v", len(forgetful.parts), err)
+	}
+}
+
 // wayward always asks for the same byte next.
 type wayward int64
 

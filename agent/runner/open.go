@@ -71,9 +71,9 @@ func (t *Task) proveCredential(ctx context.Context) *Ending {
 	return nil
 }
 
-// facts puts into the outcome what the task found out about the repository, whatever
+// observed puts into the outcome what the task found out about the repository, whatever
 // came of the operation itself.
-func (e *Ending) facts(t *Task) {
+func (e *Ending) observed(t *Task) {
 	e.RepositorySeen = t.seen
 	switch t.probed {
 	case CanDelete:

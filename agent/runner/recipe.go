@@ -49,13 +49,14 @@ type Task struct {
 	SnapshotHost string
 	Excludes     []string // of a backup: the schedule's, then those of the policy
 
-	recipe Recipe
-	runner *Runner
-	access restic.Access
+	recipe  Recipe
+	runner  *Runner
+	uploads []*upload // results under way
+	access  restic.Access
 	scripts
-	limits restic.Limits // of this attempt
-	seen   string        // the id of the repository, once it was opened and is the one that it has been
-	probed Deletion      // what this job's own probe of the credential found, if it made one
+	limits  restic.Limits // of this attempt
+	seen    string        // the id of the repository, once it was opened and is the one that it has been
+	probed  Deletion      // what this job's own probe of the credential found, if it made one
 }
 
 // Note adds an event to the job.

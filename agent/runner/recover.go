@@ -88,7 +88,7 @@ func (r *Runner) lookBack(ctx context.Context, job spool.Job) (*Ending, *Task) {
 		refusal := task.open(bounded)
 		if refusal == nil {
 			if found := task.recipe.Recover(bounded, task); found != nil {
-				found.facts(task)
+				found.observed(task)
 				return found, task
 			}
 		} else if refusal.Result == spool.Rejected {

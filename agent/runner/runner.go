@@ -167,11 +167,12 @@ func (r *Runner) attempt(ctx context.Context, job spool.Job) (*Task, *Ending) {
 	ctx, cancel := task.bounded(ctx)
 	defer cancel()
 	defer r.announceStop(ctx, job)()
+	defer task.discardUploads()
 	ending := task.open(ctx)
 	if ending == nil {
 		ending = task.recipe.Run(ctx, task)
 	}
-	ending.facts(task)
+	ending.observed(task)
 	ending.elapsed(began)
 	return task, ending
 }

@@ -6,15 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"restic-manager/agent/spool"
 	"restic-manager/restic"
-)
-
-const (
-	partSize        = 512 << 10
-	deliverDeadline = time.Hour
 )
 
 // runSnapshots lists the repository and hands the listing over, whole.
@@ -56,27 +50,4 @@ func packListing(snapshots []restic.Snapshot) ([]byte, error) {
 		return nil, fmt.Errorf("write listing: %w", err)
 	}
 	return packed.Bytes(), nil
-}
-
-// deliver hands over a result in parts, from wherever the other side wants it. An
-// empty result is one empty last part.
-func (t *Task) deliver(ctx context.Context, name string, result []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, deliverDeadline)
-	defer cancel()
-	total := int64(len(result))
-	for offset := int64(0); ; {
-		to := min(offset+partSize, total)
-		next, err := t.runner.listings.Put(ctx, t.Job.ID, name, offset, result[offset:to], to == total)
-		switch {
-		case err != nil:
-			return err
-		case next < 0 || next > total: //guard:listing-offset
-			return fmt.Errorf("the server asked for byte %d of %d", next, total)
-		case next == total && to == total:
-			return nil
-		case next == offset && to > offset:
-			return fmt.Errorf("the server took nothing from byte %d on", offset)
-		}
-		offset = next
-	}
 }

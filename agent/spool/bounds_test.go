@@ -259,3 +259,28 @@ func deliver(t *testing.T, s *Spool) {
 		t.Errorf("still here: %s", fmt.Sprint(left))
 	}
 }
+
+// TestFactsAgainstTheContractDoNotStopAResult: a record that cannot be written as JSON
+// would keep its job from ever being reported.
+func TestFactsAgainstTheContractDoNotStopAResult(t *testing.T) {
+	for facts, want := range map[string]string{
+		`{"keys":2}`: `{"keys":2}`,
+		`{"keys":`:   "",
+		"":           "",
+		`{"a":"` + strings.Repeat("x", maxFacts) + `"}`: "",
+	} {
+		s := mustOpen(t, Options{Dir: t.TempDir()})
+		mustJournal(t, s, runCommand(1, 1))
+		if _, err := s.Start(t.Context(), id(1)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Finish(t.Context(), id(1), Outcome{Result: Succeeded, Facts: json.RawMessage(facts), Rows: 3}, nil); err != nil {
+			t.Fatal(err)
+		}
+		events := mustBatch(t, reopen(t, s))[0].Events
+		got := events[len(events)-1].Outcome
+		if got == nil || got.Result != Succeeded || string(got.Facts) != want || got.Rows != 3 {
+			t.Errorf("of %.40q came %+v", facts, got)
+		}
+	}
+}

@@ -167,6 +167,7 @@ const (
 	maxPath     = 8192
 	maxName     = 60
 	maxWarned   = 512 << 10 // bytes in all warnings; ours, not the contract's
+	maxFacts    = 64 << 10  // bytes
 )
 
 // clip cuts an event to the contract's bounds: a result with a long message is
@@ -183,6 +184,9 @@ func clip(e *control.Event) {
 	o.NextStep = cut(o.NextStep, maxStep)
 	o.Warnings = clipWarnings(o.Warnings)
 	o.Locks = o.Locks[:min(len(o.Locks), maxWarnings)]
+	if len(o.Facts) > maxFacts || !json.Valid(o.Facts) { //guard:spool-facts
+		o.Facts = nil
+	}
 }
 
 // clipWarnings keeps the first warnings, as many as leave a report its size.
