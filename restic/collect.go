@@ -173,8 +173,8 @@ func (c *collector) itemError(raw []byte) {
 	if m.Error.Message == "" {
 		m.Error.Message = m.Message
 	}
-	if first, ok := c.reported[m.Item]; ok && first != m.During {
-		return
+	if first, ok := c.reported[m.Item]; ok && (first != m.During || m.During == "restore") {
+		return // a restore speaks of each part of a file
 	}
 	if len(c.reported) < maxTextLines {
 		c.reported[m.Item] = m.During
@@ -209,6 +209,8 @@ func (c *collector) status(raw []byte) {
 		FilesDone        int64    `json:"files_done"`
 		TotalBytes       int64    `json:"total_bytes"`
 		BytesDone        int64    `json:"bytes_done"`
+		FilesRestored    int64    `json:"files_restored"`
+		BytesRestored    int64    `json:"bytes_restored"`
 		ErrorCount       int64    `json:"error_count"`
 		SecondsElapsed   int64    `json:"seconds_elapsed"`
 		SecondsRemaining int64    `json:"seconds_remaining"`
@@ -217,6 +219,7 @@ func (c *collector) status(raw []byte) {
 	if json.Unmarshal(raw, &m) != nil {
 		return
 	}
+	m.FilesDone, m.BytesDone = m.FilesDone+m.FilesRestored, m.BytesDone+m.BytesRestored
 	now := c.now()
 	if counters := (progressCounters{m.FilesDone, m.BytesDone, m.TotalFiles, m.TotalBytes}); counters != c.counters {
 		c.counters, c.changed = counters, now

@@ -51,6 +51,8 @@ const (
 	CodeSourceEmpty             Code = "source_empty"  // likewise: it wrote nothing
 	CodeSnapshotNotFound        Code = "snapshot_not_found"
 	CodeLockNotFound            Code = "lock_not_found"
+	CodeNothingRestored         Code = "nothing_restored"
+	CodeRestoreIncomplete       Code = "restore_incomplete"
 	CodeResticFailed            Code = "restic_failed"
 	CodeResticCrashed           Code = "restic_crashed"
 	CodeResticKilled            Code = "restic_killed"

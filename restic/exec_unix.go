@@ -54,6 +54,8 @@ func startChild(spec childSpec) (*child, error) {
 	}}
 	if spec.as != nil {
 		c.cmd.SysProcAttr.Credential = spec.as.credential() //guard:run-as-user
+	}
+	if len(spec.folders) > 0 {
 		c.cmd.ExtraFiles = append([]*os.File{nil}, spec.folders...)
 	}
 	if spec.password != "" {
@@ -69,10 +71,11 @@ func startChild(spec childSpec) (*child, error) {
 				c.closePipe()
 				return nil, err
 			}
-			c.cmd.ExtraFiles[0] = read
-		} else {
-			c.cmd.ExtraFiles = []*os.File{read}
 		}
+		if len(spec.folders) == 0 {
+			c.cmd.ExtraFiles = []*os.File{nil}
+		}
+		c.cmd.ExtraFiles[0] = read
 	}
 	if err := c.cmd.Start(); err != nil {
 		c.closePipe()

@@ -47,6 +47,11 @@ func failureOf(code Code) *Error {
 	case CodeSourceEmpty:
 		return words("the script of the named source ended well but wrote nothing to its standard output; the snapshot that restic made of it is empty",
 			"try the script on the host: what is to be backed up must come out of its standard output")
+	case CodeNothingRestored:
+		return words("nothing of what was chosen is in the snapshot, so nothing was restored",
+			"look at the snapshot's files and choose again; a name that is not UTF-8 is restored with its folder")
+	case CodeRestoreIncomplete:
+		return words("not everything could be restored", "see the rows of the result, and restore what is missing again")
 	case CodeLockNotFound:
 		return words("the lock is gone", "list the locks again: its owner released it")
 	case CodeResticCrashed:
@@ -56,8 +61,8 @@ func failureOf(code Code) *Error {
 		return words("something else than the agent ended restic",
 			"look at the host's system log: too little memory and shutdown are the usual reasons")
 	case CodeResticStuck:
-		return words("the backup made no progress for too long and was stopped",
-			"check that the storage is reachable and that no source is on a network disk that hangs")
+		return words("restic made no progress for too long and was stopped",
+			"check that the storage is reachable and that nothing it reads or writes is on a network disk that hangs")
 	case CodeResticTimeout:
 		return words("restic took too long and was stopped", "check that the storage is reachable, and try again")
 	case CodeResticUnknownExit:

@@ -34,6 +34,7 @@ type facts struct {
 	said    *collector
 	exits   map[int]exitClass
 	absent  Code // what "does not exist" means for this op
+	partial bool // some of its items may fail
 }
 
 // judge decides how a run ended, apart from decoding its output: Succeeded and
@@ -47,6 +48,8 @@ func (f facts) judge() (Outcome, *Error) {
 		return Warning, nil
 	case f.stop == stopCancelled:
 		return Cancelled, nil
+	case f.partial && f.exit.code == 1 && f.stop == notStopped && f.said.output.summary != nil && f.said.items.Count > 0:
+		return Warning, nil
 	}
 	failure := f.failure()
 	failure.Detail = f.detail()
@@ -89,7 +92,7 @@ func (f facts) failure() *Error {
 // generalFailure is code 1, which restic uses for everything without a code of
 // its own: its last message says most, then the text before it.
 func (f facts) generalFailure() *Error {
-	if f.absent != "" && strings.Contains(f.said.exitMessage, "does not exist") {
+	if f.absent != "" && saysAbsent(f.said.exitMessage) {
 		return failureOf(f.absent)
 	}
 	if failure := f.sourceFailure(); failure != nil {
@@ -102,6 +105,13 @@ func (f facts) generalFailure() *Error {
 		return failureOf(code)
 	}
 	return failureOf(CodeResticFailed)
+}
+
+// saysAbsent reports whether a message says that what was asked for does not exist: of a
+// repository in a folder it is the system's own words that say it of a snapshot.
+func saysAbsent(message string) bool {
+	return strings.Contains(message, "does not exist") ||
+		strings.Contains(message, "failed to find snapshot") && strings.Contains(message, "no such file or directory")
 }
 
 var leadingWords = regexp.MustCompile(`^(?:(?:Fatal|Warning|error): )+`)

@@ -3,6 +3,7 @@ package restic
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -34,6 +35,12 @@ type plan struct {
 	exits        map[int]exitClass // exit codes that mean something of their own here
 	absent       Code              // what it means here that something does not exist
 	named        *NamedSource      // the operands are the command that gives the data
+	folder       *os.File          // an open folder that restic inherits, see targetOf
+	fenced       bool              // it may write only there, and where every restic writes
+
+	// lacks says what a restic left out that ended with 1, a summary and errors about
+	// items. Without it that is a failure.
+	lacks func(*output) *Error
 }
 
 // noDeadline is for what may take days; the watchdog guards it instead.

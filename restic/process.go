@@ -74,7 +74,7 @@ type childSpec struct {
 	stderr   *os.File
 
 	as      *RunAs     // nil for the agent's own user
-	folders []*os.File // of another user: its run's and its cache
+	folders []*os.File // of another user: its run's and its cache; of a restore: where to
 }
 
 // switchTo makes the child another user's, and its folder too.

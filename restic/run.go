@@ -126,7 +126,7 @@ func runChecked[T any](ctx context.Context, r *Runner, version Version, op Op[T]
 		return Result[T]{}, err
 	}
 	f := facts{
-		command: op.Name(), version: version, exits: p.exits, absent: p.absent,
+		command: op.Name(), version: version, exits: p.exits, absent: p.absent, partial: p.lacks != nil,
 		exit: e.exit, stop: e.stop, said: e.said,
 	}
 	result.Finished = time.Now()
@@ -147,7 +147,11 @@ func runChecked[T any](ctx context.Context, r *Runner, version Version, op Op[T]
 	default:
 		result.Value = value
 		if result.Outcome == Warning || len(out.missing) > 0 {
-			result.Outcome, result.Failure = Warning, leftOut(out)
+			lacks := p.lacks
+			if lacks == nil {
+				lacks = leftOut
+			}
+			result.Outcome, result.Failure = Warning, lacks(out)
 		}
 	}
 	return result, nil
@@ -192,6 +196,9 @@ func (r *Runner) execute(ctx context.Context, v Version, p plan, access Access, 
 	if switched && p.named != nil {
 		return nil, runAsRefused("the script of a named source does not run as another user", "", nil)
 	}
+	if switched && p.folder != nil {
+		return nil, runAsRefused("a restore does not run as another user", "", nil)
+	}
 	where := r.foldersFor(switched, dir)
 	said := newCollector(r.redactorFor(access), h, time.Now)
 	if p.missing != nil {
@@ -216,6 +223,11 @@ func (r *Runner) execute(ctx context.Context, v Version, p plan, access Access, 
 			return nil, notStarted("its folders cannot be given to "+access.RunAs.String(), err)
 		}
 		defer spec.closeFolders()
+	}
+	if p.folder != nil {
+		if err := r.confine(&spec, p, access); err != nil {
+			return nil, err
+		}
 	}
 	if password := access.Password.Reveal(); !p.noRepository && pipesPassword(password) {
 		spec.password = password

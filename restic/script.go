@@ -60,7 +60,12 @@ const (
 // A program must call it before anything else with its arguments. It returns false
 // when it was started for something else. Where it returns true the program ends with
 // the code.
+//
+// The same step fences a restic of a restore, see CanFence.
 func StartScript(args []string) (code int, is bool) {
+	if len(args) > 0 && args[0] == fenceWord {
+		return startFenced(args[1:]), true
+	}
 	if len(args) == 0 || args[0] != starterWord {
 		return 0, false
 	}
