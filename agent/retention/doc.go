@@ -1,0 +1,22 @@
+// Package retention decides which snapshots of a repository are kept. It is pure: it knows
+// neither files nor restic, and the same input gives the same plan.
+//
+// Whoever has the password of a repository and may add to it can add snapshots of any
+// time, host and schedule, so that rules like "the last seven" would choose the good ones
+// for removal. So time here is when a snapshot was first seen in the storage, which an
+// uploader does not choose, and a snapshot that claims something else is a suspect:
+// suspects fill no bucket, count for nothing and are never removed.
+//
+// What this cannot tell apart is a snapshot that its schedule's own host could have made
+// at that very time. Whoever controls a host decides what its snapshots hold from then on;
+// what was there before is kept by the rules' own count of days, and within the floors by
+// nothing else than time.
+//
+// # Vocabulary
+//
+//   - first seen: when a snapshot's file appeared in the storage.
+//   - candidate: a snapshot of a known schedule that is no suspect.
+//   - bucket: an hour, day, week, month or year in the schedule's time zone. A rule keeps
+//     the newest candidate of so many of the newest buckets that have one.
+//   - floor: what the host's own policy keeps, whatever the rules say.
+package retention
