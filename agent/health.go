@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,6 +107,9 @@ func (a *Agent) usableRestic(ctx context.Context) (restic.Version, error) {
 	return a.restic.Version(ctx)
 }
 
+// maxMaintained is how many entries of the policy's maintenance section travel.
+const maxMaintained = 100
+
 // policyReport is a summary of the policy as it travels.
 func policyReport(s policy.Summary) control.PolicyReport {
 	report := control.PolicyReport{
@@ -114,6 +118,12 @@ func policyReport(s policy.Summary) control.PolicyReport {
 	}
 	for _, rule := range s.Rules {
 		report.Rules = append(report.Rules, control.PolicyRule{Name: rule.Name, Value: rule.Value})
+	}
+	for _, m := range s.Maintained[:min(len(s.Maintained), maxMaintained)] {
+		report.Maintenance = append(report.Maintenance, control.MaintenanceRule{
+			Location: cmp.Or(m.Path, m.Location), RunAs: m.RunAs,
+			KeepDays: m.KeepDays, KeepLast: m.KeepLast, MaxDeleteFraction: m.MaxDeleteFraction, UndoDays: m.UndoDays,
+		})
 	}
 	return report
 }

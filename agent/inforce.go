@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"restic-manager/agent/control"
+	"restic-manager/agent/retention"
 	"restic-manager/agent/runner"
 	"restic-manager/agent/secret"
 	"restic-manager/restic"
@@ -162,5 +163,43 @@ func understandRepository(r control.AgentRepository) (runner.Repository, error) 
 	if r.Credential != nil {
 		repository.Credential = secret.Ref{ID: r.Credential.Id, Version: r.Credential.Version}
 	}
-	return repository, err
+	if r.Maintenance.Location == "" {
+		return repository, err
+	}
+	maintenance, wrong := understandMaintenance(r.Maintenance)
+	repository.Maintenance = maintenance
+	return repository, errors.Join(err, wrong)
+}
+
+// maxKept is how many schedules' keep rules a repository may have.
+const maxKept = 50_000
+
+func understandMaintenance(m control.AgentMaintenance) (*runner.Maintenance, error) {
+	if len(m.Schedules) > maxKept {
+		return nil, fmt.Errorf("maintenance: it has the keep rules of %d schedules, and may have %d", len(m.Schedules), maxKept)
+	}
+	location, err := restic.ParseLocation(m.Location)
+	understood := &runner.Maintenance{Location: location}
+	if m.Credential != nil {
+		understood.Credential = secret.Ref{ID: m.Credential.Id, Version: m.Credential.Version}
+	}
+	wrong := []error{err}
+	for _, s := range m.Schedules {
+		zone, err := time.LoadLocation(s.Zone) // "" is UTC
+		if err != nil || s.Zone == "Local" {
+			wrong = append(wrong, fmt.Errorf("maintenance: schedule %s: this machine does not know the time zone", s.ScheduleId))
+			continue
+		}
+		rules := retention.Rules{
+			Last: s.Retention.KeepLast, Hourly: s.Retention.KeepHourly, Daily: s.Retention.KeepDaily, Weekly: s.Retention.KeepWeekly,
+			Monthly: s.Retention.KeepMonthly, Yearly: s.Retention.KeepYearly, WithinDays: s.Retention.KeepWithinDays,
+		}
+		if err := rules.Validate(); err != nil {
+			wrong = append(wrong, fmt.Errorf("maintenance: schedule %s: %w", s.ScheduleId, err))
+		}
+		understood.Schedules = append(understood.Schedules, runner.Kept{
+			ScheduleID: s.ScheduleId, Name: s.Name, HostName: s.HostName, SnapshotHost: s.SnapshotHost, Zone: zone, Rules: rules,
+		})
+	}
+	return understood, errors.Join(wrong...)
 }

@@ -19,7 +19,7 @@ const (
 	WhatOmission       = "omission"         // a folder of backup.must_include
 	WhatExcludes       = "excludes"         // a number of patterns
 	WhatOperation      = "operation"        // the name of one
-	WhatMaintenance    = "maintenance"      // the folder of a repository
+	WhatMaintenance    = "maintenance"      // the folder of a repository, or its location on a REST server
 	WhatRestoreInPlace = "restore-in-place" // a folder
 )
 
@@ -58,6 +58,10 @@ func (a Allowance) validate() error {
 		_, err := restic.ParseLocation(a.Under)
 		return err
 	case WhatSource, WhatOmission, WhatMaintenance, WhatRestoreInPlace:
+		if a.What == WhatMaintenance && strings.HasPrefix(a.Under, "rest:") {
+			_, err := restic.ParseLocation(a.Under)
+			return err
+		}
 		if !filepath.IsAbs(a.Under) || filepath.Clean(a.Under) != a.Under || checkForm(a.Under) != nil {
 			return fmt.Errorf("what is allowed for %s must be under an absolute path without dot segments", a.What)
 		}

@@ -21,25 +21,6 @@ func (p *Policy) AllowOperation(op restic.Operation, location string) error {
 		allowCommand(WhatOperation, op.Name)}
 }
 
-func (p *Policy) allowMaintenance(op restic.Operation, location string) error {
-	l, err := restic.ParseLocation(location)
-	if err != nil {
-		return notALocation(err)
-	}
-	folders := p.allowed(WhatMaintenance)
-	for _, m := range p.Maintenance {
-		folders = append(folders, m.Path)
-	}
-	if l.Path() != "" && slices.ContainsFunc(folders, func(f string) bool { return under(l, f) && followed(l.Path(), f) }) {
-		return nil
-	}
-	next := "order it at the maintenance host, which works in the repository's folder"
-	if l.Path() != "" {
-		next = allowCommand(WhatMaintenance, l.Path())
-	}
-	return &Refusal{CodeOperationNotAllowed, "the operation " + op.Name + " can delete, and this is not the maintenance host of the repository", next}
-}
-
 // AllowRepository returns a *Refusal unless the policy lets data go to a location.
 func (p *Policy) AllowRepository(location string) error {
 	l, err := restic.ParseLocation(location)

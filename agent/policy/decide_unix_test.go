@@ -273,3 +273,38 @@ func symlink(t *testing.T, to, path string) {
 		t.Fatal(err)
 	}
 }
+
+func TestTheEntryThatSaysMostOfAMaintainedRepositoryCounts(t *testing.T) {
+	top := t.TempDir()
+	p, err := parse([]byte("version: 1\nprofile: guarded\nmaintenance:\n- path: " + top + "\n  keep_days: 30\n- path: " + top + "/web-1\n  keep_last: 9\n" +
+		"- location: rest:https://nas.test/\n  max_delete_fraction: 0.5\n  undo_days: 3\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]Maintenance{
+		top + "/web-2":                {Path: top, KeepDays: 30, KeepLast: 3, MaxDeleteFraction: 0.3, UndoDays: 14},
+		top + "/web-1/sub":            {Path: top + "/web-1", KeepDays: 14, KeepLast: 9, MaxDeleteFraction: 0.3, UndoDays: 14},
+		"rest:https://nas.test/web-1": {Location: "rest:https://nas.test/", KeepDays: 14, KeepLast: 3, MaxDeleteFraction: 0.5, UndoDays: 3},
+		"rest:http://nas.test/web-1":  {},
+		filepath.Dir(top):             {},
+	} {
+		l, err := restic.ParseLocation(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := p.MaintenanceOf(l); got != want || ok == (want == Maintenance{}) {
+			t.Errorf("%s: %+v, want %+v", text, got, want)
+		}
+	}
+	if n := len(p.Summary().Maintained); n != 3 {
+		t.Errorf("the summary has %d entries", n)
+	}
+}
+
+func TestAMaintenanceEntryIsEitherAFolderOrALocation(t *testing.T) {
+	for _, entry := range []string{"keep_days: 3", "path: /srv\n  location: rest:https://nas.test/", "location: /srv", "location: rest:https://nas.test/\n  run_as: restic"} {
+		if _, err := parse([]byte("version: 1\nprofile: guarded\nmaintenance:\n- " + entry + "\n")); err == nil {
+			t.Errorf("%q passes", entry)
+		}
+	}
+}

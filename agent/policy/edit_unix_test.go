@@ -112,9 +112,9 @@ func TestTheSummarySaysWhatTheFileLeavesToDefaults(t *testing.T) {
 		{"Named sources", "what root puts into " + filepath.Join(p.folder, "sources.d")},
 		{"While the server is away", "schedules go on"},
 		{"Limits", "upload 2048 KiB/s, download 4096 KiB/s, starts within 22:00-06:00"},
-		{"Maintenance host of", "/srv/restic"},
+		{"Maintenance host of", "/srv/restic (keeps 14 days and the last 3)"},
 		{"Allowed by root", "source under /opt, ended 2026-11-22T08:00:00Z"},
-	}}
+	}, Maintained: []Maintenance{{Path: "/srv/restic", RunAs: "restic", KeepDays: 14, KeepLast: 3, MaxDeleteFraction: 0.3, UndoDays: 14}}}
 	if diff := cmp.Diff(want, SummaryOf(p, nil)); diff != "" {
 		t.Error(diff)
 	}

@@ -185,7 +185,7 @@ func TestWhatIsNotUnderstoodLocksTheAgent(t *testing.T) {
 		{"an unknown right", head + "signers: [{name: ada, key: k, rights: [all]}]\n", "signers[0].rights[0]"},
 		{"a threshold that cannot be met", head + "threshold: 2\n", "threshold"},
 		{"a channel that is none", head + "update: {channel: beta}\n", "update.channel"},
-		{"maintenance without a folder", head + "maintenance: [{keep_days: 1}]\n", "maintenance[0].path is required"},
+		{"maintenance without a folder", head + "maintenance: [{keep_days: 1}]\n", "maintenance[0] must have either path"},
 		{"a fraction above one", head + "maintenance: [{path: /r, max_delete_fraction: 3}]\n", "max_delete_fraction"},
 		{"an allowance of an unknown kind", head + "allowances: [{what: everything, under: /}]\n", "allowances[0]"},
 		{"an allowance without a folder", head + "allowances: [{what: source}]\n", "allowances[0]"},

@@ -135,16 +135,18 @@ type Update struct {
 	MinVersion string `yaml:"min_version,omitempty"`
 }
 
-// Maintenance makes this the maintenance host of a repository: operations that can
-// delete run here, within these floors.
+// Maintenance makes this the maintenance host of the repositories at a place and below
+// it: operations that can delete run here, within these floors. Floors that are left out,
+// or 0, are the defaults.
 type Maintenance struct {
-	Path              string  `yaml:"path"`
-	RepositoryID      string  `yaml:"repository_id,omitempty"`
-	RunAs             string  `yaml:"run_as,omitempty"`
-	KeepDays          int     `yaml:"keep_days,omitempty"`
-	KeepLast          int     `yaml:"keep_last,omitempty"`
-	MaxDeleteFraction float64 `yaml:"max_delete_fraction,omitempty"`
-	UndoDays          int     `yaml:"undo_days,omitempty"`
+	Path              string  `yaml:"path,omitempty"`                // a folder of this machine
+	Location          string  `yaml:"location,omitempty"`            // instead: on a REST server, with a credential that is handed over
+	RepositoryID      string  `yaml:"repository_id,omitempty"`       // restic's id; any other repository there is refused
+	RunAs             string  `yaml:"run_as,omitempty"`              // absent is the owner of the repository's folder
+	KeepDays          int     `yaml:"keep_days,omitempty"`           // snapshots first seen within these are never removed
+	KeepLast          int     `yaml:"keep_last,omitempty"`           // of each schedule, so many are never removed
+	MaxDeleteFraction float64 `yaml:"max_delete_fraction,omitempty"` // of all snapshots, what one run may remove
+	UndoDays          int     `yaml:"undo_days,omitempty"`           // how long what prune removed can be brought back
 }
 
 // Default returns what is written to a host that has no policy yet: the profile,

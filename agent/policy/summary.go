@@ -16,6 +16,8 @@ type Summary struct {
 	Profile string
 	Digest  string // of the file, so that a change is seen
 	Rules   []Rule
+
+	Maintained []Maintenance // what this host maintains, floors filled in
 }
 
 // Rule is a line for people to read.
@@ -47,7 +49,7 @@ func SummaryOf(p *Policy, err error) Summary {
 
 // Summary renders the policy, with what it leaves to defaults.
 func (p *Policy) Summary() Summary {
-	s := Summary{State: StateOK, Profile: string(p.Profile), Digest: p.digest}
+	s := Summary{State: StateOK, Profile: string(p.Profile), Digest: p.digest, Maintained: p.maintained()}
 	add := func(name, value string) {
 		if len(s.Rules) < maxRules {
 			s.Rules = append(s.Rules, Rule{name, shorten(value)})
@@ -120,14 +122,6 @@ func (p *Policy) describeLimits() string {
 		parts = append(parts, "starts within "+p.Limits.Window)
 	}
 	return orElse(parts, "none")
-}
-
-func (p *Policy) describeMaintenance() string {
-	var paths []string
-	for _, m := range p.Maintenance {
-		paths = append(paths, m.Path)
-	}
-	return orElse(paths, "none")
 }
 
 func shorten(value string) string {

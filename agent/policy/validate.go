@@ -89,8 +89,14 @@ func (p *Policy) validateSigners(m *mistakes) {
 }
 
 func (e Maintenance) validate(m *mistakes, name string) {
-	m.want(e.Path != "", name+".path", "is required")
+	m.want((e.Path == "") != (e.Location == ""), name, "must have either path, a folder, or location, on a REST server")
 	m.folder(name+".path", e.Path)
+	if e.Location != "" {
+		l, err := restic.ParseLocation(e.Location)
+		m.because(err, name+".location")
+		m.want(err != nil || l.REST(), name+".location", "must be on a REST server; a folder is a path")
+	}
+	m.want(len(e.RunAs) <= 100 && (e.RunAs == "" || e.Path != ""), name+".run_as", "is the name of a user, for a path alone")
 	m.want(e.RepositoryID == "" || longID.MatchString(e.RepositoryID), name+".repository_id", "must be 64 hexadecimal digits")
 	m.want(e.KeepDays >= 0, name+".keep_days", "must not be negative")
 	m.want(e.KeepLast >= 0, name+".keep_last", "must not be negative")

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
+	"restic-manager/agent/retention"
 	"restic-manager/agent/secret"
 	"restic-manager/restic"
 )
@@ -29,6 +31,26 @@ type Repository struct {
 	Credential secret.Ref // zero where the storage asks for none
 
 	AllowDeletingCredential bool
+
+	Maintenance *Maintenance // nil where this host does not maintain it
+}
+
+// Maintenance is how a repository's maintenance host reaches it for what deletes, and
+// what is to be kept there.
+type Maintenance struct {
+	Location   restic.Location // a folder of this host; or on a REST server, with Credential
+	Credential secret.Ref      // handed over for one job; zero for a folder
+	Schedules  []Kept
+}
+
+// Kept says which snapshots of a schedule, of any host, are to be kept.
+type Kept struct {
+	ScheduleID   string
+	Name         string
+	HostName     string
+	SnapshotHost string // restic's --host of its snapshots
+	Zone         *time.Location
+	Rules        retention.Rules
 }
 
 // Schedule is what a host backs up, and where to.
@@ -46,7 +68,8 @@ type Schedule struct {
 	Timing
 }
 
-// SecretRefs lists every secret that c names, each once, in order of their ids.
+// SecretRefs lists the secrets that c names and that a host keeps, each once, in order of
+// their ids. What can delete is not among them.
 func (c Config) SecretRefs() []secret.Ref {
 	refs := map[secret.Ref]bool{}
 	for _, r := range c.Repositories {
