@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"restic-manager/agent/control"
+	"restic-manager/agent/runner"
 )
 
 // keepSynced keeps a request parked at the server until the session ends. The
@@ -64,7 +65,7 @@ func (a *Agent) syncRequest(ctx context.Context, session string) control.SyncReq
 	request := control.SyncRequest{
 		SessionId: session, JournalId: a.spool.JournalID(), AckedSeq: a.spool.AckedSeq(),
 		ConfigRevision: a.inForce.revision(), ConfigError: a.inForce.refusal(),
-		Running: running, Directives: a.directives.inForce(), Spool: new(a.spool.Summary()),
+		Running: running, Directives: a.directives.inForce(), Holds: a.jobs.runner.HeldBack(), Spool: new(a.spool.Summary()),
 		Health: health.problems, UptimeMs: time.Since(a.started).Milliseconds(),
 	}
 	if !reflect.DeepEqual(health.policy, a.sentPolicy) {
@@ -93,6 +94,9 @@ func (a *Agent) heed(ctx context.Context, session string, answer *control.SyncAn
 	if answer.Config != nil {
 		a.applyConfig(ctx, *answer.Config)
 	}
+	if answer.Holds != nil {
+		a.jobs.runner.HoldBack(holdsOf(answer.Holds, received))
+	}
 	a.takeCommands(answer.Commands, received)
 	for _, wish := range answer.Jobs {
 		a.obey(wish)
@@ -104,6 +108,24 @@ func (a *Agent) heed(ctx context.Context, session string, answer *control.SyncAn
 		return a.takeHints(ctx, session, *answer.Hints)
 	}
 	return nil
+}
+
+// longestHold is the contract's: a server that goes away holds nobody back for longer.
+const longestHold = 5 * time.Minute
+
+// holdsOf are the server's holds, from when they were received.
+func holdsOf(list []control.AgentHold, received time.Time) []runner.HoldBack {
+	var holds []runner.HoldBack
+	for _, h := range list[:min(len(list), 1000)] {
+		lasts := longestHold
+		if h.ForS < int(longestHold/time.Second) { //guard:hold-longest
+			lasts = time.Duration(h.ForS) * time.Second
+		}
+		holds = append(holds, runner.HoldBack{
+			RepositoryID: h.RepositoryId, JobID: h.JobId, Until: received.Add(lasts), Reason: clip(h.Reason, 300),
+		})
+	}
+	return holds
 }
 
 // takeCommands makes commands durable and starts what they ask for. Commands that

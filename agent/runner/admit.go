@@ -161,6 +161,9 @@ func (t *Task) wants() []want {
 		key:   "repository " + t.Repository.ID,
 		alone: t.recipe.Alone || t.Operation.Lock == restic.LockExclusive,
 	}}
+	if t.Operation.Lock != restic.LockNone { //guard:held-lockers
+		list[1].repository = t.Repository.ID
+	}
 	if t.Schedule.ID != "" {
 		list = append(list, want{thing: "of schedule " + t.Schedule.Name, key: "schedule " + t.Schedule.ID, alone: true})
 	}

@@ -3,8 +3,10 @@ package runner
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // A want is something that a job needs for itself, or together with others, while
@@ -14,6 +16,8 @@ type want struct {
 	key   string // the same thing by its id
 	alone bool   // nobody else may have it meanwhile
 	most  int    // so many may have it at a time; 0 for any number
+
+	repository string // its id, where the thing is one that is used by a job that locks it
 }
 
 // holds hands out things to jobs, in the order in which they asked: a job that
@@ -23,6 +27,82 @@ type want struct {
 type holds struct {
 	mu     sync.Mutex
 	claims []*claim // those who have and those who wait, oldest first
+	back   map[string]HoldBack
+	lapse  *time.Timer // when the next of back is over
+}
+
+// HoldBack is the server's word that a repository is another job's next: what would lock it
+// does not begin meanwhile. It is over at Until by the monotonic clock, whatever becomes of
+// the server.
+type HoldBack struct {
+	RepositoryID string
+	JobID        string // whose turn it is; this job itself may begin
+	Until        time.Time
+	Reason       string // for people: "prune at nas"
+}
+
+// holdBack puts these in the place of those that were in force.
+func (h *holds) holdBack(list []HoldBack) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.back = map[string]HoldBack{}
+	for _, b := range list {
+		h.back[b.RepositoryID] = b
+	}
+	h.expire()
+	for _, c := range h.claims {
+		if on := h.heldBack(c); on != "" && !c.has {
+			c.tell(on)
+		}
+	}
+}
+
+// inForce lists the jobs that something is held back for.
+func (h *holds) inForce() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.expire()
+	var jobs []string
+	for _, id := range slices.Sorted(maps.Keys(h.back)) {
+		jobs = append(jobs, h.back[id].JobID)
+	}
+	return jobs
+}
+
+// expire forgets what is over, lets begin who may, and looks again when the next is over.
+func (h *holds) expire() {
+	now := time.Now()
+	next := time.Duration(0)
+	for id, b := range h.back {
+		left := b.Until.Sub(now)
+		if left <= 0 { //guard:hold-lapse
+			delete(h.back, id)
+		} else if next == 0 || left < next {
+			next = left
+		}
+	}
+	if h.lapse != nil {
+		h.lapse.Stop()
+		h.lapse = nil
+	}
+	if next > 0 {
+		h.lapse = time.AfterFunc(next, func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.expire()
+		})
+	}
+	h.grant()
+}
+
+// heldBack says for what a claim is held back, "" for nothing.
+func (h *holds) heldBack(c *claim) string {
+	for _, w := range c.wants {
+		if b, ok := h.back[w.repository]; ok && w.repository != "" && b.JobID != c.job { //guard:held-back
+			return "waits " + w.thing + ": it is the turn of " + b.Reason
+		}
+	}
+	return ""
 }
 
 // claim is one job's share: granted is closed when it has everything.
@@ -31,23 +111,38 @@ type claim struct {
 	wants   []want
 	granted chan struct{}
 	has     bool
+	news    chan string // what it waits for now, where that has changed
+}
+
+// tell keeps the newest word for who waits.
+func (c *claim) tell(on string) {
+	select {
+	case <-c.news:
+	default:
+	}
+	c.news <- on
 }
 
 // take returns when the job has everything, or with ctx's cause. It calls waiting
-// once, before it blocks, with a sentence on what the job waits for. The caller must
+// before it blocks, and again when the server holds it back, with a sentence on what the
+// job waits for. The caller must
 // call release exactly once if err is nil.
 func (h *holds) take(ctx context.Context, job string, wants []want, waiting func(on string)) (release func(), err error) {
-	c := &claim{job: job, wants: wants, granted: make(chan struct{})}
+	c := &claim{job: job, wants: wants, granted: make(chan struct{}), news: make(chan string, 1)}
 	on := h.enter(c)
 	if on != "" {
 		waiting(on)
 	}
-	select {
-	case <-c.granted:
-		return func() { h.leave(c) }, nil
-	case <-ctx.Done():
-		h.leave(c)
-		return nil, context.Cause(ctx)
+	for {
+		select {
+		case <-c.granted:
+			return func() { h.leave(c) }, nil
+		case on := <-c.news:
+			waiting(on)
+		case <-ctx.Done():
+			h.leave(c)
+			return nil, context.Cause(ctx)
+		}
 	}
 }
 
@@ -80,22 +175,31 @@ func (h *holds) grant() {
 
 // obstacle names the first thing that c cannot have now.
 func (h *holds) obstacle(c *claim) string {
+	if on := h.heldBack(c); on != "" {
+		return on
+	}
 	if taken := h.taken(c); taken != "" {
 		return taken
 	}
 	return h.full(c)
 }
 
-// taken names the first thing that an older claim keeps from c.
+// taken names the first thing that another claim keeps from c: one that has it, or an older
+// one that waits for it and is not held back.
 func (h *holds) taken(c *claim) string {
-	for _, older := range h.claims {
-		if older == c {
-			return ""
+	younger := false
+	for _, other := range h.claims {
+		if other == c {
+			younger = true
+			continue
 		}
-		for _, theirs := range older.wants {
+		if !other.has && (younger || h.heldBack(other) != "") {
+			continue
+		}
+		for _, theirs := range other.wants {
 			for _, ours := range c.wants {
 				if ours.key == theirs.key && (ours.alone || theirs.alone) {
-					return "waits for job " + older.job + " " + ours.thing
+					return "waits for job " + other.job + " " + ours.thing
 				}
 			}
 		}

@@ -7,6 +7,9 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"restic-manager/restic"
 )
 
 // taking starts a job that takes what it wants, and says what became of it.
@@ -104,4 +107,91 @@ func TestOnlySoManyJobsRunAtATime(t *testing.T) {
 			t.Errorf("granted %v, want %v", k.granted, want)
 		}
 	})
+}
+
+// lockers is a share of a repository by a job that locks it.
+func lockers(key string) want { w := share(key); w.repository = key; return w }
+
+func TestTheServerHoldsBackWhatWouldLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newTaking()
+		k.take(t.Context(), "runs", lockers("r"))
+		hold := []HoldBack{{RepositoryID: "r", JobID: "prune", Until: time.Now().Add(time.Minute), Reason: "prune at nas"}}
+		k.h.holdBack(hold)
+		k.take(t.Context(), "backup", lockers("r"))
+		k.take(t.Context(), "reads", share("r")) // takes no lock
+		k.take(t.Context(), "elsewhere", lockers("other"))
+		prune := alone("r")
+		prune.repository = "r"
+		k.take(t.Context(), "prune", prune)
+		if want := []string{"runs", "reads", "elsewhere"}; !slices.Equal(k.granted, want) {
+			t.Fatalf("granted %v, want %v", k.granted, want)
+		}
+		if k.waited["backup"] != "waits on repository r: it is the turn of prune at nas" {
+			t.Errorf("it waits for %q", k.waited["backup"])
+		}
+		k.leave("runs")
+		k.leave("reads")
+		if k.granted[3] != "prune" { // although it came after a backup that is held back
+			t.Fatalf("granted %v", k.granted)
+		}
+		k.h.holdBack(nil)
+		synctest.Wait()
+		if len(k.granted) != 4 {
+			t.Fatalf("granted %v beside the job that has it alone", k.granted)
+		}
+		k.leave("prune")
+		if k.granted[4] != "backup" {
+			t.Errorf("granted %v", k.granted)
+		}
+	})
+}
+
+func TestAHoldLapsesByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newTaking()
+		until := time.Now().Add(time.Minute)
+		k.h.holdBack([]HoldBack{{RepositoryID: "r", JobID: "prune", Until: until, Reason: "prune at nas"}})
+		k.take(t.Context(), "backup", lockers("r"))
+		if len(k.granted) != 0 || !slices.Equal(k.h.inForce(), []string{"prune"}) {
+			t.Fatalf("granted %v, in force %v", k.granted, k.h.inForce())
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !slices.Equal(k.granted, []string{"backup"}) || len(k.h.inForce()) != 0 {
+			t.Errorf("granted %v, in force %v", k.granted, k.h.inForce())
+		}
+	})
+}
+
+func TestAJobThatWaitsIsToldWhenTheServerHoldsItBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newTaking()
+		k.take(t.Context(), "check", alone("r"))
+		k.take(t.Context(), "backup", lockers("r"))
+		k.h.holdBack([]HoldBack{{RepositoryID: "r", JobID: "prune", Until: time.Now().Add(time.Minute), Reason: "prune at nas"}})
+		synctest.Wait()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.waited["backup"] != "waits on repository r: it is the turn of prune at nas" {
+			t.Errorf("it waits for %q", k.waited["backup"])
+		}
+	})
+}
+
+func TestOnlyWhatLocksIsHeldBack(t *testing.T) {
+	for lock, held := range map[restic.Lock]bool{restic.LockNone: false, restic.LockShared: true, restic.LockExclusive: true} {
+		task := &Task{Operation: restic.Operation{Lock: lock}, Repository: Repository{ID: "r"}}
+		task.Job.ID = "job"
+		h := holds{}
+		h.holdBack([]HoldBack{{RepositoryID: "r", JobID: "prune", Until: time.Now().Add(time.Hour)}})
+		on := h.heldBack(&claim{job: "job", wants: task.wants()})
+		if (on != "") != held {
+			t.Errorf("%s waits on %q", lock, on)
+		}
+		if own := h.heldBack(&claim{job: "prune", wants: task.wants()}); own != "" {
+			t.Errorf("the job whose turn it is waits on %q", own)
+		}
+		h.holdBack(nil)
+	}
 }

@@ -46,6 +46,11 @@ type scripts struct {
 
 // runBackup makes a snapshot, between the hooks of the schedule.
 func runBackup(ctx context.Context, t *Task) *Ending {
+	if t.Schedule.Hooks.Before != "" {
+		if e := t.exclusiveLock(ctx); e != nil { //guard:lock-before-hook
+			return e
+		}
+	}
 	e := t.before(ctx)
 	if e == nil {
 		e = makeSnapshot(ctx, t)
@@ -125,7 +130,7 @@ func (t *Task) hook(ctx context.Context, when, name string, e *Ending) *Ending {
 	result, err := t.runner.restic.RunHook(ctx, restic.Hook{
 		Script: script, Env: t.variables(when, e), Timeout: timeout, Access: t.access,
 	}, t.handlers())
-	t.runner.record("detach", t.Job, t.runner.spool.Attach(context.Background(), t.Job.ID, nil))
+	t.detach()
 	switch {
 	case errors.Is(err, errNotRecorded):
 		return trouble(CodeJournalFailed, "was not run: "+err.Error(), nextJournal)

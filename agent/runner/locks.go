@@ -4,33 +4,29 @@ import (
 	"context"
 
 	"restic-manager/agent/spool"
-	"restic-manager/restic"
 )
 
-const maxLocks = 200
-
-// runLocks lists the repository's locks with their owners. One that is released
-// meanwhile is left out.
+// runLocks lists the repository's locks with their owners, and says of those of this
+// machine whether their process lives. One that is released meanwhile is left out.
 func runLocks(ctx context.Context, t *Task) *Ending {
-	ids, e := perform(ctx, t, restic.ListLocks{})
+	locks, e := t.listLocks(ctx)
 	if e != nil {
 		return e
 	}
 	ending := &Ending{Outcome: spool.Outcome{Result: spool.Succeeded, Locks: []spool.LockInfo{}}}
-	for _, id := range ids.Value[:min(len(ids.Value), maxLocks)] {
-		lock, e := perform(ctx, t, restic.CatLock{ID: id})
-		switch {
-		case e == nil:
-			ending.Locks = append(ending.Locks, spool.LockInfo{
-				Id: id, Hostname: clip(lock.Value.Host, 255), Username: clip(lock.Value.User, 255),
-				Pid: lock.Value.PID, Exclusive: lock.Value.Exclusive, CreatedAt: lock.Value.Time.UTC(),
-			})
-		case e.Code != string(restic.CodeLockNotFound):
-			return e
-		}
+	for _, l := range locks {
+		ending.Locks = append(ending.Locks, l.info())
 	}
-	if omitted := len(ids.Value) - maxLocks; omitted > 0 {
+	if t.lockCount > maxLocks {
 		ending.Message = "there are more locks than can be listed"
 	}
 	return ending
+}
+
+// info is a lock as it travels.
+func (l heldLock) info() spool.LockInfo {
+	return spool.LockInfo{
+		Id: l.id, Hostname: clip(l.Host, 255), Username: clip(l.User, 255),
+		Pid: l.PID, Exclusive: l.Exclusive, CreatedAt: l.Time.UTC(), Alive: l.alive,
+	}
 }

@@ -54,9 +54,15 @@ type Task struct {
 	uploads []*upload // results under way
 	access  restic.Access
 	scripts
-	limits  restic.Limits // of this attempt
-	seen    string        // the id of the repository, once it was opened and is the one that it has been
-	probed  Deletion      // what this job's own probe of the credential found, if it made one
+	limits restic.Limits // of this attempt
+
+	holder    *restic.LockHolder // who had the repository locked, as restic said last
+	swept     int                // locks of dead processes that this attempt has removed
+	lockCount int                // how many locks there were when they were listed
+	killed    bool               // a restic of this attempt did not end by itself
+	process   restic.ProcessRef  // that works for the job, or did last
+	seen      string             // the id of the repository, once it was opened and is the one that it has been
+	probed    Deletion           // what this job's own probe of the credential found, if it made one
 }
 
 // Note adds an event to the job.
@@ -77,7 +83,11 @@ func (t *Task) Say(text string) {
 func perform[T any](ctx context.Context, t *Task, op restic.Op[T]) (restic.Result[T], *Ending) {
 	t.Say("restic " + op.Name())
 	result, err := restic.Run(ctx, t.runner.restic, op, t.access, t.handlers())
-	t.runner.record("detach", t.Job, t.runner.spool.Attach(context.Background(), t.Job.ID, nil))
+	t.detach()
+	if result.Holder != nil {
+		t.holder = result.Holder
+	}
+	t.killed = t.killed || result.Killed || result.ExitCode == -1
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return result, stopped(ctx)
@@ -97,6 +107,12 @@ func perform[T any](ctx context.Context, t *Task, op restic.Op[T]) (restic.Resul
 		return result, t.known(ofFailure(result.Outcome, result.ExitCode, result.Failure))
 	}
 	return result, nil
+}
+
+// detach notes that a process has ended.
+func (t *Task) detach() {
+	t.runner.record("detach", t.Job, t.runner.spool.Attach(context.Background(), t.Job.ID, nil))
+	t.runner.own.ended(t.process.PID, time.Now())
 }
 
 // known turns a repository that is not there into an alarm where it is known to
@@ -127,6 +143,8 @@ func (t *Task) handlers() restic.Handlers {
 			if err != nil {
 				return errors.Join(errNotRecorded, err)
 			}
+			t.process = ref
+			t.runner.own.began(ref, time.Now())
 			return nil
 		},
 		Line: func(l restic.Line) {

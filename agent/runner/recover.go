@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"restic-manager/agent/spool"
+	"restic-manager/restic"
 )
 
 // How long Recover looks for what a dead agent's job left behind.
@@ -78,8 +79,13 @@ func (r *Runner) note(job spool.Job) {
 // known; and with it the task where the repository itself was asked what the job left.
 func (r *Runner) lookBack(ctx context.Context, job spool.Job) (*Ending, *Task) {
 	final := end(spool.Interrupted, CodeAgentDied, "the agent or the machine died while the job ran", "run it again")
+	r.own.inherit(job.Process, job.StartedAt, r.now())
 	task, refusal := r.admit(job)
-	if refusal != nil || task.recipe.Recover == nil {
+	if refusal != nil {
+		return &final, nil
+	}
+	if task.recipe.Recover == nil {
+		task.leaveNoLock(ctx)
 		return &final, nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, recoverDeadline)
@@ -88,6 +94,9 @@ func (r *Runner) lookBack(ctx context.Context, job spool.Job) (*Ending, *Task) {
 		refusal := task.open(bounded)
 		if refusal == nil {
 			if found := task.recipe.Recover(bounded, task); found != nil {
+				if len(job.Process) > 0 && task.Operation.Lock != restic.LockNone {
+					task.sweepLocks(bounded)
+				}
 				found.observed(task)
 				return found, task
 			}

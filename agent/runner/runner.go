@@ -70,6 +70,7 @@ type Runner struct {
 
 	holds  holds
 	proven proven
+	own    ownProcesses
 
 	mu     sync.Mutex
 	latest map[string]time.Time // slot of each schedule that had its turn in this life
@@ -100,6 +101,13 @@ func (r *Runner) Run(ctx context.Context, job spool.Job) {
 	}
 }
 
+// HoldBack has what would lock these repositories wait, in the place of what was held back
+// until now.
+func (r *Runner) HoldBack(list []HoldBack) { r.holds.holdBack(list) }
+
+// HeldBack lists the jobs for whose sake others are held back.
+func (r *Runner) HeldBack() []string { return r.holds.inForce() }
+
 // finish records the result. It is earned, whatever becomes of the contexts.
 func (r *Runner) finish(job spool.Job, e Ending) {
 	r.record("finish", job, r.spool.Finish(context.Background(), job.ID, e.Outcome, e.Snapshot))
@@ -126,6 +134,10 @@ func (r *Runner) execute(ctx context.Context, job spool.Job) *Ending {
 				return nil
 			}
 			return e
+		}
+		if wait, locked := r.lockedOut(task, e); locked {
+			job = r.stepBack(task, wait)
+			continue
 		}
 		wait, more := task.Schedule.retry(task.Job.Attempt, e)
 		if !more {
@@ -172,6 +184,7 @@ func (r *Runner) attempt(ctx context.Context, job spool.Job) (*Task, *Ending) {
 	if ending == nil {
 		ending = task.recipe.Run(ctx, task)
 	}
+	task.clearLocks(ctx, ending)
 	ending.observed(task)
 	ending.elapsed(began)
 	return task, ending

@@ -101,9 +101,10 @@ func (t Timing) limits(now time.Time) restic.Limits {
 }
 
 // passing are codes of failures that may be gone the next time. A wrong password, a
-// refusal and a full storage are not: they need a person.
+// refusal and a full storage are not: they need a person. A lock is waited for within the
+// attempt.
 var passing = []string{
-	string(restic.CodeRepoUnreachable), string(restic.CodeRepoLocked), string(restic.CodeResticStuck),
+	string(restic.CodeRepoUnreachable), string(restic.CodeResticStuck),
 	string(restic.CodeResticTimeout), string(restic.CodeResticKilled), string(restic.CodeResticFailed),
 	CodeSecretUnavailable, CodeHookFailed, string(restic.CodeSourceFailed),
 }

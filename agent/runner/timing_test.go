@@ -228,12 +228,12 @@ func TestAFailureThatMayPassIsTriedAgain(t *testing.T) {
 func TestTheLastAttemptsFailureIsTheResult(t *testing.T) {
 	p := newTimed(t)
 	p.schedule(func(s *Schedule) { s.Retries, s.RetryAfter = 1, time.Minute })
-	p.work = func(context.Context, int) *Ending { return failing(restic.CodeRepoLocked) }
+	p.work = func(context.Context, int) *Ending { return failing(restic.CodeRepoUnreachable) }
 	synctest.Test(t, func(t *testing.T) {
 		job := p.born("schedule")
 		_, over := p.begin(job)
 		<-over
-		p.recorded(job.ID).want(spool.Failed, "repo_locked")
+		p.recorded(job.ID).want(spool.Failed, "repo_unreachable")
 		if len(p.ran) != 2 {
 			t.Errorf("tried %d times", len(p.ran))
 		}

@@ -40,8 +40,13 @@ type Job struct {
 
 	Phase     Phase     `json:"phase"`
 	Attempt   int       `json:"attempt"`           // 0 before the first Start
-	RetryAt   time.Time `json:"retry_at,omitzero"` // when a job that waits for its next attempt goes on
+	RetryAt   time.Time `json:"retry_at,omitzero"` // when a job that waits for its next attempt, or for a lock, goes on
 	StartedAt time.Time `json:"started_at,omitzero"`
+	// LockedSince is since when this attempt has found its repository locked, LockTries
+	// how often; GoesOn says that the next Start is no further attempt.
+	LockedSince time.Time `json:"locked_since,omitzero"`
+	LockTries   int       `json:"lock_tries,omitempty"`
+	GoesOn      bool      `json:"goes_on,omitempty"`
 	// Process is what Attach noted of the process that may be alive.
 	Process         json.RawMessage `json:"process,omitempty"`
 	CancelRequested bool            `json:"cancel_requested,omitempty"`

@@ -137,7 +137,27 @@ func (s *Spool) WaitUntil(ctx context.Context, id, on string, retryAt time.Time)
 	})
 }
 
-// Start begins the next attempt and returns the job as it is then. Only when the
+// WaitLocked is how a job goes back that found its repository locked by another restic: the
+// same attempt goes on at that time. It returns the job as it is then.
+func (s *Spool) WaitLocked(ctx context.Context, id, on string, retryAt time.Time) (Job, error) {
+	var waiting Job
+	err := s.advance(ctx, stepWait, id, func(j *job, now time.Time) error {
+		j.Phase, j.Process, j.reopened, j.RetryAt = Waiting, nil, false, retryAt
+		j.GoesOn = true
+		j.LockTries++
+		if j.LockedSince.IsZero() {
+			j.LockedSince = now
+		}
+		waiting = j.Job
+		if err := s.cutChunk(j); err != nil {
+			return err
+		}
+		return j.event(control.Event{At: now, Kind: string(Waiting), Message: on})
+	})
+	return waiting, err
+}
+
+// Start begins the next attempt, or goes on with the one that a lock was in the way of, and returns the job as it is then. Only when the
 // error is nil may a process be started.
 func (s *Spool) Start(ctx context.Context, id string) (Job, error) {
 	var started Job
@@ -146,7 +166,11 @@ func (s *Spool) Start(ctx context.Context, id string) (Job, error) {
 			return err
 		}
 		j.Phase, j.StartedAt, j.Process, j.reopened, j.RetryAt = Running, now, nil, false, time.Time{}
-		j.Attempt++
+		if !j.GoesOn { //guard:lock-attempt
+			j.Attempt++
+			j.LockedSince, j.LockTries = time.Time{}, 0
+		}
+		j.GoesOn = false
 		started = j.Job
 		return j.event(control.Event{At: now, Kind: string(Running)})
 	})

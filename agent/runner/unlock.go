@@ -1,0 +1,148 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"restic-manager/agent/spool"
+	"restic-manager/restic"
+)
+
+const maxLocks = 200
+
+// heldLock is a lock in the repository.
+type heldLock struct {
+	id string
+	restic.RepositoryLock
+	alive string // whether its process lives: "yes", "no", "unknown"; "" of another machine
+}
+
+// listLocks reads the repository's locks, the first 200. One that is released meanwhile is
+// left out.
+func (t *Task) listLocks(ctx context.Context) ([]heldLock, *Ending) {
+	ids, e := perform(ctx, t, restic.ListLocks{})
+	if e != nil {
+		return nil, e
+	}
+	t.lockCount = len(ids.Value)
+	var locks []heldLock
+	for _, id := range ids.Value[:min(len(ids.Value), maxLocks)] {
+		lock, e := perform(ctx, t, restic.CatLock{ID: id})
+		switch {
+		case e == nil:
+			locks = append(locks, heldLock{id, lock.Value, t.runner.own.alive(lock.Value, time.Now())})
+		case e.Code != string(restic.CodeLockNotFound):
+			return nil, e
+		}
+	}
+	return locks, nil
+}
+
+// sweepLocks removes the locks that dead processes of this machine left, and says so.
+func (t *Task) sweepLocks(ctx context.Context) {
+	if h := t.holder; h != nil && !thisMachine(h.Host) {
+		return
+	}
+	locks, e := t.listLocks(ctx)
+	if e != nil {
+		return
+	}
+	for _, l := range locks {
+		if l.alive != aliveNo { //guard:lock-sweep
+			continue
+		}
+		if err := t.removeLock(ctx, l.id); err != nil {
+			t.Say("the lock of process " + fmt.Sprint(l.PID) + ", which is dead, could not be removed: " + err.Error())
+			continue
+		}
+		t.swept++
+		t.Note(fmt.Sprintf("removed the lock %.8s of process %d of this machine, which is dead", l.id, l.PID))
+	}
+}
+
+// clearLocks removes what is left of this machine's dead restics after an attempt that a
+// lock was in the way of, or whose restic was killed and could not do so itself.
+func (t *Task) clearLocks(ctx context.Context, e *Ending) {
+	switch {
+	case e.Result == spool.Failed && e.Code == string(restic.CodeRepoLocked):
+		if ctx.Err() == nil {
+			t.sweepLocks(ctx)
+		}
+	case t.killed && t.Operation.Lock != restic.LockNone:
+		t.holder = nil
+		t.leaveNoLock(ctx)
+	}
+}
+
+// lockPatience is how long the look for a lock that was left may take.
+const lockPatience = 25 * time.Second
+
+// leaveNoLock removes the locks that this job's own dead restic left, as far as the
+// storage can be reached soon.
+func (t *Task) leaveNoLock(ctx context.Context) {
+	if t.Operation.Lock == restic.LockNone {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockPatience)
+	defer cancel()
+	if t.access.Location.IsZero() && t.open(ctx) != nil {
+		return
+	}
+	t.sweepLocks(ctx)
+}
+
+var errUnlockElsewhere = errors.New("the agent removes single locks at a rest-server or in a folder; of other storages, remove it with restic unlock")
+
+// removeLock removes one lock by its id: an id stands for its content, so it is the one
+// that was looked at or gone. A lock that is gone is no mistake.
+func (t *Task) removeLock(ctx context.Context, id string) error {
+	location := t.access.Location
+	if path := location.Path(); path != "" {
+		return removeLockFile(path, id)
+	}
+	if !location.REST() || t.runner.storage == nil {
+		return errUnlockElsewhere
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	target := strings.TrimPrefix(location.String(), "rest:") + "locks/" + id
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, target, nil)
+	if err != nil {
+		return fmt.Errorf("remove lock: %w", err)
+	}
+	if t.access.Username != "" || !t.access.RESTPassword.IsZero() {
+		req.SetBasicAuth(t.access.Username, t.access.RESTPassword.Reveal())
+	}
+	resp, err := t.runner.storage.Do(req)
+	if err != nil {
+		return fmt.Errorf("remove lock: %w", err)
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 4096))
+	_ = resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusNoContent, http.StatusNotFound:
+		return nil
+	}
+	return fmt.Errorf("remove lock: the storage answered %d", resp.StatusCode)
+}
+
+// removeLockFile stays within the repository's folder, whatever links its owner put there.
+func removeLockFile(path, id string) error {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return fmt.Errorf("remove lock: %w", err)
+	}
+	defer root.Close()
+	if err := root.Remove(filepath.Join("locks", id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove lock: %w", err)
+	}
+	return nil
+}
