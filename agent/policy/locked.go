@@ -18,6 +18,8 @@ const (
 	CodeHookInsecure        = "hook_file_insecure"   // somebody else could have changed it
 	CodeSourceNotAllowed    = "source_not_allowed"   // likewise
 	CodeSourceInsecure      = "source_file_insecure" // likewise
+	CodeRestoreTargetDenied = "restore_target_denied"
+	CodeRestoreTooLarge     = "restore_too_large"
 )
 
 // Locked says why there is no policy, so that the agent runs nothing.

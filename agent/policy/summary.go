@@ -95,7 +95,7 @@ func (p *Policy) describeRestore() string {
 	if p.Profile == Trusting {
 		return "anywhere"
 	}
-	return orElse(p.Restore.InPlaceAllow, "nowhere")
+	return orElse(append(p.Restore.InPlaceAllow[:len(p.Restore.InPlaceAllow):len(p.Restore.InPlaceAllow)], p.allowed(WhatRestoreInPlace)...), "nowhere")
 }
 
 func (p *Policy) describeScripts(k kind) string {
