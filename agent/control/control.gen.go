@@ -1185,8 +1185,8 @@ type SyncAnswer struct {
 	Config *AgentConfig `json:"config,omitempty"`
 	Hints  *Hints       `json:"hints,omitempty"`
 
-	// Holds All that are in force; absent where nothing changed, so an empty list ends them.
-	Holds []AgentHold    `json:"holds,omitempty,omitzero"`
+	// Holds All that are in force; told with each answer while they last, which renews them, and once as an empty list when they are over.
+	Holds []AgentHold    `json:"holds,omitzero"`
 	Jobs  []JobDirective `json:"jobs,omitempty,omitzero"`
 
 	// Protocol Proof that the answer is the server's.

@@ -10,6 +10,7 @@ import (
 	"restic-manager/server/auth"
 	"restic-manager/server/fleet"
 	"restic-manager/server/job"
+	"restic-manager/server/store"
 	"restic-manager/server/wake"
 )
 
@@ -206,10 +207,29 @@ func (p *parked) compose(ctx context.Context) SyncAnswer {
 			JobId: string(d.Job), Desired: d.Desired, ReportIntervalMs: d.Interval.Milliseconds(), Detail: d.Detail,
 		})
 	}
+	answer.Holds = toHolds(p.answer.Holds, a.ServerTime)
 	if p.draining {
 		answer.Hints = &Hints{ReconnectAfterMs: rand.Int64N(comeBackTime.Milliseconds())}
 	}
 	return answer
+}
+
+// toHolds gives the holds that last, each for the time that is left of it.
+func toHolds(holds []store.Hold, now time.Time) []AgentHold {
+	if holds == nil {
+		return nil
+	}
+	out := []AgentHold{}
+	for _, h := range holds {
+		left := min(h.Until.Time().Sub(now), job.HoldFor)
+		if left < time.Second {
+			continue
+		}
+		out = append(out, AgentHold{
+			RepositoryId: string(h.Repository), JobId: string(h.Job), ForS: int(left / time.Second), Reason: h.Operation + " at " + h.Host,
+		})
+	}
+	return out
 }
 
 func toSyncRequest(b *SyncRequest) *job.SyncRequest {
@@ -221,6 +241,9 @@ func toSyncRequest(b *SyncRequest) *job.SyncRequest {
 	told(&r.Status, b.Offers, b.Slots, b.Absences)
 	if b.ConfigError != nil {
 		r.ConfigError = &job.ConfigError{Revision: b.ConfigError.Revision, Code: b.ConfigError.Code, Message: b.ConfigError.Message}
+	}
+	for _, id := range b.Holds {
+		r.Holds = append(r.Holds, fleet.JobID(id))
 	}
 	for _, j := range b.Running {
 		r.Running = append(r.Running, job.RunningJob{ID: fleet.JobID(j.JobId), Epoch: j.Epoch, Phase: j.Phase})

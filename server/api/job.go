@@ -26,6 +26,7 @@ func (h *Handlers) CreateJob(ctx context.Context, r CreateJobRequestObject) (Cre
 		Schedule:    fleet.ScheduleID(r.Body.ScheduleId),
 		Repository:  fleet.RepositoryID(r.Body.RepositoryId),
 		Params:      r.Body.Params,
+		Confirm:     r.Body.Confirm,
 		StartWithin: time.Duration(r.Body.StartWithinS) * time.Second,
 	})
 	if err != nil {

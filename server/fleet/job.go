@@ -101,7 +101,7 @@ type Job struct {
 func (j *Job) Active() bool { return j.State != Finished }
 
 // OnAgent tells whether the agent holds the job: from then on only the agent ends it.
-func (j *Job) OnAgent() bool { return j.State != Pending && j.State != Finished }
+func (j *Job) OnAgent() bool { return j.State != Pending && j.State != Finished && !j.Held }
 
 // Day is what came of a host's backups on a day of UTC.
 type Day struct {

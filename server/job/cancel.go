@@ -13,7 +13,7 @@ import (
 var errAsked = errors.New("the job was asked to stop before")
 
 // Cancel asks for a job to be stopped. A job that its agent was never offered ends
-// at once; any other is ended by its agent, whose word wins where the job ended
+// at once, as does one that waits for its turn; any other is ended by its agent, whose word wins where the job ended
 // first. It is idempotent. It fails with NotFound and JobFinished.
 func (s *Service) Cancel(ctx context.Context, actor Actor, id fleet.JobID) (*fleet.Job, error) {
 	var j *fleet.Job
@@ -42,6 +42,12 @@ func (s *Service) Cancel(ctx context.Context, actor Actor, id fleet.JobID) (*fle
 // sent, so exactly one of the two wins.
 func (s *Service) cancel(ctx context.Context, tx *store.Tx, j *fleet.Job, actor Actor) error {
 	j.Cancel = true
+	if j.Held {
+		return s.end(ctx, tx, j, Outcome{
+			Result: string(fleet.Cancelled), Code: "cancelled_before_start",
+			Message: fmt.Sprintf("Cancelled by %s while it waited for its turn.", actor.Name),
+		})
+	}
 	if j.State == fleet.Pending {
 		withdrawn, err := tx.WithdrawCommands(ctx, j.ID, true)
 		if err != nil {

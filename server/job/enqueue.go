@@ -45,6 +45,7 @@ type Request struct {
 	Params      json.RawMessage    // by the operation's fields; Schedule and Repository are filled in
 	Trigger     fleet.Trigger      // empty: run-now
 	StartWithin time.Duration      // the job expires if its agent has not picked it up by then; 0: 15 minutes
+	Confirm     string             // the name that a person typed, where the operation wants that
 }
 
 // errWaits stops a transaction in which another job of the schedule was found to
@@ -59,8 +60,10 @@ var errWaits = errors.New("a job of this schedule waits already")
 // repository's init on the same host.
 //
 // It fails with NotFound, HostNotEnrolled, HostDisabled, ScheduleDisabled,
-// PickASchedule, RepositoryNotReady, UnknownOperation, UnknownField and
-// InvalidField.
+// PickASchedule, RepositoryNotReady, UnknownOperation, UnknownField, InvalidField,
+// NoMaintenanceHost, OperationElsewhere and ConfirmationNeeded.
+//
+// A job that locks the repository for itself waits at the server until it is its turn.
 func (s *Service) Enqueue(ctx context.Context, actor Actor, r Request) (j *fleet.Job, created bool, err error) {
 	err = s.Store.Update(ctx, actor.entry("job.create"), func(tx *store.Tx) error {
 		w, err := s.resolve(ctx, tx, r)
@@ -74,8 +77,16 @@ func (s *Service) Enqueue(ctx context.Context, actor Actor, r Request) (j *fleet
 		if j, err = w.enqueue(ctx, tx); err != nil {
 			return err
 		}
+		if j.Held {
+			if err := s.takeTurns(ctx, tx, j.RepositoryID, ""); err != nil {
+				return err
+			}
+			if j, err = tx.Job(ctx, j.ID); err != nil {
+				return err
+			}
+		}
 		tx.Audit.ObjectType, tx.Audit.ObjectID, tx.Audit.ObjectName = "job", string(j.ID), r.Operation
-		tx.Audit.Detail = "on host " + w.host.Name
+		tx.Audit.Detail = "on host " + w.host.Name + w.typed
 		return nil
 	})
 	switch {
@@ -112,7 +123,8 @@ type wish struct {
 	trigger     fleet.Trigger
 	createdBy   string
 	startWithin time.Duration
-	claims      bool // the job makes the repository usable
+	claims      bool   // the job makes the repository usable
+	typed       string // for the audit log: what a person typed
 }
 
 func (s *Service) resolve(ctx context.Context, tx *store.Tx, r Request) (*wish, error) {
@@ -145,7 +157,13 @@ func (s *Service) resolve(ctx context.Context, tx *store.Tx, r Request) (*wish, 
 	if err := w.findRepository(ctx, tx, op, r, given); err != nil {
 		return nil, err
 	}
-	return w, w.checkParams(given)
+	if err := w.checkPlace(ctx, tx, op); err != nil {
+		return nil, err
+	}
+	if err := w.checkParams(given); err != nil {
+		return nil, err
+	}
+	return w, w.confirm(op, given, r.Confirm)
 }
 
 // The members of params that the server fills in.
@@ -208,7 +226,7 @@ func (w *wish) findRepository(ctx context.Context, tx *store.Tx, op restic.Opera
 	if id == "" {
 		return fleet.Errorf(fleet.InvalidField, "Name the repository.").At("/repository_id")
 	}
-	list, err := tx.RepositoriesOfHost(ctx, w.host.ID)
+	list, err := tx.RepositoriesKnown(ctx, w.host.ID)
 	if err != nil {
 		return err
 	}
@@ -295,6 +313,9 @@ func (w *wish) enqueue(ctx context.Context, tx *store.Tx) (*fleet.Job, error) {
 	if w.repository != nil {
 		j.RepositoryID = w.repository.ID
 	}
+	if w.repository != nil && exclusive(w.operation) { //guard:exclusive-held
+		j.Held, j.State, j.WaitingOn = true, fleet.Waiting, "its turn"
+	}
 	created, err := tx.CreateJob(ctx, j)
 	if err != nil {
 		return nil, err
@@ -309,12 +330,10 @@ func (w *wish) enqueue(ctx context.Context, tx *store.Tx) (*fleet.Job, error) {
 		}
 		return waiting, errWaits
 	}
-	err = tx.CreateCommand(ctx, &fleet.Command{
-		HostID: j.HostID, ID: fleet.NewID[string](), Kind: commandRun, JobID: j.ID, Epoch: j.Epoch,
-		Operation: j.Operation, Trigger: j.Trigger, Params: j.Params, StartBy: j.ExpiresAt,
-	})
-	if err != nil {
-		return nil, err
+	if !j.Held {
+		if err := order(ctx, tx, j); err != nil {
+			return nil, err
+		}
 	}
 	if w.claims {
 		won, err := tx.ClaimInit(ctx, w.repository.ID, j.ID)
@@ -326,6 +345,14 @@ func (w *wish) enqueue(ctx context.Context, tx *store.Tx) (*fleet.Job, error) {
 		}
 	}
 	return j, born(ctx, tx, j)
+}
+
+// order queues the command that has a job run.
+func order(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
+	return tx.CreateCommand(ctx, &fleet.Command{
+		HostID: j.HostID, ID: fleet.NewID[string](), Kind: commandRun, JobID: j.ID, Epoch: j.Epoch,
+		Operation: j.Operation, Trigger: j.Trigger, Params: j.Params, StartBy: j.ExpiresAt,
+	})
 }
 
 // born counts a new job in and tells everybody.

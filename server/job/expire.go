@@ -11,7 +11,8 @@ import (
 // batch is how many jobs a loop looks at in a round.
 const batch = 100
 
-// Expire ends the jobs that should have been picked up by now and were not. An agent
+// Expire ends the jobs that should have been picked up by now and were not; those that
+// wait for their turn only while their host is away. An agent
 // that has journaled one whose acknowledgement got lost may still run it; what it
 // reports then replaces the result.
 func (s *Service) Expire(ctx context.Context) error {
@@ -19,7 +20,11 @@ func (s *Service) Expire(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for jobs to expire: %w", err)
 	}
-	for _, id := range ids {
+	held, err := s.Store.HeldToExpire(ctx, fleet.At(s.Store.Now()), batch)
+	if err != nil {
+		return fmt.Errorf("look for jobs to expire that wait for their turn: %w", err)
+	}
+	for _, id := range append(ids, held...) {
 		if err := s.Store.Write(ctx, func(tx *store.Tx) error { return s.expire(ctx, tx, id) }); err != nil {
 			return fmt.Errorf("expire job %s: %w", id, err)
 		}
@@ -32,7 +37,7 @@ func (s *Service) expire(ctx context.Context, tx *store.Tx, id fleet.JobID) erro
 	if fleet.Is(err, fleet.NotFound) {
 		return nil
 	}
-	if err != nil || j.State != fleet.Pending || j.ExpiresAt > tx.Now {
+	if err != nil || j.State != fleet.Pending && !j.Held || j.ExpiresAt > tx.Now {
 		return err
 	}
 	err = s.end(ctx, tx, j, Outcome{

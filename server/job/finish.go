@@ -67,7 +67,7 @@ func (s *Service) close(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outco
 		return fmt.Errorf("encode the outcome of job %s: %w", j.ID, err)
 	}
 	j.State, j.Result, j.Outcome = fleet.Finished, fleet.Result(o.Result), doc
-	j.WaitingOn, j.Progress, j.LeaseUntil = "", "", 0
+	j.WaitingOn, j.Progress, j.LeaseUntil, j.Held = "", "", 0, false
 	if o.SnapshotID != "" {
 		j.SnapshotID = o.SnapshotID
 	}
@@ -91,7 +91,10 @@ func (s *Service) close(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outco
 	if err := s.settleRepository(ctx, tx, j, o); err != nil {
 		return err
 	}
-	return outcomeConditions(ctx, tx, j, o)
+	if err := outcomeConditions(ctx, tx, j, o); err != nil {
+		return err
+	}
+	return s.makeRoom(ctx, tx, j)
 }
 
 // protects tells whether a finished backup is one to rely on: it ended well and

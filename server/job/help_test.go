@@ -206,6 +206,14 @@ func (w *world) run(s *fleet.Schedule) *fleet.Job {
 	return j
 }
 
+// runOf runs a host's only schedule.
+func (w *world) runOf(a *agent) *fleet.Job {
+	w.Helper()
+	j, _, err := w.jobs.RunNow(w.Context(), someone, a.id.Host, 0)
+	w.must(err)
+	return j
+}
+
 func (w *world) job(id fleet.JobID) *fleet.Job {
 	w.Helper()
 	j, err := w.store.Job(w.Context(), id)
@@ -243,6 +251,7 @@ type agent struct {
 	config  *job.Config
 	running []job.RunningJob
 	inForce []job.Directive
+	holds   []fleet.JobID
 	told    job.Status // of schedules: claims, absences, offers
 	spooled int        // jobs that it has to report
 	jobs    map[fleet.JobID]*work
@@ -298,7 +307,7 @@ func (a *agent) revision() int64 {
 func (a *agent) syncRequest() *job.SyncRequest {
 	r := &job.SyncRequest{
 		Session: a.session, JournalID: a.journal, AckedSeq: a.acked, ConfigRevision: a.revision(),
-		Running: a.running, Directives: a.inForce, AgentTime: a.clock.now(), Status: a.told,
+		Running: a.running, Directives: a.inForce, Holds: a.holds, AgentTime: a.clock.now(), Status: a.told,
 	}
 	r.Spool = &job.SpoolSummary{Jobs: a.spooled}
 	r.LastExchange = &job.LastExchange{Kind: "ok", Status: 200, ElapsedMs: a.clock.micros.Load() % 999}

@@ -34,6 +34,11 @@ func (s *Service) offer(ctx context.Context, here *store.Attendance, r *SyncRequ
 	if answer.Directives, err = s.directives(ctx, here.ID, r); err != nil {
 		return nil, err
 	}
+	if here.Holds > 0 || len(r.Holds) > 0 {
+		if err := s.offerHolds(ctx, here.ID, r, answer); err != nil {
+			return nil, err
+		}
+	}
 	refused := r.ConfigError != nil && r.ConfigError.Revision == here.ConfigRevision
 	if here.ConfigRevision != r.ConfigRevision && !refused {
 		if answer.Config, err = s.config(ctx, here.ID); err != nil {
@@ -47,6 +52,29 @@ func (s *Service) offer(ctx context.Context, here *store.Attendance, r *SyncRequ
 	}
 	return answer, nil
 }
+
+// offerHolds tells what holds an agent's backups back, and whether it knew.
+func (s *Service) offerHolds(ctx context.Context, host fleet.HostID, r *SyncRequest, answer *SyncAnswer) error {
+	holds, err := s.Store.HoldsOfHost(ctx, host, fleet.At(s.Store.Now()))
+	if err != nil {
+		return err
+	}
+	known := map[fleet.JobID]bool{}
+	for _, id := range r.Holds {
+		known[id] = true
+	}
+	answer.HoldsChanged = len(known) != len(holds)
+	for _, h := range holds {
+		answer.HoldsChanged = answer.HoldsChanged || !known[h.Job]
+	}
+	if len(holds) > 0 || answer.HoldsChanged {
+		answer.Holds = append([]store.Hold{}, holds...)
+	}
+	return nil
+}
+
+// HoldFor is how long a hold lasts at an agent that hears no more of it.
+const HoldFor = 5 * time.Minute
 
 func (s *Service) offerCommands(ctx context.Context, host *fleet.Host, answer *SyncAnswer) error {
 	queued, err := s.Store.QueuedCommands(ctx, host.ID, maxCommands)

@@ -25,6 +25,7 @@ func (s *Service) Run(ctx context.Context) error {
 		now := time.Now()
 		s.round(ctx, "expire jobs", s.Expire)
 		s.round(ctx, "look for silent jobs", s.Sweep)
+		s.round(ctx, "take turns", s.TakeTurns)
 		s.round(ctx, "check slots", s.CheckSlots)
 		s.round(ctx, "judge hosts", s.Judge)
 		if now.Sub(prepared) >= prepareEvery {

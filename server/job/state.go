@@ -92,7 +92,7 @@ func (s *Service) follow(ctx context.Context, tx *store.Tx, host *fleet.Host, j 
 			return err
 		}
 	}
-	j.State, j.WaitingOn = state, ""
+	j.State, j.WaitingOn, j.Held = state, "", false // an agent that speaks of it has it
 	switch state {
 	case fleet.Waiting:
 		j.WaitingOn = clip(e.Message, 500)

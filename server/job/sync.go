@@ -42,8 +42,9 @@ type SyncRequest struct {
 	ConfigRevision int64 // in force
 	ConfigError    *ConfigError
 	Running        []RunningJob
-	Directives     []Directive // in force
-	AgentTime      time.Time   // zero: not told
+	Directives     []Directive   // in force
+	Holds          []fleet.JobID // for which its backups are held back
+	AgentTime      time.Time     // zero: not told
 	Status
 }
 
@@ -95,6 +96,11 @@ type SyncAnswer struct {
 	Config     *Config // nil: the one in force is the one wanted
 	Directives []Directive
 
+	// Holds are all that hold the agent's backups back; nil: none, and it knows. They
+	// are told with every answer while they last, which renews them.
+	Holds        []store.Hold
+	HoldsChanged bool // the agent knows others
+
 	// Pause is how long to wait before the commands that are queued may be offered
 	// again: they were a moment ago, and the agent does not acknowledge them. It
 	// cannot keep them, or the answer was lost; it is not hurried.
@@ -103,7 +109,7 @@ type SyncAnswer struct {
 
 // Empty tells an answer that says nothing new.
 func (a *SyncAnswer) Empty() bool {
-	return len(a.Commands) == 0 && a.Config == nil && len(a.Directives) == 0
+	return len(a.Commands) == 0 && a.Config == nil && len(a.Directives) == 0 && !a.HoldsChanged
 }
 
 // Command is a command as it is sent.

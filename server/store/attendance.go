@@ -14,13 +14,16 @@ type Attendance struct {
 	InstallID    string     `db:"session_install"`
 	SupersededAt fleet.Time `db:"session_superseded_at"`
 	ClosedAt     fleet.Time `db:"session_closed_at"`
+	Holds        int        `db:"session_holds"` // repositories at which its backups may be held back
 }
 
 // Attendance reads the host of a session. SessionUnknown when there is no such
 // session, or its host is gone.
 func (q Queries) Attendance(ctx context.Context, id fleet.SessionID) (*Attendance, error) {
 	var a Attendance
-	err := q.get(ctx, &a, `SELECT `+hostCols+`, session_install, session_superseded_at, session_closed_at FROM hosts
+	err := q.get(ctx, &a, `SELECT `+hostCols+`, session_install, session_superseded_at, session_closed_at,
+		(SELECT count(*) FROM repositories r JOIN schedules hs ON hs.repository_id = r.id
+			WHERE r.hold_job <> '' AND r.hold_until > 0 AND hs.host_id = hosts.id) AS session_holds FROM hosts
 		JOIN (SELECT host_id AS session_host, install_id AS session_install, superseded_at AS session_superseded_at,
 			closed_at AS session_closed_at FROM sessions WHERE id = ?) s ON hosts.id = session_host`, id)
 	if err = missing(err, "session %s", id); fleet.Is(err, fleet.NotFound) {

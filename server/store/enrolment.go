@@ -104,7 +104,7 @@ func (tx *Tx) Enrol(ctx context.Context, e Enrolment) (id fleet.HostID, repeated
 		return "", false, fmt.Errorf("enrol host %s: %w", id, err)
 	}
 	tx.Touch(fleet.TopicHosts, string(id))
-	return id, false, nil
+	return id, false, tx.bumpMaintainersOfHost(ctx, id) // its snapshots have a name now
 }
 
 func tokenInvalid() error {

@@ -115,10 +115,11 @@ func (tx *Tx) CreateHost(ctx context.Context, h *fleet.Host) error {
 // another has its name.
 func (tx *Tx) UpdateHost(ctx context.Context, h *fleet.Host) error {
 	var was struct {
+		Name         string
 		Disabled     bool
 		Availability fleet.Availability
 	}
-	if err := tx.get(ctx, &was, `SELECT disabled, availability FROM hosts WHERE id = ?`, h.ID); err != nil {
+	if err := tx.get(ctx, &was, `SELECT name, disabled, availability FROM hosts WHERE id = ?`, h.ID); err != nil {
 		return missing(err, "host %s", h.ID)
 	}
 	err := tx.get(ctx, &h.Version, `UPDATE hosts SET name = ?, tags = ?, profile = ?, prefixes = ?, disabled = ?, availability = ?,
@@ -139,6 +140,9 @@ func (tx *Tx) UpdateHost(ctx context.Context, h *fleet.Host) error {
 	}
 	tx.Touch(fleet.TopicHosts, string(h.ID))
 	tx.Wake(h.ID) // a parked agent learns of it at once
+	if was.Name != h.Name {
+		return tx.bumpMaintainersOfHost(ctx, h.ID)
+	}
 	return nil
 }
 
@@ -164,6 +168,8 @@ func (tx *Tx) DeleteHost(ctx context.Context, id fleet.HostID) error {
 		`DELETE FROM credentials WHERE host_id = ?`,
 		`DELETE FROM conditions WHERE object_type = 'host' AND object_id = ?`,
 		`UPDATE snapshots SET host_id = '' WHERE host_id = ?`,
+		`UPDATE repository_locks SET host_id = '' WHERE host_id = ?`,
+		`UPDATE repositories SET maintenance_host = '', maintenance_location = '', version = version + 1 WHERE maintenance_host <> '' AND maintenance_host = ?`,
 	} {
 		if _, err := tx.exec(ctx, statement, id); err != nil {
 			return fmt.Errorf("delete what belongs to host %s: %w", id, err)
@@ -179,7 +185,7 @@ func (tx *Tx) DeleteHost(ctx context.Context, id fleet.HostID) error {
 	}
 	tx.Touch(fleet.TopicHosts, string(id))
 	tx.Wake(id)
-	return nil
+	return tx.bumpMaintainers(ctx, repositories...)
 }
 
 // abandonInits frees the repositories that a job of this host was to initialise: one

@@ -139,7 +139,7 @@ func (q Queries) JobsToExpire(ctx context.Context, now fleet.Time, limit int) ([
 // SilentJobs reads jobs on agents whose lease ended at or before a moment: the ones
 // already known to be unresponsive, or the others.
 func (q Queries) SilentJobs(ctx context.Context, leaseEnded fleet.Time, unresponsive bool, limit int) ([]fleet.JobID, error) {
-	states := "state IN ('acked', 'waiting', 'running', 'stopping')"
+	states := "state IN ('acked', 'waiting', 'running', 'stopping') AND NOT held"
 	if unresponsive {
 		states = "state = 'unresponsive'"
 	}
@@ -151,7 +151,7 @@ func (q Queries) SilentJobs(ctx context.Context, leaseEnded fleet.Time, unrespon
 // CountJobsOnAgents counts the jobs that agents hold now.
 func (q Queries) CountJobsOnAgents(ctx context.Context) (int, error) {
 	var n int
-	err := q.get(ctx, &n, `SELECT COUNT(*) FROM jobs WHERE state <> 'finished' AND state IN ('acked', 'waiting', 'running', 'stopping')`)
+	err := q.get(ctx, &n, `SELECT COUNT(*) FROM jobs WHERE state <> 'finished' AND state IN ('acked', 'waiting', 'running', 'stopping') AND NOT held`)
 	return n, err
 }
 
@@ -198,7 +198,7 @@ func (tx *Tx) RenewLeases(ctx context.Context, host fleet.HostID, ids []fleet.Jo
 		return nil
 	}
 	_, err := tx.execIn(ctx, `UPDATE jobs SET lease_until = ?
-		WHERE host_id = ? AND id IN (?) AND lease_until < ? AND state IN ('acked', 'waiting', 'running', 'stopping')`, until, host, ids, until)
+		WHERE host_id = ? AND id IN (?) AND lease_until < ? AND state IN ('acked', 'waiting', 'running', 'stopping') AND NOT held`, until, host, ids, until)
 	return err
 }
 

@@ -131,6 +131,9 @@ func (tx *Tx) DeleteRepository(ctx context.Context, id fleet.RepositoryID) error
 	if err != nil {
 		return fmt.Errorf("read the hosts of repository %s: %w", id, err)
 	}
+	if err := tx.bumpMaintainers(ctx, id); err != nil {
+		return err
+	}
 	n, err := tx.exec(ctx, `DELETE FROM repositories WHERE id = ?`, id)
 	if violates(err, noSuchParent) {
 		return fleet.Wrap(fleet.RepositoryInUse, err, "Schedules still back up to this repository: delete them or move them first.")
@@ -208,11 +211,13 @@ func (tx *Tx) SetCanDelete(ctx context.Context, id fleet.RepositoryID, canDelete
 	return err
 }
 
-// bumpConfigOfRepository gives every host with a schedule there another
-// configuration revision.
+// bumpConfigOfRepository gives every host with a schedule there, and the one that
+// maintains it, another configuration revision.
 func (tx *Tx) bumpConfigOfRepository(ctx context.Context, id fleet.RepositoryID) error {
 	var hosts []fleet.HostID
-	if err := tx.all(ctx, &hosts, `SELECT DISTINCT host_id FROM schedules WHERE repository_id = ? ORDER BY host_id`, id); err != nil {
+	err := tx.all(ctx, &hosts, `SELECT host_id FROM schedules WHERE repository_id = ?
+		UNION SELECT maintenance_host FROM repositories WHERE id = ? AND maintenance_host <> '' ORDER BY 1`, id, id)
+	if err != nil {
 		return fmt.Errorf("read the hosts of repository %s: %w", id, err)
 	}
 	return tx.BumpConfig(ctx, hosts...)

@@ -147,7 +147,7 @@ func (tx *Tx) scheduleChanged(ctx context.Context, s *fleet.Schedule, repositori
 	}
 	tx.Touch(fleet.TopicSchedules, string(s.ID))
 	tx.Wake(s.HostID)
-	return nil
+	return tx.bumpMaintainers(ctx, repositories...)
 }
 
 // foretell brings what follows from the times of a host's schedules up to date, and

@@ -1,0 +1,222 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"restic-manager/restic"
+	"restic-manager/server/fleet"
+	"restic-manager/server/store"
+)
+
+// The arbiter: a job that locks its repository for itself is born held, without a
+// command. Whatever could make room for it asks fleet.TakeTurns, in its own transaction
+// and with the repository's row locked: a job that is made or ends, and a loop that
+// sees what only time changes.
+
+// pickUp is how long a job whose turn it is may stay with an agent that was in touch a
+// moment ago and does not take it.
+const pickUp = 15 * time.Minute
+
+// locking gives the names of the operations that lock a repository, and which of them do
+// so for themselves alone.
+var locking = sync.OnceValues(func() (names []string, exclusive map[string]bool) {
+	exclusive = map[string]bool{}
+	for _, op := range restic.Operations() {
+		if op.Lock != restic.LockNone {
+			names = append(names, op.Name)
+		}
+		if op.Lock == restic.LockExclusive {
+			exclusive[op.Name] = true
+		}
+	}
+	return names, exclusive
+})
+
+// exclusive tells whether an operation waits for its turn on a repository.
+func exclusive(operation string) bool {
+	_, exclusive := locking()
+	return exclusive[operation]
+}
+
+// TakeTurns looks at every repository at which a job waits or holds others back. It is
+// the net under what finish and enqueue do, and sees what time alone changes.
+func (s *Service) TakeTurns(ctx context.Context) error {
+	ids, err := s.Store.RepositoriesInTurn(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error // one repository's trouble does not hold up the others
+	for _, id := range ids {
+		err := s.Store.Write(ctx, func(tx *store.Tx) error { return s.takeTurns(ctx, tx, id, "") })
+		if err != nil {
+			errs = append(errs, fmt.Errorf("take turns at repository %s: %w", id, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// makeRoom takes turns where a job has ended that may have been in another's way.
+func (s *Service) makeRoom(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
+	names, _ := locking()
+	if j.RepositoryID == "" || !slices.Contains(names, j.Operation) {
+		return nil
+	}
+	some, err := tx.InTurn(ctx, j.RepositoryID)
+	if err != nil || !some {
+		return err
+	}
+	return s.takeTurns(ctx, tx, j.RepositoryID, j.ID)
+}
+
+// takeTurns decides whose turn it is at a repository and does what follows from it.
+// ended is a job that ends in this transaction and is not written yet.
+func (s *Service) takeTurns(ctx context.Context, tx *store.Tx, id fleet.RepositoryID, ended fleet.JobID) error {
+	r, err := tx.LockRepository(ctx, id)
+	if fleet.Is(err, fleet.NotFound) {
+		return s.endHeldOf(ctx, tx, id)
+	}
+	if err != nil {
+		return err
+	}
+	holders, err := holdersOf(ctx, tx, r, ended)
+	if err != nil {
+		return err
+	}
+	turn := fleet.TakeTurns(r, holders, tx.Now)
+	before := *r
+	r.HoldJob, r.HoldSince, r.HoldUntil = "", 0, 0
+	if turn.Next != nil {
+		r.HoldJob, r.HoldSince, r.HoldUntil = turn.Next.Job.ID, turn.Since, turn.HoldUntil
+	}
+	if err := tx.SaveHold(ctx, r, before); err != nil {
+		return err
+	}
+	if turn.Grant != nil {
+		if err := grant(ctx, tx, turn.Grant.Job.ID); err != nil {
+			return err
+		}
+	}
+	for i := range holders {
+		j := holders[i].Job
+		if text := clip(turn.Waits[j.ID], 500); j.Held && text != "" && text != j.WaitingOn {
+			if err := waitOn(ctx, tx, j.ID, text); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// holdersOf gathers the jobs that may lock a repository, with their hosts.
+func holdersOf(ctx context.Context, tx *store.Tx, r *fleet.Repository, ended fleet.JobID) ([]fleet.Holder, error) {
+	names, exclusive := locking()
+	jobs, err := tx.JobsAt(ctx, r.ID, names)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]fleet.HostID, len(jobs))
+	silent := false
+	for i := range jobs {
+		ids[i] = jobs[i].HostID
+		silent = silent || jobs[i].State == fleet.Unresponsive
+	}
+	hosts, err := tx.HostsNamed(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	gone := func(*fleet.Job) bool { return false }
+	if silent {
+		if gone, err = goneFrom(ctx, tx, r); err != nil {
+			return nil, err
+		}
+	}
+	var holders []fleet.Holder
+	for i := range jobs {
+		j := &jobs[i]
+		host := hosts[j.HostID]
+		if j.ID == ended || host == nil {
+			continue
+		}
+		holders = append(holders, fleet.Holder{
+			Job: j, Host: host.Name, Online: host.Presence(tx.Now.Time()) == fleet.Online, Exclusive: exclusive[j.Operation], Gone: gone(j),
+		})
+	}
+	return holders, nil
+}
+
+// goneFrom tells of which silent jobs a listing of the locks, made after their leases
+// ended, shows none of their host.
+func goneFrom(ctx context.Context, tx *store.Tx, r *fleet.Repository) (func(*fleet.Job) bool, error) {
+	var health fleet.RepositoryHealth
+	if err := r.Health.Read(&health); err != nil {
+		return nil, fmt.Errorf("read the health of repository %s: %w", r.ID, err)
+	}
+	locks, err := tx.Locks(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	unknown := false // a lock that may be anybody's
+	held := map[fleet.HostID]bool{}
+	for _, l := range locks {
+		unknown = unknown || l.HostID == ""
+		held[l.HostID] = true
+	}
+	return func(j *fleet.Job) bool {
+		return j.State == fleet.Unresponsive && health.LocksSeen > j.LeaseUntil && !unknown && !held[j.HostID]
+	}, nil
+}
+
+// grant gives a job its turn: now it gets its command.
+func grant(ctx context.Context, tx *store.Tx, id fleet.JobID) error {
+	j, err := tx.LockJob(ctx, id)
+	if err != nil || !j.Held {
+		return err
+	}
+	j.Held, j.State, j.WaitingOn = false, fleet.Pending, ""
+	j.ExpiresAt = tx.Now.Add(pickUp)
+	if err := order(ctx, tx, j); err != nil {
+		return err
+	}
+	touch(tx, j)
+	tx.Wake(j.HostID)
+	return tx.SaveJob(ctx, j)
+}
+
+func waitOn(ctx context.Context, tx *store.Tx, id fleet.JobID, text string) error {
+	j, err := tx.LockJob(ctx, id)
+	if err != nil || !j.Held {
+		return err
+	}
+	j.WaitingOn = text
+	touch(tx, j)
+	return tx.SaveJob(ctx, j)
+}
+
+// endHeldOf ends the jobs that wait for a repository that was deleted.
+func (s *Service) endHeldOf(ctx context.Context, tx *store.Tx, id fleet.RepositoryID) error {
+	names, _ := locking()
+	jobs, err := tx.JobsAt(ctx, id, names)
+	if err != nil {
+		return err
+	}
+	for i := range jobs {
+		if !jobs[i].Held {
+			continue
+		}
+		j, err := tx.LockJob(ctx, jobs[i].ID)
+		if err != nil {
+			return err
+		}
+		if err := s.end(ctx, tx, j, Outcome{
+			Result: string(fleet.Cancelled), Code: "repository_deleted", Message: "The repository was deleted while this job waited for it.",
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
