@@ -54,7 +54,8 @@ var arrows = map[string][]string{
 	"agent/spool":     {"agent/control", "agent/custody"},
 	"agent/schedule":  {"agent/slot", "agent/spool", "agent/control"},
 	"agent/retention": {"restic"},
-	"agent/runner":    {"agent/slot", "agent/spool", "agent/policy", "agent/secret", "agent/retention", "restic", "restic/listing"},
+	"agent/stage":     {"restic"},
+	"agent/runner":    {"agent/slot", "agent/spool", "agent/policy", "agent/secret", "agent/retention", "agent/stage", "restic", "restic/listing"},
 	"agent":           {"agent/*", "restic"},
 
 	"cmd/server": {"server"},
