@@ -126,7 +126,7 @@ func New(o Options) (*Agent, error) {
 	}
 	a.jobs = newJobs(o.Spool, runner.New(runner.Options{
 		Spool: o.Spool, Restic: o.Restic, Policy: o.Policy, Config: a.inForce.get, Secrets: a.vault,
-		Listings: a, Storage: o.Storage, Recipes: o.Recipes, Now: o.Now, Log: o.Log,
+		Listings: a, Storage: o.Storage, Recipes: o.Recipes, Now: o.Now, Log: o.Log, Understand: understandRepository,
 	}))
 	return a, nil
 }

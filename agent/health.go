@@ -125,6 +125,10 @@ func policyReport(s policy.Summary) control.PolicyReport {
 			KeepDays: m.KeepDays, KeepLast: m.KeepLast, MaxDeleteFraction: m.MaxDeleteFraction, UndoDays: m.UndoDays,
 		})
 	}
+	report.Restore = control.RestoreRule{
+		StagingDir: s.Restore.StagingDir, InPlace: s.Restore.InPlace[:min(len(s.Restore.InPlace), maxMaintained)],
+		PreservePrivileged: s.Restore.PreservePrivileged, MaxBytes: s.Restore.MaxBytes,
+	}
 	return report
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -18,6 +19,7 @@ func (c Config) loadPolicy() (*policy.Policy, error) {
 		return nil, err
 	}
 	p.Protect(c.StateDir, c.CacheDir)
+	p.StageIn(filepath.Join(c.StateDir, "restore"))
 	return p, nil
 }
 

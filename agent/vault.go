@@ -62,6 +62,17 @@ func (v *vault) Secret(ctx context.Context, ref secret.Ref) (secret.Value, error
 	return value, nil
 }
 
+// Once implements runner.Secrets: what was fetched is not sealed, so that it is gone from
+// this host with the job.
+func (v *vault) Once(ctx context.Context, ref secret.Ref) (secret.Value, error) {
+	if value, ok := v.kept(ref); ok {
+		return value, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchPatience)
+	defer cancel()
+	return v.ask(ctx, ref)
+}
+
 // put seals a secret, unless a newer configuration has stopped naming it while it was
 // fetched: what was replaced must not stay on this host.
 func (v *vault) put(ref secret.Ref, value secret.Value) {

@@ -86,6 +86,7 @@ func Operations() []Operation {
 		backupOperation(),
 		snapshotsOperation(),
 		locksOperation(),
+		restoreOperation(),
 	}
 }
 

@@ -68,10 +68,12 @@ type Policy struct {
 	Maintenance []Maintenance `yaml:"maintenance,omitempty"`
 	Allowances  []Allowance   `yaml:"allowances,omitempty"`
 
-	digest string           // of the file's bytes
-	folder string           // where the file lies
-	own    []string         // folders of the agent itself, see Protect
-	now    func() time.Time // nil is time.Now
+	digest string   // of the file's bytes
+	folder string   // where the file lies
+	own    []string // folders of the agent itself, see Protect
+	// staging is where the folders of restores are made, see StageIn.
+	staging string
+	now     func() time.Time // nil is time.Now
 }
 
 // Backup bounds what may be read.

@@ -15,11 +15,10 @@ type RestoreSummary struct {
 	MaxBytes           int64 // 0 is no limit
 }
 
-// RestoreRules tells what the policy says about restores, for an agent whose own folder for
-// them is standard.
-func (p *Policy) RestoreRules(standard string) RestoreSummary {
+// RestoreRules tells what the policy says about restores.
+func (p *Policy) RestoreRules() RestoreSummary {
 	r := RestoreSummary{
-		StagingDir: p.StagingDir(standard), PreservePrivileged: p.Restore.PreservePrivileged, MaxBytes: p.Restore.MaxBytes,
+		StagingDir: p.StagingDir(), PreservePrivileged: p.Restore.PreservePrivileged, MaxBytes: p.Restore.MaxBytes,
 		InPlace: slices.Concat(p.Restore.InPlaceAllow, p.allowed(WhatRestoreInPlace)),
 	}
 	if p.Profile == Trusting {
@@ -31,12 +30,16 @@ func (p *Policy) RestoreRules(standard string) RestoreSummary {
 // everywhere is the folder that has all others.
 const everywhere = "/"
 
+// StageIn says where the private folders of restores are made if the file does not. It is
+// called before the policy is shared.
+func (p *Policy) StageIn(folder string) { p.staging = folder }
+
 // StagingDir is where the private folders of restores are made.
-func (p *Policy) StagingDir(standard string) string {
+func (p *Policy) StagingDir() string {
 	if p.Restore.StagingDir != "" {
 		return p.Restore.StagingDir
 	}
-	return standard
+	return p.staging
 }
 
 // AllowInPlace returns a *Refusal unless the policy lets a restore write to a path of this

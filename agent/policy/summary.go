@@ -18,6 +18,7 @@ type Summary struct {
 	Rules   []Rule
 
 	Maintained []Maintenance // what this host maintains, floors filled in
+	Restore    RestoreSummary
 }
 
 // Rule is a line for people to read.
@@ -49,7 +50,7 @@ func SummaryOf(p *Policy, err error) Summary {
 
 // Summary renders the policy, with what it leaves to defaults.
 func (p *Policy) Summary() Summary {
-	s := Summary{State: StateOK, Profile: string(p.Profile), Digest: p.digest, Maintained: p.maintained()}
+	s := Summary{State: StateOK, Profile: string(p.Profile), Digest: p.digest, Maintained: p.maintained(), Restore: p.RestoreRules()}
 	add := func(name, value string) {
 		if len(s.Rules) < maxRules {
 			s.Rules = append(s.Rules, Rule{name, shorten(value)})
@@ -61,6 +62,7 @@ func (p *Policy) Summary() Summary {
 	add("Folders that are never backed up", orElse(append(p.own[:len(p.own):len(p.own)], p.Backup.Deny...), "none"))
 	add("Folders that no backup may leave out", orElse(p.Backup.MustInclude, "none"))
 	add("Patterns that a backup may exclude", strconv.Itoa(p.maxExcludes()))
+	add("Restores go to", orElse([]string{p.StagingDir()}, "nowhere"))
 	add("Restore in place", p.describeRestore())
 	add("Hooks", p.describeScripts(hooks))
 	add("Named sources", p.describeScripts(sources))

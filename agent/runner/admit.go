@@ -8,6 +8,7 @@ import (
 
 	"restic-manager/agent/policy"
 	"restic-manager/agent/spool"
+	"restic-manager/agent/stage"
 	"restic-manager/restic"
 )
 
@@ -102,9 +103,26 @@ func (t *Task) configure(c Config) *Ending {
 		t.Schedule, t.Excludes, repository = schedule, slices.Clone(schedule.Excludes), schedule.RepositoryID
 	}
 	var ok bool
-	if t.Repository, ok = c.Repositories[repository]; !ok { //guard:runner-repository
+	if t.Repository, ok = c.Repositories[repository]; ok {
+		return nil
+	}
+	if brought := t.Job.Repository; brought != nil && brought.Id == repository && t.Operation.Anywhere { //guard:runner-foreign
+		return t.borrow(*brought)
+	}
+	if !ok { //guard:runner-repository
 		return notInForce("the repository is not in the configuration in force on this host")
 	}
+	return nil
+}
+
+// borrow takes the repository that came along with the command, for this job alone.
+func (t *Task) borrow(brought spool.Repository) *Ending {
+	repository, err := t.runner.understand(brought)
+	if err != nil {
+		return rejected(string(restic.CodeParamsInvalid), "the repository that came with the job is not understood: "+err.Error(), "correct it at the server")
+	}
+	repository.Maintenance = nil
+	t.Repository, t.foreign = repository, true
 	return nil
 }
 
@@ -120,6 +138,11 @@ func (t *Task) permit(rules *policy.Policy) error {
 	}
 	if err := rules.AllowRepository(location); err != nil { //guard:permit-repository
 		return err
+	}
+	if t.recipe.Permit != nil {
+		if err := t.recipe.Permit(t, rules); err != nil {
+			return err
+		}
 	}
 	if t.Schedule.ID == "" {
 		return nil
@@ -141,11 +164,14 @@ func (t *Task) permit(rules *policy.Policy) error {
 func refusedByPolicy(err error) *Ending {
 	var locked *policy.Locked
 	var refusal *policy.Refusal
+	var unsafe *stage.Unsafe
 	switch {
 	case errors.As(err, &locked):
 		return rejected(locked.Code, locked.What, locked.Next)
 	case errors.As(err, &refusal):
 		return rejected(refusal.Code, refusal.What, refusal.Next)
+	case errors.As(err, &unsafe):
+		return rejected(CodeRestorePathUnsafe, unsafe.Error(), unsafe.Next)
 	}
 	return rejected(policy.CodeInsecure, "the policy file could not be read", "look at the agent's log on the host")
 }

@@ -259,7 +259,7 @@ func (p *place) reborn(job spool.Job) (spool.Job, *place) {
 	if err := p.spool.Close(); err != nil {
 		p.t.Fatal(err)
 	}
-	p.spool, err = spool.Open(p.t.Context(), spool.Options{Dir: filepath.Join(filepath.Dir(p.policy), "state")})
+	p.spool, err = spool.Open(p.t.Context(), spool.Options{Dir: filepath.Join(filepath.Dir(filepath.Dir(p.policy)), "state")})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -19,7 +19,11 @@ func (t *Task) open(ctx context.Context) *Ending {
 
 // unseal fills in the access from the secrets that the configuration names.
 func (t *Task) unseal(ctx context.Context) *Ending {
-	password, err := t.runner.secrets.Secret(ctx, t.Repository.Password)
+	get := t.runner.secrets.Secret
+	if t.foreign {
+		get = t.runner.secrets.Once //guard:foreign-secret
+	}
+	password, err := get(ctx, t.Repository.Password)
 	if err != nil {
 		return t.noSecret(ctx, "password", err)
 	}
@@ -31,7 +35,7 @@ func (t *Task) unseal(ctx context.Context) *Ending {
 	if t.Repository.Credential == (secret.Ref{}) {
 		return nil
 	}
-	credential, err := t.runner.secrets.Secret(ctx, t.Repository.Credential)
+	credential, err := get(ctx, t.Repository.Credential)
 	if err != nil {
 		return t.noSecret(ctx, "credential", err)
 	}

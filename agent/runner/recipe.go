@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"restic-manager/agent/policy"
 	"restic-manager/agent/spool"
 	"restic-manager/restic"
 )
@@ -22,6 +23,13 @@ type Recipe struct {
 	// if it could not find out. A nil Recover knows that there is nothing to find.
 	Recover func(context.Context, *Task) *Ending
 
+	// Permit asks the host's policy about more than the repository; nil for nothing more.
+	Permit func(*Task, *policy.Policy) error
+
+	// Left takes the place of Recover for what a Run leaves on this host alone: no
+	// repository is opened for it.
+	Left func(*Task) *Ending
+
 	// Alone says that no other job of this host may be in the repository meanwhile,
 	// although restic itself would let it.
 	Alone bool
@@ -35,6 +43,7 @@ func Recipes() []Recipe {
 		{Operation: "backup", Run: runBackup, Recover: recoverBackup},
 		{Operation: "snapshots", Run: runSnapshots},
 		{Operation: "locks", Run: runLocks},
+		{Operation: "restore", Run: runRestore, Permit: permitRestore, Left: leftByRestore},
 	}
 }
 
@@ -45,6 +54,7 @@ type Task struct {
 	Params     restic.Params
 	Repository Repository
 	Schedule   Schedule // of a backup
+	foreign    bool     // the repository came along with the command, and what opens it is not kept
 
 	SnapshotHost string
 	Excludes     []string // of a backup: the schedule's, then those of the policy
@@ -54,7 +64,9 @@ type Task struct {
 	uploads []*upload // results under way
 	access  restic.Access
 	scripts
-	limits restic.Limits // of this attempt
+	limits  restic.Limits // of this attempt
+	restore restorePlan
+	phase   string // of its progress; "" for what a backup's numbers say
 
 	holder    *restic.LockHolder // who had the repository locked, as restic said last
 	swept     int                // locks of dead processes that this attempt has removed
@@ -150,6 +162,12 @@ func (t *Task) handlers() restic.Handlers {
 		Line: func(l restic.Line) {
 			t.runner.spool.Log(t.Job.ID, spool.Line{At: l.Time, Stream: streams[l.Stream], Text: l.Text})
 		},
-		Progress: func(p restic.Progress) { t.Progress(progressOf(p)) },
+		Progress: func(p restic.Progress) {
+			sample := progressOf(p)
+			if t.phase != "" {
+				sample.Phase = t.phase
+			}
+			t.Progress(sample)
+		},
 	}
 }

@@ -86,6 +86,9 @@ func (r *Runner) lookBack(ctx context.Context, job spool.Job) (*Ending, *Task) {
 	}
 	if task.recipe.Recover == nil {
 		task.leaveNoLock(ctx)
+		if task.recipe.Left != nil {
+			return task.recipe.Left(task), nil
+		}
 		return &final, nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, recoverDeadline)

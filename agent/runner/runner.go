@@ -29,6 +29,8 @@ type Secrets interface {
 	// Secret returns a value from what the host keeps, or else from the server. It
 	// may block on the network.
 	Secret(ctx context.Context, ref secret.Ref) (secret.Value, error)
+	// Once is like Secret, for a job that is not to leave the value on the host.
+	Once(ctx context.Context, ref secret.Ref) (secret.Value, error)
 }
 
 // Listings takes large results.
@@ -51,6 +53,9 @@ type Options struct {
 	Recipes  []Recipe         // nil for Recipes()
 	Now      func() time.Time // the clock on the wall; nil for time.Now
 	Log      *slog.Logger
+
+	// Understand checks a repository that came along with a command.
+	Understand func(spool.Repository) (Repository, error)
 }
 
 // Runner executes jobs. Its methods may be called at the same time, once a job.
@@ -65,6 +70,8 @@ type Runner struct {
 	recipes  []Recipe
 	now      func() time.Time
 	log      *slog.Logger
+
+	understand func(spool.Repository) (Repository, error)
 
 	afterInit time.Duration // initPatience
 
@@ -87,7 +94,8 @@ func New(o Options) *Runner {
 	return &Runner{
 		spool: o.Spool, restic: o.Restic, policy: o.Policy, config: o.Config, secrets: o.Secrets,
 		listings: o.Listings, storage: o.Storage, recipes: o.Recipes, now: o.Now, log: o.Log,
-		afterInit: initPatience, latest: map[string]time.Time{},
+		understand: o.Understand,
+		afterInit:  initPatience, latest: map[string]time.Time{},
 	}
 }
 

@@ -40,6 +40,7 @@ type place struct {
 	mu       sync.Mutex
 	secrets  map[string]restic.Secret
 	listings map[string][]byte
+	once     []secret.Ref // asked for by Once
 }
 
 const (
@@ -60,7 +61,7 @@ func newPlace(t *testing.T, binary string) *place {
 	t.Helper()
 	dir := t.TempDir()
 	p := &place{
-		t: t, source: filepath.Join(dir, "source"), policy: filepath.Join(dir, "policy.yaml"), log: &bytes.Buffer{},
+		t: t, source: filepath.Join(dir, "source"), policy: filepath.Join(dir, "etc", "policy.yaml"), log: &bytes.Buffer{},
 		secrets:  map[string]restic.Secret{passwordRef.ID: restic.NewSecret(password), credentialRef.ID: restic.NewSecret(restSecret)},
 		listings: map[string][]byte{},
 	}
@@ -90,7 +91,13 @@ func newPlace(t *testing.T, binary string) *place {
 		Restic: restic.New(restic.Config{
 			Binary: binary, CacheDir: filepath.Join(dir, "cache"), TempDir: filepath.Join(dir, "tmp"), Grace: 2 * time.Second,
 		}),
-		Policy:  func() (*policy.Policy, error) { return policy.Load(p.policy) },
+		Policy: func() (*policy.Policy, error) {
+			rules, err := policy.Load(p.policy)
+			if err == nil {
+				rules.StageIn(filepath.Join(dir, "restore"))
+			}
+			return rules, err
+		},
 		Config:  func() Config { p.mu.Lock(); defer p.mu.Unlock(); return p.config },
 		Secrets: p, Listings: p,
 		Log: slog.New(slog.NewTextHandler(p.log, nil)),
@@ -118,6 +125,13 @@ func (p *place) repository(change func(*Repository)) {
 	r := p.config.Repositories[repositoryID]
 	change(&r)
 	p.config.Repositories = map[string]Repository{repositoryID: r}
+}
+
+func (p *place) Once(ctx context.Context, ref secret.Ref) (secret.Value, error) {
+	p.mu.Lock()
+	p.once = append(p.once, ref)
+	p.mu.Unlock()
+	return p.Secret(ctx, ref)
 }
 
 func (p *place) Secret(_ context.Context, ref secret.Ref) (secret.Value, error) {

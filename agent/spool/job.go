@@ -31,7 +31,11 @@ type Job struct {
 	ScheduleID      string          `json:"schedule_id,omitempty"`
 	ScheduleVersion int64           `json:"schedule_version,omitempty"`
 	RepositoryID    string          `json:"repository_id,omitempty"`
-	Slot            time.Time       `json:"slot,omitzero"` // nominal fire time
+	// Repository came along with the command of a job that goes to a repository which this
+	// host is not configured for.
+	Repository *Repository `json:"repository,omitempty"`
+
+	Slot time.Time `json:"slot,omitzero"` // nominal fire time
 
 	OpenedAt time.Time `json:"opened_at"`
 	// StartBy is when a job that has not started is too old to start; zero for

@@ -164,8 +164,19 @@ func (d *draft) commanded(c control.Command, received time.Time) (*job, error) {
 		j.Params = c.Params
 		j.refer(c.Params)
 	}
+	j.Repository = broughtAlong(c.Repository)
 	d.add(j)
 	return j, j.event(control.Event{At: received, Kind: string(Acked)})
+}
+
+// broughtAlong is what a command says of a repository, without what is for maintenance: nil
+// for nothing, or for more than anybody needs to say.
+func broughtAlong(r Repository) *Repository {
+	r.Maintenance = control.AgentMaintenance{}
+	if doc, err := json.Marshal(r); r.Id == "" || err != nil || len(doc) > maxParams {
+		return nil
+	}
+	return &r
 }
 
 // refer notes what the params name, for `opened`. Params that say nothing of it,

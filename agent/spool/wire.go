@@ -14,6 +14,7 @@ type (
 	Progress           = control.Progress
 	SourceSeen         = control.SourceSeen
 	StorageSpace       = control.StorageSpace
+	Repository         = control.AgentRepository
 )
 
 // The results that an agent gives.

@@ -463,3 +463,13 @@ func TestOnlyTheOutermostPathsCount(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestWhatCannotBeRestoredIsKnown(t *testing.T) {
+	needsRoot(t)
+	if rights := effective(); rights&(1<<unix.CAP_CHOWN) == 0 {
+		t.Errorf("root has the rights %x", rights)
+	}
+	if lost := Lost(); slices.Contains(lost, "owners") {
+		t.Errorf("root loses %q", lost)
+	}
+}

@@ -63,6 +63,10 @@ func (f *Folder) Examine(ctx context.Context, chosen []string, _ bool, report fu
 	return counts, err
 }
 
+// Lost names the metadata that this process has no right to restore: nothing is known of it
+// here.
+func Lost() []string { return nil }
+
 // Has reports whether an entry was restored.
 func (f *Folder) Has(path string) bool {
 	_, err := os.Lstat(filepath.Join(f.Restored(), filepath.FromSlash(path)))

@@ -1,0 +1,368 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+
+	"restic-manager/agent/policy"
+	"restic-manager/agent/spool"
+	"restic-manager/agent/stage"
+	"restic-manager/restic"
+)
+
+// Codes of restores, beside those of restic and of the policy.
+const (
+	CodeRestorePathUnsafe = "restore_path_unsafe"
+	CodeNoSpace           = "no_space"
+	CodeRestoreFolder     = "restore_folder_failed" // the private folder could not be made or looked at
+)
+
+// restorePlan is what a restore may do, by the policy as it was when the job was admitted.
+type restorePlan struct {
+	rules   *policy.Policy
+	paths   []string // in the snapshot, the outermost; none for everything
+	inPlace bool
+	parent  string         // of the private folder
+	targets []stage.Target // of a restore in place
+	put     stage.Rules
+}
+
+// permitRestore asks the policy where a restore may write.
+func permitRestore(t *Task, rules *policy.Policy) error {
+	plan := restorePlan{
+		rules: rules, paths: stage.Outermost(t.Params.Strings("paths")), inPlace: t.Params.String("target") == restic.TargetInPlace,
+		parent: rules.StagingDir(),
+		put:    stage.Rules{Overwrite: t.Params.String("overwrite"), Keep: rules.OwnFolders()},
+	}
+	if plan.parent == "" {
+		return &policy.Refusal{Code: policy.CodeRestoreTargetDenied, What: "this host has no folder for restores", Next: "set restore.staging_dir in the policy file as root"}
+	}
+	t.restore = plan
+	if !plan.inPlace {
+		return nil
+	}
+	paths := plan.paths
+	if len(paths) == 0 {
+		paths = []string{"/"}
+	}
+	for _, path := range paths {
+		real, err := stage.Resolve(path)
+		if err != nil {
+			return err
+		}
+		if err := rules.AllowInPlace(real); err != nil { //guard:permit-restore
+			return err
+		}
+		plan.targets = append(plan.targets, stage.Target{Path: path, Real: real})
+	}
+	parent, err := stage.Beside(plan.targets, plan.parent)
+	if err != nil {
+		return err
+	}
+	plan.parent = parent
+	t.restore = plan
+	return nil
+}
+
+// restoring is one restore under way.
+type restoring struct {
+	*Task
+	plan   restorePlan
+	folder *stage.Folder
+	rows   *rows
+	facts  restoreFacts
+	errors int64 // entries that were not restored, or not put in place
+	keep   bool  // the private folder stays
+}
+
+type restoreFacts struct {
+	TargetPath    string   `json:"target_path"`
+	PlannedFiles  int64    `json:"planned_files"`
+	PlannedBytes  int64    `json:"planned_bytes"`
+	RestoredFiles int64    `json:"restored_files"`
+	RestoredBytes int64    `json:"restored_bytes"`
+	SkippedFiles  int64    `json:"skipped_files"`
+	Errors        int64    `json:"errors"`
+	Stripped      int64    `json:"stripped"`
+	Verified      bool     `json:"verified"`
+	Fenced        bool     `json:"fenced"`
+	NotRestored   []string `json:"not_restored,omitempty"`
+}
+
+// restoreRow is a row of the result.
+type restoreRow struct {
+	Path   string `json:"path"`
+	What   string `json:"what"`
+	Detail string `json:"detail"`
+}
+
+// runRestore restores into a private folder, takes privileges away, and for a restore in
+// place moves what is there to where it was.
+func runRestore(ctx context.Context, t *Task) *Ending {
+	if _, e := t.pinned(ctx); e != nil {
+		return e
+	}
+	id := t.Params.String("snapshot_id")
+	if _, e := perform(ctx, t, restic.Snapshots{ID: id}); e != nil {
+		return e
+	}
+	folder, err := stage.Make(t.restore.parent, t.Job.ID, t.runner.now())
+	if err != nil {
+		return failed(CodeRestoreFolder, "the private folder for the restore could not be made: "+err.Error(),
+			"look at "+t.restore.parent+" on the host: the agent must be able to write there")
+	}
+	r := &restoring{Task: t, plan: t.restore, folder: folder, rows: t.rows(ctx)}
+	r.facts.Fenced, r.facts.NotRestored = restic.CanFence(), stage.Lost()
+	defer r.clear()
+	e := r.carryOut(ctx)
+	r.facts.Errors = r.errors
+	if r.keep || e.Result == spool.Succeeded || e.Result == spool.Warning {
+		e.facts(r.facts)
+	}
+	return r.close(e)
+}
+
+// clear removes the private folder, unless somebody wants what is in it.
+func (r *restoring) clear() {
+	if r.keep {
+		r.record("close folder", r.folder.Close())
+		return
+	}
+	r.record("remove folder", r.folder.Remove())
+}
+
+func (r *restoring) record(what string, err error) {
+	if err != nil {
+		r.runner.log.Error("restore", "job", r.Job.ID, "step", what, "folder", r.folder.Path(), "err", err)
+		r.Say(what + ": " + err.Error())
+	}
+}
+
+// close hands over the rows. A restore is what it is, whether or not they arrive.
+func (r *restoring) close(e *Ending) *Ending {
+	n, err := r.rows.Close()
+	if err != nil {
+		e.addMessage("the list of what was stripped or failed could not be handed over")
+		return e
+	}
+	e.Rows = n
+	return e
+}
+
+func (r *restoring) carryOut(ctx context.Context) *Ending {
+	if e := r.look(ctx); e != nil {
+		return e
+	}
+	if r.Params.Bool("dry_run") {
+		r.facts.TargetPath = r.target()
+		return outcomeOf(fmt.Sprintf("it would restore %s to %s", r.amount(r.facts.PlannedFiles, r.facts.PlannedBytes), r.target()))
+	}
+	r.Note("restores into " + r.folder.Path())
+	if !r.facts.Fenced {
+		r.Say("this kernel cannot fence restic, so only its own care keeps it in that folder")
+	}
+	items, e := r.restore(ctx)
+	if e != nil {
+		return e
+	}
+	if e := r.examine(ctx, items); e != nil {
+		return e
+	}
+	if r.plan.inPlace {
+		return r.putInPlace(ctx)
+	}
+	r.keep = true
+	r.facts.TargetPath = r.folder.Restored()
+	return r.done("restored " + r.amount(r.facts.RestoredFiles, r.facts.RestoredBytes) + " to " + r.facts.TargetPath)
+}
+
+// target names where the entries go, for people.
+func (r *restoring) target() string {
+	switch {
+	case !r.plan.inPlace:
+		return r.plan.parent
+	case len(r.plan.targets) == 1:
+		return r.plan.targets[0].Real
+	}
+	return fmt.Sprintf("%s and %d more", r.plan.targets[0].Real, len(r.plan.targets)-1)
+}
+
+func (r *restoring) amount(entries, bytes int64) string {
+	noun := "entries"
+	if entries == 1 {
+		noun = "entry"
+	}
+	return fmt.Sprintf("%s %s, %s", strings.ReplaceAll(humanize.Comma(entries), ",", " "), noun, humanize.IBytes(uint64(max(0, bytes))))
+}
+
+func (r *restoring) op() restic.Restore {
+	return restic.Restore{
+		SnapshotID: r.Params.String("snapshot_id"), Paths: r.plan.paths, Folder: r.folder.Open(),
+		NoLock: r.readsOnly(), Limits: r.limits,
+	}
+}
+
+// readsOnly reports whether the repository is read without a lock: a foreign one, and as a
+// folder, which belongs to another user.
+func (t *Task) readsOnly() bool { return t.foreign || t.Repository.Maintenance != nil }
+
+// look finds out how much it is, and whether there is room for it.
+func (r *restoring) look(ctx context.Context) *Ending {
+	op := r.op()
+	op.DryRun = true
+	r.phase = "looking how much it is"
+	planned, e := perform(ctx, r.Task, op)
+	if e != nil {
+		return e
+	}
+	r.facts.PlannedFiles, r.facts.PlannedBytes = planned.Value.TotalFiles, planned.Value.TotalBytes
+	if err := r.plan.rules.AllowBytes(planned.Value.TotalBytes); err != nil {
+		e := refusedByPolicy(err)
+		e.Result = spool.Failed
+		return e
+	}
+	free, _, err := spool.FreeSpace(r.folder.Path())
+	if err != nil {
+		return failed(CodeRestoreFolder, "the free space could not be found out: "+err.Error(), "look at the disk of "+r.plan.parent)
+	}
+	need := planned.Value.TotalBytes
+	if need > free { //guard:restore-space
+		return failed(CodeNoSpace, fmt.Sprintf("the restore needs %s, and %s has %s free", humanize.IBytes(uint64(need)), r.plan.parent, humanize.IBytes(uint64(max(0, free)))),
+			"make room there or choose less; another disk can be set as restore.staging_dir in the policy file")
+	}
+	return nil
+}
+
+// restore has restic restore, and returns what it could not.
+func (r *restoring) restore(ctx context.Context) (restic.ItemList, *Ending) {
+	op := r.op()
+	op.Verify, op.Fence = r.Params.Bool("verify"), r.facts.Fenced
+	r.phase = "restoring"
+	result, e := perform(ctx, r.Task, op)
+	if e != nil {
+		e.addMessage("what was restored until then was removed again")
+		return result.Items, e
+	}
+	r.facts.Verified = op.Verify && result.Outcome == restic.Succeeded
+	return result.Items, nil
+}
+
+// examine looks at what is there, which is what counts, and takes privileges away.
+func (r *restoring) examine(ctx context.Context, items restic.ItemList) *Ending {
+	counts, err := r.folder.Examine(ctx, r.plan.paths, r.plan.rules.Restore.PreservePrivileged, r.tell)
+	if ctx.Err() != nil {
+		return stopped(ctx)
+	}
+	if err != nil { // with privileges in it, perhaps
+		return failed(CodeRestoreFolder, "what was restored could not be looked at, and was removed: "+err.Error(), "look at the disk of "+r.plan.parent)
+	}
+	for _, item := range slices.Concat(items.First, items.Last) {
+		r.row(item.Path, string(stage.Failed), item.Message)
+	}
+	if n := items.Omitted(); n > 0 {
+		r.row("", string(stage.Failed), fmt.Sprintf("%d more entries with errors are in the job's log", n))
+	}
+	r.errors += int64(items.Count) + counts.Failed
+	for _, path := range r.plan.paths {
+		if path != "/" && !r.folder.Has(path) {
+			r.errors++
+			r.row(path, "missing", "is not in the snapshot")
+		}
+	}
+	r.facts.RestoredFiles, r.facts.RestoredBytes = max(0, counts.Entries-int64(items.Count)), counts.Bytes
+	if r.plan.inPlace && int64(items.Count)+counts.Failed > 0 { //guard:restore-whole
+		r.keep = true
+		r.facts.TargetPath = r.folder.Restored()
+		return failed(string(restic.CodeRestoreIncomplete),
+			fmt.Sprintf("not everything could be restored, so nothing in place was touched; what was restored lies in %s", r.folder.Restored()),
+			"see the rows of the result; take what you need from that folder, then remove it")
+	}
+	return nil
+}
+
+// tell takes a finding.
+func (r *restoring) tell(f stage.Finding) {
+	if f.Kind == stage.Stripped {
+		r.facts.Stripped++
+	}
+	r.row(f.Path, string(f.Kind), f.Detail)
+}
+
+func (r *restoring) row(path, what, detail string) {
+	if err := r.rows.Add(restoreRow{strings.ToValidUTF8(path, "\uFFFD"), what, strings.ToValidUTF8(detail, "\uFFFD")}); err != nil {
+		r.Say(fmt.Sprintf("%s %q: %s", what, path, detail))
+	}
+}
+
+// putInPlace moves what was restored to where it was.
+func (r *restoring) putInPlace(ctx context.Context) *Ending {
+	r.phase = "putting in place"
+	r.Progress(spool.Progress{At: r.runner.now().UTC(), Phase: r.phase})
+	counts, err := r.folder.Put(ctx, r.plan.targets, r.plan.put, r.tell)
+	r.facts.TargetPath = r.target()
+	r.facts.RestoredFiles, r.facts.RestoredBytes, r.facts.SkippedFiles = counts.Entries, counts.Bytes, counts.Skipped
+	r.errors += counts.Failed
+	said := r.amount(counts.Entries, counts.Bytes)
+	var unsafe *stage.Unsafe
+	switch {
+	case ctx.Err() != nil:
+		e := stopped(ctx)
+		e.addMessage(said + " had been put in place, the rest was not touched")
+		return e
+	case errors.As(err, &unsafe):
+		r.keep = true
+		e := refusedByPolicy(err)
+		e.Result = spool.Failed
+		e.addMessage(said + " had been put in place; the rest lies in " + r.folder.Restored())
+		return e
+	case err != nil:
+		r.keep = true
+		return failed(CodeRestoreFolder, fmt.Sprintf("%s were put in place, then that failed: %s; the rest lies in %s", said, err, r.folder.Restored()),
+			"look at the disk, and take what you need from that folder")
+	case counts.Failed > 0:
+		r.keep = true
+		said += "; what could not be put there lies in " + r.folder.Restored()
+	case counts.Skipped > 0:
+		said += fmt.Sprintf("; %d entries were left as they were", counts.Skipped)
+	}
+	return r.done("put " + said + ", in place")
+}
+
+// done is the ending of a restore that came to its end.
+func (r *restoring) done(message string) *Ending {
+	e := outcomeOf(message)
+	if r.facts.Stripped > 0 {
+		e.addMessage(fmt.Sprintf("%d privileges (set-uid and set-gid bits, device nodes, file capabilities) were taken away", r.facts.Stripped))
+	}
+	if len(r.facts.NotRestored) > 0 {
+		e.addMessage("this agent cannot restore " + strings.Join(r.facts.NotRestored, ", "))
+	}
+	if r.errors > 0 { //guard:restore-truth
+		e.Result, e.Code = spool.Warning, string(restic.CodeRestoreIncomplete)
+		e.addMessage(fmt.Sprintf("%d entries are not as they were in the snapshot", r.errors))
+		e.NextStep = "see the rows of the result, and restore what is missing again"
+	}
+	return e
+}
+
+// leftByRestore names what a restore that the agent died under has left on this host. It is
+// never begun again by itself.
+func leftByRestore(t *Task) *Ending {
+	e := end(spool.Interrupted, CodeAgentDied, "the agent or the machine died while it restored", "run it again")
+	folders := stage.Left(t.restore.parent, t.Job.ID)
+	if len(folders) == 0 {
+		e.addMessage("its private folder is gone already")
+		return &e
+	}
+	if t.restore.inPlace {
+		e.addMessage("perhaps not everything is in place; each file is either as it was or as in the snapshot")
+	}
+	e.addMessage("what it restored until then, privileges perhaps included, lies in " + strings.Join(folders, ", "))
+	e.NextStep = "run it again; take from that folder what you need, then remove it"
+	return &e
+}
