@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -162,13 +163,18 @@ func TestEachWayABackupGoesWrongHasItsOwnTrueResult(t *testing.T) {
 		repository := w.addRepository("locked", repositorySpec{})
 		h := w.addHost("locked", repository, []string{files(t, 3)})
 		h.backUp("succeeded")
-		release := w.lock("locked", repository)
-		j := h.backUp("failed")
-		if j.Outcome.Code != "repo_locked" {
-			t.Errorf("code %s: %s", j.Outcome.Code, j.Outcome.Message)
+		pid, release := w.lock("locked", repository)
+		j := h.runNow()
+		eventually(t, "the backup waits for the lock", time.Minute, func() bool {
+			return w.api.call("GET", "/api/v1/jobs/"+j.ID, nil, &j) == nil && j.State == "waiting"
+		})
+		if holder := fmt.Sprintf("process %d on ", pid); !strings.Contains(j.WaitingOn, holder) {
+			t.Errorf("it waits on %q, not on %s", j.WaitingOn, holder)
 		}
 		release()
-		h.backUp("succeeded")
+		if j = w.finished(j.ID, 3*time.Minute); j.Outcome.Result != "succeeded" || j.Attempt != 1 {
+			t.Errorf("it ended as %s (%s) in attempt %d", j.Outcome.Result, j.Outcome.Message, j.Attempt)
+		}
 	})
 	t.Run("wrong credentials at the storage", func(t *testing.T) {
 		repository := w.addRepository("credentials", repositorySpec{})
@@ -259,8 +265,9 @@ func TestAStorageThatStaysAwayIsToldAsUnreachable(t *testing.T) {
 	}
 }
 
-// lock makes a real restic hold an exclusive lock on a repository until release.
-func (w *world) lock(name, repository string) (release func()) {
+// lock makes a real restic hold an exclusive lock on a repository until release. It is
+// stopped meanwhile, so that it neither ends nor refreshes its lock.
+func (w *world) lock(name, repository string) (pid int, release func()) {
 	w.t.Helper()
 	locks := filepath.Join(w.rest.RepositoryDir(name), "locks")
 	cmd := w.plainRestic(w.t.Context(), repository, "check", "--read-data", "--limit-download", "1")
@@ -271,7 +278,9 @@ func (w *world) lock(name, repository string) (release func()) {
 		held, err := os.ReadDir(locks)
 		return err == nil && len(held) > 0
 	})
-	return func() {
+	_ = cmd.Process.Signal(syscall.SIGSTOP)
+	return cmd.Process.Pid, func() {
+		_ = cmd.Process.Signal(syscall.SIGCONT)
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()
 		eventually(w.t, "the lock to go", time.Minute, func() bool {

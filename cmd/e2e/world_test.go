@@ -353,8 +353,9 @@ type job struct {
 	Unconfirmed bool
 	Attempt     int
 	Events      int64
-	LogSeq      int64 `json:"log_seq"`
-	LogLines    int64 `json:"log_lines"`
+	LogSeq      int64  `json:"log_seq"`
+	LogLines    int64  `json:"log_lines"`
+	WaitingOn   string `json:"waiting_on"`
 	Progress    *struct {
 		Percent float64
 	}
