@@ -180,6 +180,14 @@ func toStatus(policy *PolicyReport, health []HealthProblem, spool *SpoolSummary,
 		for _, rule := range policy.Rules {
 			s.Policy.Rules = append(s.Policy.Rules, job.PolicyRule(rule))
 		}
+		for _, rule := range policy.Maintenance {
+			s.Policy.Maintenance = append(s.Policy.Maintenance, fleet.MaintenanceRule(rule))
+		}
+		if r := policy.Restore; r.StagingDir != "" {
+			s.Policy.Restore = &job.RestoreRule{
+				StagingDir: r.StagingDir, InPlace: r.InPlace, PreservePrivileged: r.PreservePrivileged, MaxBytes: r.MaxBytes,
+			}
+		}
 	}
 	for _, p := range health {
 		s.Health = append(s.Health, job.HealthProblem(p))

@@ -265,14 +265,7 @@ func toAgentConfig(c *job.Config) *AgentConfig {
 		Repositories: make([]AgentRepository, len(c.Repositories)), Schedules: make([]AgentSchedule, len(c.Schedules)),
 	}
 	for i, r := range c.Repositories {
-		out.Repositories[i] = AgentRepository{
-			Id: string(r.ID), Name: r.Name, Location: r.Location, ResticId: r.ResticID, KeyId: r.KeyID,
-			AllowDeletingCredential: r.AllowDeletingCredential, Password: toSecretRef(r.Password),
-		}
-		if r.Append != nil {
-			ref := toSecretRef(*r.Append)
-			out.Repositories[i].Credential = &ref
-		}
+		out.Repositories[i] = toAgentRepository(&r)
 	}
 	for i, s := range c.Schedules {
 		out.Schedules[i] = AgentSchedule{
@@ -280,6 +273,42 @@ func toAgentConfig(c *job.Config) *AgentConfig {
 			Excludes: s.Excludes.Items(), Tags: s.Tags.Items(), Manual: s.Manual, Enabled: s.Enabled, Cron: s.Cron, Zone: s.Zone,
 			Source: s.Source, Options: toOptions(&s),
 		}
+	}
+	return out
+}
+
+func toAgentRepository(r *job.ConfigRepository) AgentRepository {
+	out := AgentRepository{
+		Id: string(r.ID), Name: r.Name, Location: r.Location, ResticId: r.ResticID, KeyId: r.KeyID,
+		AllowDeletingCredential: r.AllowDeletingCredential, Password: toSecretRef(r.Password),
+	}
+	if r.Append != nil {
+		ref := toSecretRef(*r.Append)
+		out.Credential = &ref
+	}
+	if r.Maintenance != nil {
+		out.Maintenance = toAgentMaintenance(r.Maintenance)
+	}
+	return out
+}
+
+// toAgentMaintenance names the schedules with what each keeps. One whose rules cannot be
+// read is left out: its snapshots are kept.
+func toAgentMaintenance(m *job.Maintenance) AgentMaintenance {
+	out := AgentMaintenance{Location: m.Location, Schedules: []AgentRetention{}}
+	if m.Credential != nil {
+		ref := toSecretRef(*m.Credential)
+		out.Credential = &ref
+	}
+	for i := range m.Kept {
+		k := &m.Kept[i]
+		var keep Retention
+		if k.Retention.Read(&keep) != nil {
+			continue
+		}
+		out.Schedules = append(out.Schedules, AgentRetention{
+			ScheduleId: string(k.ID), Name: k.Name, HostName: k.HostName, SnapshotHost: k.SnapshotHost, Zone: k.Zone, Retention: keep,
+		})
 	}
 	return out
 }

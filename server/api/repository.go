@@ -35,7 +35,7 @@ func (h *Handlers) ListRepositories(ctx context.Context, r ListRepositoriesReque
 
 // CreateRepository adds a repository; a password that was left out is made here.
 func (h *Handlers) CreateRepository(ctx context.Context, r CreateRepositoryRequestObject) (CreateRepositoryResponseObject, error) {
-	repository, password, err := newRepository(r.Body)
+	repository, password, err := newRepository(r.Body, fleet.At(h.store.Now()))
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (h *Handlers) prepare(ctx context.Context, id fleet.RepositoryID) {
 }
 
 // newRepository checks what people gave, every mistake at once.
-func newRepository(body *RepositoryCreate) (*fleet.Repository, restic.Secret, error) {
+func newRepository(body *RepositoryCreate, now fleet.Time) (*fleet.Repository, restic.Secret, error) {
 	var found fleet.Fields
 	location, wrong := checkLocation(body.Location, "/location")
 	if wrong != nil {
@@ -86,6 +86,9 @@ func newRepository(body *RepositoryCreate) (*fleet.Repository, restic.Secret, er
 	r := &fleet.Repository{
 		ID: fleet.NewID[fleet.RepositoryID](), Name: body.Name, Location: location, Existing: body.Existing,
 		State: fleet.RepositoryNew, PasswordMadeHere: body.Password == "",
+	}
+	if err := r.SetPlan(fleet.DefaultPlan(r.ID), now); err != nil {
+		return nil, restic.Secret{}, err
 	}
 	password := restic.NewSecret(body.Password)
 	if r.PasswordMadeHere {
@@ -255,14 +258,30 @@ func (h *Handlers) viewRepositories(ctx context.Context, list []fleet.Repository
 	if err != nil {
 		return nil, err
 	}
-	of := map[fleet.RepositoryID][]fleet.Credential{}
-	for _, c := range credentials {
+	of, deleting := map[fleet.RepositoryID][]fleet.Credential{}, map[fleet.RepositoryID]*fleet.Credential{}
+	for i, c := range credentials {
 		of[c.RepositoryID] = append(of[c.RepositoryID], c)
+		if c.Slot == fleet.MaintenanceSlot {
+			deleting[c.RepositoryID] = &credentials[i]
+		}
+	}
+	healths := make([]fleet.RepositoryHealth, len(list))
+	for i := range list {
+		if err := list[i].Health.Read(&healths[i]); err != nil {
+			return nil, fmt.Errorf("read the health of repository %s: %w", ids[i], err)
+		}
+	}
+	around, err := h.readAround(ctx, list, healths)
+	if err != nil {
+		return nil, err
 	}
 	views := make([]Repository, len(list))
 	for i := range list {
 		views[i] = toRepository(&list[i], of[ids[i]])
 		views[i].Conditions = orEmpty(conditions[names[i]])
+		if err := around.complete(&views[i], &list[i], &healths[i], deleting[ids[i]], fleet.At(h.store.Now())); err != nil {
+			return nil, err
+		}
 	}
 	return views, nil
 }
@@ -275,16 +294,19 @@ func toRepository(r *fleet.Repository, credentials []fleet.Credential) Repositor
 		Hosts: r.Hosts, Schedules: r.Schedules, Snapshots: r.Snapshots, LastSnapshotAt: r.LastSnapshot.Time(),
 		InitJobId: string(r.InitJob), Version: r.Version, CreatedAt: r.CreatedAt.Time(),
 	}
-	view.Maintenance.Mode = RepositoryMaintenanceModeNone
 	for _, c := range credentials {
 		if c.Slot == fleet.PasswordSlot {
 			view.HasPassword = true
 			continue
 		}
-		view.Credentials = append(view.Credentials, CredentialInfo{
+		info := CredentialInfo{
 			Slot: CredentialInfoSlot(c.Slot), HostId: string(c.HostID), Username: c.Username, Location: c.Location,
-			Version: c.Version, CanDelete: CredentialInfoCanDelete(r.CanDelete), UpdatedAt: c.UpdatedAt.Time(),
-		})
+			Version: c.Version, UpdatedAt: c.UpdatedAt.Time(),
+		}
+		if c.Slot == fleet.AppendSlot {
+			info.CanDelete = CredentialInfoCanDelete(r.CanDelete)
+		}
+		view.Credentials = append(view.Credentials, info)
 	}
 	return view
 }

@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"restic-manager/server/fleet"
 	"restic-manager/server/store"
@@ -20,9 +21,18 @@ type Config struct {
 
 // ConfigRepository is a repository as one host reaches it.
 type ConfigRepository struct {
-	fleet.Repository            // with the host's own Location
-	Password         SecretRef  // Version 0: there is none
-	Append           *SecretRef // nil: the storage asks for none
+	fleet.Repository              // with the host's own Location
+	Password         SecretRef    // Version 0: there is none
+	Append           *SecretRef   // nil: the storage asks for none
+	Maintenance      *Maintenance // nil: another host maintains it, or none
+}
+
+// Maintenance is how the host that maintains a repository reaches it for what deletes,
+// and what is to be kept.
+type Maintenance struct {
+	Location   string
+	Credential *SecretRef // that can delete, handed over for a job; nil: Location is a folder
+	Kept       []store.RetentionOf
 }
 
 // SecretRef names a version of a secret.
@@ -54,7 +64,7 @@ func readConfig(ctx context.Context, q store.Queries, id fleet.HostID) (*Config,
 	if c.Schedules, err = q.Schedules(ctx, id); err != nil {
 		return nil, err
 	}
-	repositories, err := q.RepositoriesOfHost(ctx, id)
+	repositories, err := q.RepositoriesKnown(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -63,9 +73,39 @@ func readConfig(ctx context.Context, q store.Queries, id fleet.HostID) (*Config,
 		return nil, err
 	}
 	for _, r := range repositories {
-		c.Repositories = append(c.Repositories, configure(r, credentials))
+		known := configure(r, credentials)
+		if r.MaintenanceHost == id {
+			if err := c.maintain(ctx, q, &known); err != nil {
+				return nil, err
+			}
+		}
+		c.Repositories = append(c.Repositories, known)
 	}
 	return c, nil
+}
+
+// maintain puts to a repository what the host that maintains it needs.
+func (c *Config) maintain(ctx context.Context, q store.Queries, r *ConfigRepository) (err error) {
+	m := &Maintenance{}
+	if m.Kept, err = q.RetentionsOfRepository(ctx, r.ID); err != nil {
+		return err
+	}
+	r.Maintenance = m
+	if m.Location = r.MaintenanceLocation; m.Location != "" {
+		backsUp := slices.ContainsFunc(c.Schedules, func(s fleet.Schedule) bool { return s.RepositoryID == r.ID })
+		if !backsUp { // it never goes there by the network
+			r.Append = nil
+		}
+		return nil
+	}
+	credential, err := q.MaintenanceCredential(ctx, r.ID)
+	if err == nil {
+		m.Credential = &SecretRef{ID: credential.ID, Version: credential.Version}
+	} else if !fleet.Is(err, fleet.NotFound) {
+		return err
+	}
+	m.Location = r.MaintainedAt(credential)
+	return nil
 }
 
 // configure puts the credentials that a host uses at a repository to it.

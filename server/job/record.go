@@ -3,6 +3,8 @@ package job
 import (
 	"encoding/json"
 	"time"
+
+	"restic-manager/server/fleet"
 )
 
 // What agents write and what is stored of it as JSON: the contract's documents of
@@ -166,6 +168,17 @@ type PolicyReport struct {
 	Profile  string       `json:"profile,omitempty"`
 	Digest   string       `json:"digest,omitempty"`
 	Rules    []PolicyRule `json:"rules,omitempty"`
+
+	Maintenance []fleet.MaintenanceRule `json:"maintenance,omitempty"` // what it lets the agent maintain
+	Restore     *RestoreRule            `json:"restore,omitempty"`
+}
+
+// RestoreRule is what a host lets restores write.
+type RestoreRule struct {
+	StagingDir         string   `json:"staging_dir"`
+	InPlace            []string `json:"in_place,omitempty"` // folders; "/" is everywhere
+	PreservePrivileged bool     `json:"preserve_privileged,omitempty"`
+	MaxBytes           int64    `json:"max_bytes,omitempty"`
 }
 
 // The states of a policy file.

@@ -36,7 +36,7 @@ func (s *Service) settleRepository(ctx context.Context, tx *store.Tx, j *fleet.J
 	if r.State != fleet.RepositoryInitialising || r.InitJob != j.ID {
 		return nil
 	}
-	unseen, err := neverSeen(ctx, tx, j)
+	unseen, err := neverSeen(ctx, tx.Queries, j)
 	if err != nil {
 		return err
 	}
@@ -113,8 +113,8 @@ func list(ctx context.Context, tx *store.Tx, r *fleet.Repository, j *fleet.Job) 
 }
 
 // neverSeen tells whether no agent can have seen a job's command.
-func neverSeen(ctx context.Context, tx *store.Tx, j *fleet.Job) (bool, error) {
-	commands, err := tx.CommandsOf(ctx, j.ID)
+func neverSeen(ctx context.Context, q store.Queries, j *fleet.Job) (bool, error) {
+	commands, err := q.CommandsOf(ctx, j.ID)
 	for _, c := range commands {
 		if c.OfferedCount > 0 {
 			return false, err

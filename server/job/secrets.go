@@ -56,8 +56,45 @@ func (s *Service) FetchSecrets(ctx context.Context, a Agent, session fleet.Sessi
 	return values, nil
 }
 
+// inHand tells whether an agent has a job: it journaled it, or may be about to say so.
+func inHand(ctx context.Context, q store.Queries, j *fleet.Job) (bool, error) {
+	if j.State != fleet.Pending {
+		return j.OnAgent(), nil
+	}
+	unseen, err := neverSeen(ctx, q, j)
+	return !unseen, err
+}
+
+// deletingCredential is the credential that can delete, for a job in hand that needs it
+// at the host that maintains the repository; nobody else is ever given it.
+func deletingCredential(ctx context.Context, q store.Queries, j *fleet.Job) ([]fleet.Credential, error) {
+	op, known := restic.OperationNamed(j.Operation)
+	if !known || op.Slot != restic.SlotMaintenance { //guard:maintenance-secret-operation
+		return nil, nil
+	}
+	r, err := q.Repository(ctx, j.RepositoryID)
+	if fleet.Is(err, fleet.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if r.MaintenanceHost != j.HostID || r.MaintenanceLocation != "" { //guard:maintenance-secret-host
+		return nil, nil
+	}
+	c, err := q.MaintenanceCredential(ctx, r.ID)
+	if fleet.Is(err, fleet.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []fleet.Credential{*c}, nil
+}
+
 // credentialsOf gathers what a host may use: at the repositories of its schedules,
-// and at those of jobs that it has in hand.
+// and at those of jobs that it has in hand, with the one that can delete where such a
+// job needs it.
 func credentialsOf(ctx context.Context, q store.Queries, host fleet.HostID) (map[fleet.CredentialID]fleet.Credential, error) {
 	list, err := q.CredentialsOfHost(ctx, host)
 	if err != nil {
@@ -70,7 +107,19 @@ func credentialsOf(ctx context.Context, q store.Queries, host fleet.HostID) (map
 	seen := map[fleet.RepositoryID]bool{"": true}
 	for i := range jobs {
 		j := &jobs[i]
-		if !j.OnAgent() || seen[j.RepositoryID] {
+		inHand, err := inHand(ctx, q, j)
+		if err != nil {
+			return nil, err
+		}
+		if !inHand {
+			continue
+		}
+		deleting, err := deletingCredential(ctx, q, j)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, deleting...)
+		if seen[j.RepositoryID] {
 			continue
 		}
 		seen[j.RepositoryID] = true

@@ -54,6 +54,11 @@ func setStatus(ctx context.Context, tx *store.Tx, host *fleet.Host, next store.H
 			return err
 		}
 	}
+	if next.Policy != host.Policy {
+		if err := judgeMaintained(ctx, tx, host.ID); err != nil {
+			return err
+		}
+	}
 	return statusConditions(ctx, tx, host, next)
 }
 

@@ -34,6 +34,22 @@ func (q Queries) InTurn(ctx context.Context, id fleet.RepositoryID) (bool, error
 	return n > 0, nil
 }
 
+// CountHeld counts the jobs that wait for their turn, by repository.
+func (q Queries) CountHeld(ctx context.Context) (map[fleet.RepositoryID]int, error) {
+	var rows []struct {
+		ID fleet.RepositoryID
+		N  int
+	}
+	if err := q.all(ctx, &rows, `SELECT repository_id AS id, count(*) AS n FROM jobs WHERE held GROUP BY repository_id`); err != nil {
+		return nil, fmt.Errorf("count the jobs that wait for their turn: %w", err)
+	}
+	counts := map[fleet.RepositoryID]int{}
+	for _, r := range rows {
+		counts[r.ID] = r.N
+	}
+	return counts, nil
+}
+
 // HeldToExpire reads jobs that wait for their turn, should have begun by now, and whose
 // host is away.
 func (q Queries) HeldToExpire(ctx context.Context, now fleet.Time, limit int) ([]fleet.JobID, error) {
