@@ -39,12 +39,15 @@ type collector struct {
 	began       time.Time
 	changed     time.Time // when the counters last changed, from the first word on; zero before it
 
+	refused     error         // why the caller takes no more of the result
+	refusedSign chan struct{} // closed then
+
 	scriptWords string // before each line of a named source's script; "" without one
 	script      scriptLog
 }
 
 func newCollector(redact redactor, h Handlers, now func() time.Time) *collector {
-	c := &collector{redact: redact, handlers: h, now: now, reported: map[string]string{}, began: now()}
+	c := &collector{redact: redact, handlers: h, now: now, reported: map[string]string{}, began: now(), refusedSign: make(chan struct{})}
 	c.output.items = &c.items
 	return c
 }
@@ -64,15 +67,22 @@ func (c *collector) started(ref ProcessRef) error {
 
 // read drains one stream to its end. A reading error ends it early only when the
 // pipe itself is gone.
-func (c *collector) read(stream Stream, pipe *os.File, document bool) {
+func (c *collector) read(stream Stream, pipe *os.File, p plan) {
 	limit := maxLine + c.redact.longest // so that a secret across the cut is still whole
 	line := func(text []byte, omitted int64) { c.line(stream, text, omitted) }
-	if !document {
+	switch {
+	case stream == Stdout && p.item != nil:
+		_ = readLines(pipe, limit, c.byItem(p.item))
+	case stream == Stdout && p.stream != nil:
+		_ = readStream(pipe, limit, line, func(dec *json.Decoder) { c.take(p.stream, dec) })
+	case stream == Stdout && p.document:
+		if doc, _ := readDocument(pipe, limit, line); doc != nil {
+			c.mu.Lock()
+			c.output.document = doc
+			c.mu.Unlock()
+		}
+	default:
 		_ = readLines(pipe, limit, line)
-	} else if doc, _ := readDocument(pipe, limit, line); doc != nil {
-		c.mu.Lock()
-		c.output.document = doc
-		c.mu.Unlock()
 	}
 	_, _ = io.Copy(io.Discard, pipe)
 }

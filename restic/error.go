@@ -51,6 +51,8 @@ const (
 	CodeSourceEmpty             Code = "source_empty"  // likewise: it wrote nothing
 	CodeSnapshotNotFound        Code = "snapshot_not_found"
 	CodeLockNotFound            Code = "lock_not_found"
+	CodePathNotFound            Code = "path_not_found"   // in the snapshot
+	CodeResultNotTaken          Code = "result_not_taken" // what restic listed could not be kept
 	CodeNothingRestored         Code = "nothing_restored"
 	CodeRestoreIncomplete       Code = "restore_incomplete"
 	CodeResticFailed            Code = "restic_failed"

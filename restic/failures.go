@@ -54,6 +54,14 @@ func failureOf(code Code) *Error {
 		return words("not everything could be restored", "see the rows of the result, and restore what is missing again")
 	case CodeLockNotFound:
 		return words("the lock is gone", "list the locks again: its owner released it")
+	case CodeSnapshotNotFound:
+		return words("the repository has no snapshot with this id",
+			"list the snapshots again: it may have been removed, or its tags changed, which changes the id")
+	case CodePathNotFound:
+		return words("the snapshot has nothing at this path",
+			"browse the snapshot; paths begin with / and, of Windows, with the drive's letter: /C/Users")
+	case CodeResultNotTaken:
+		return words("what restic listed could not be kept, so it was stopped", "make room in the agent's temporary folder, and run it again")
 	case CodeResticCrashed:
 		return words("restic crashed",
 			"look at the job's log; a damaged repository can cause this, so run a check")

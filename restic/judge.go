@@ -23,6 +23,7 @@ const (
 	stopDeadline
 	stopStuck
 	stopHopeless
+	stopRefused // the caller takes no more of the result
 )
 
 // facts is everything the outcome is decided from.
@@ -42,6 +43,8 @@ type facts struct {
 // what we did to it, then its words. A code that is not known is a failure.
 func (f facts) judge() (Outcome, *Error) {
 	switch {
+	case f.said.refused != nil: //guard:restic-refused
+		return f.notTaken()
 	case f.exit.code == 0:
 		return Succeeded, nil
 	case f.exits[f.exit.code] == exitWarning:
@@ -53,6 +56,16 @@ func (f facts) judge() (Outcome, *Error) {
 	}
 	failure := f.failure()
 	failure.Detail = f.detail()
+	return Failed, failure
+}
+
+// notTaken is the end of a restic whose result could not be taken.
+func (f facts) notTaken() (Outcome, *Error) {
+	if f.stop == stopCancelled {
+		return Cancelled, nil
+	}
+	failure := failureOf(CodeResultNotTaken)
+	failure.Err, failure.Detail = f.said.refused, firstLine(f.said.refused.Error())
 	return Failed, failure
 }
 

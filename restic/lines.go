@@ -68,19 +68,8 @@ func endOfStream(err error) error {
 // returns nil when there is no complete value.
 func readDocument(stream io.Reader, limit int, line func(text []byte, omitted int64)) (json.RawMessage, error) {
 	reader := bufio.NewReaderSize(stream, 64<<10)
-	for {
-		first, err := reader.Peek(1)
-		if err != nil {
-			return nil, endOfStream(err)
-		}
-		if first[0] == '{' || first[0] == '[' {
-			break
-		}
-		text, err := reader.ReadSlice('\n')
-		line(trimEnd(text), 0) // in one piece: what comes before a document is short
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			return nil, endOfStream(err)
-		}
+	if found, err := toDocument(reader, line); err != nil || !found {
+		return nil, err
 	}
 	var document json.RawMessage
 	decoder := json.NewDecoder(io.LimitReader(reader, maxDocument))

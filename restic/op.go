@@ -38,6 +38,12 @@ type plan struct {
 	folder       *os.File          // an open folder that restic inherits, see targetOf
 	fenced       bool              // it may write only there, and where every restic writes
 
+	// item takes a line of stdout, one at a time: what it took is neither kept nor logged.
+	// stream reads stdout instead, one JSON document, as it comes; it marks with notTaken
+	// what the caller made of its values. An error of either stops restic.
+	item   func(line []byte) (took bool, err error)
+	stream func(*json.Decoder) error
+
 	// lacks says what a restic left out that ended with 1, a summary and errors about
 	// items. Without it that is a failure.
 	lacks func(*output) *Error
@@ -60,6 +66,8 @@ type output struct {
 	summary  json.RawMessage   // the last message of type summary
 	items    *ItemList         // error messages about items
 	missing  []string          // sources that were missing before the start
+	taken    int64             // lines that the op's item took
+	whole    bool              // the op's stream came to the end of the document
 }
 
 // text returns the text lines of stdout, for commands that print ids or prose.

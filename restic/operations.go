@@ -86,6 +86,8 @@ func Operations() []Operation {
 		backupOperation(),
 		snapshotsOperation(),
 		locksOperation(),
+		lsOperation(),
+		indexOperation(),
 		restoreOperation(),
 	}
 }

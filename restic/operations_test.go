@@ -33,7 +33,7 @@ func TestTheListOfOperationsIsClosed(t *testing.T) {
 			t.Errorf("%s is not found by its name", op.Name)
 		}
 	}
-	if diff := cmp.Diff([]string{"init", "identify", "backup", "snapshots", "locks"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"init", "identify", "backup", "snapshots", "locks", "ls", "index"}, names); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -245,7 +245,7 @@ func (r *Runner) execute(ctx context.Context, v Version, p plan, access Access, 
 	if err != nil {
 		return nil, notStarted("the program cannot be executed", err)
 	}
-	drained := streams.drainBy(func(stream Stream, pipe *os.File) { said.read(stream, pipe, stream == Stdout && p.document) })
+	drained := streams.drainBy(func(stream Stream, pipe *os.File) { said.read(stream, pipe, p) })
 	e := &execution{said: said}
 	err = e.begin(c)
 	if err == nil {
@@ -321,7 +321,7 @@ func (e *execution) supervise(ctx context.Context, c *child, p plan, config Conf
 	}
 	hopeless := time.NewTicker(max(config.HopelessAfter/10, time.Millisecond))
 	defer hopeless.Stop()
-	done := ctx.Done()
+	done, refused := ctx.Done(), e.said.refusedSign
 	stop := func(reason stopReason) {
 		if e.stop != notStopped {
 			return
@@ -343,6 +343,9 @@ func (e *execution) supervise(ctx context.Context, c *child, p plan, config Conf
 			} else {
 				stop(stopCancelled)
 			}
+		case <-refused:
+			refused = nil
+			stop(stopRefused)
 		case <-deadline.C:
 			stop(stopDeadline)
 		case <-stuck.C:

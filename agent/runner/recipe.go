@@ -43,6 +43,8 @@ func Recipes() []Recipe {
 		{Operation: "backup", Run: runBackup, Recover: recoverBackup},
 		{Operation: "snapshots", Run: runSnapshots},
 		{Operation: "locks", Run: runLocks},
+		{Operation: "ls", Run: runLs},
+		{Operation: "index", Run: runIndex},
 		{Operation: "restore", Run: runRestore, Permit: permitRestore, Left: leftByRestore},
 	}
 }

@@ -8,16 +8,19 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
 
+var packer = sync.OnceValues(func() (*zstd.Encoder, error) { return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1)) })
+
 // packed is a block as a hostile agent could make it.
 func packed(t testing.TB, plain []byte) []byte {
 	t.Helper()
-	zip, err := zstd.NewWriter(nil)
+	zip, err := packer()
 	if err != nil {
 		t.Fatal(err)
 	}
