@@ -40,6 +40,30 @@ func TestASecretThatWasReplacedWhileItWasFetchedIsNotSealed(t *testing.T) {
 	}
 }
 
+// TestASecretForOneJobIsNotSealed asks while it is not even known what the configuration
+// names.
+func TestASecretForOneJobIsNotSealed(t *testing.T) {
+	m := newMachine(t, 20)
+	foreign := secret.Ref{ID: uuid.NewString(), Version: 1}
+	asked := 0
+	v := newVault(m.store, func(_ context.Context, refs []secret.Ref) ([]control.Fetched, error) {
+		asked++
+		return []control.Fetched{{ID: refs[0].ID, Version: refs[0].Version, Username: "u", Value: restic.NewSecret("once")}}, nil
+	}, m.random.float, slog.New(slog.DiscardHandler))
+	for range 2 {
+		got, err := v.Once(t.Context(), foreign)
+		if err != nil || got.Secret.Reveal() != "once" || got.Username != "u" {
+			t.Fatalf("the job that asked got %v", err)
+		}
+	}
+	if _, err := m.store.Get(foreign); !errors.Is(err, secret.ErrNotFound) {
+		t.Errorf("the secret is on this host: %v", err)
+	}
+	if asked != 2 {
+		t.Errorf("the server was asked %d times", asked)
+	}
+}
+
 // TestSecretsThatAnEarlierLifeDidNotForgetGoAtStart begins an agent whose configuration
 // names none of what is sealed.
 func TestSecretsThatAnEarlierLifeDidNotForgetGoAtStart(t *testing.T) {

@@ -107,6 +107,7 @@ func TestTheSummarySaysWhatTheFileLeavesToDefaults(t *testing.T) {
 		{"Folders that are never backed up", "/var/lib/restic-manager, /srv/cache"},
 		{"Folders that no backup may leave out", "/home"},
 		{"Patterns that a backup may exclude", "10"},
+		{"Restores go to", "/var/lib/restic-manager/restore"},
 		{"Restore in place", "/srv"},
 		{"Hooks", "dump-database"},
 		{"Named sources", "what root puts into " + filepath.Join(p.folder, "sources.d")},
@@ -114,7 +115,8 @@ func TestTheSummarySaysWhatTheFileLeavesToDefaults(t *testing.T) {
 		{"Limits", "upload 2048 KiB/s, download 4096 KiB/s, starts within 22:00-06:00"},
 		{"Maintenance host of", "/srv/restic (keeps 14 days and the last 3)"},
 		{"Allowed by root", "source under /opt, ended 2026-11-22T08:00:00Z"},
-	}, Maintained: []Maintenance{{Path: "/srv/restic", RunAs: "restic", KeepDays: 14, KeepLast: 3, MaxDeleteFraction: 0.3, UndoDays: 14}}}
+	}, Maintained: []Maintenance{{Path: "/srv/restic", RunAs: "restic", KeepDays: 14, KeepLast: 3, MaxDeleteFraction: 0.3, UndoDays: 14}},
+		Restore: RestoreSummary{StagingDir: "/var/lib/restic-manager/restore", InPlace: []string{"/srv"}, MaxBytes: 1_000_000}}
 	if diff := cmp.Diff(want, SummaryOf(p, nil)); diff != "" {
 		t.Error(diff)
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -62,7 +63,7 @@ func (p *Policy) Summary() Summary {
 	add("Folders that are never backed up", orElse(append(p.own[:len(p.own):len(p.own)], p.Backup.Deny...), "none"))
 	add("Folders that no backup may leave out", orElse(p.Backup.MustInclude, "none"))
 	add("Patterns that a backup may exclude", strconv.Itoa(p.maxExcludes()))
-	add("Restores go to", orElse([]string{p.StagingDir()}, "nowhere"))
+	add("Restores go to", orElse(slices.DeleteFunc([]string{p.StagingDir()}, func(s string) bool { return s == "" }), "nowhere"))
 	add("Restore in place", p.describeRestore())
 	add("Hooks", p.describeScripts(hooks))
 	add("Named sources", p.describeScripts(sources))
