@@ -77,6 +77,9 @@ type jobView struct {
 	Again      string // where the same can be run again
 	Took       time.Duration
 	MoreEvents bool
+	Result     jobResult
+	Operation  api.Operation
+	Waits      string // on whom or what, where it does not run yet
 }
 
 func (u *UI) job(v *visit) error {
@@ -85,6 +88,10 @@ func (u *UI) job(v *visit) error {
 		return err
 	}
 	events, err := get[api.EventPage](v, "/api/v1/jobs/"+string(j.Id)+"/events", nil)
+	if err != nil {
+		return err
+	}
+	o, err := v.operation(j.Operation)
 	if err != nil {
 		return err
 	}
@@ -100,6 +107,10 @@ func (u *UI) job(v *visit) error {
 		Facts:  jobFacts(j),
 		Cancel: web.Dialog{ID: "cancel", Title: "Cancel this job?", Text: "restic is asked to stop and to remove its lock. What was uploaded so far is used again by the next backup.", Action: at + "/cancel", Confirm: "Cancel job", Keep: "Let it run", Danger: true},
 	}
+	view.Operation, view.Waits = o, waits(j)
+	if view.Result, err = v.jobResult(j, o); err != nil {
+		return err
+	}
 	if j.Progress != nil {
 		view.Percent = j.Progress.Percent
 	}
@@ -114,6 +125,19 @@ func (u *UI) job(v *visit) error {
 		view.Again = at + "/again"
 	}
 	return v.show(http.StatusOK, "job", view)
+}
+
+// waits says on whom a job waits that does not run yet.
+func waits(j api.Job) string {
+	switch {
+	case j.State == api.JobStateFinished:
+		return ""
+	case j.WaitingOn != "":
+		return visible(j.WaitingOn)
+	case j.State == api.JobStatePending:
+		return "For the agent of " + visible(string(j.HostName)) + " to pick it up."
+	}
+	return ""
 }
 
 // jobFacts are the numbers of a backup that has ended.
@@ -149,33 +173,4 @@ func (u *UI) runAgain(v *visit) error {
 		return err
 	}
 	return v.goTo("/jobs/" + string(again.Id))
-}
-
-type snapshotsView struct {
-	web.Shell
-	Snapshots []api.Snapshot
-	Empty     *web.Empty
-	Pager     web.Pager
-}
-
-func (u *UI) snapshots(v *visit) error {
-	shell, err := v.shell("Snapshots")
-	if err != nil {
-		return err
-	}
-	q := url.Values{"page_size": {"50"}}
-	for _, name := range []string{"host_id", "repository_id", "schedule_id", "page_token"} {
-		if s := v.query(name); s != "" {
-			q.Set(name, s)
-		}
-	}
-	page, err := get[api.SnapshotPage](v, "/api/v1/snapshots", q)
-	if err != nil {
-		return err
-	}
-	view := snapshotsView{Shell: shell, Snapshots: page.Snapshots, Pager: v.pager(page.NextPageToken)}
-	if len(page.Snapshots) == 0 {
-		view.Empty = &web.Empty{Title: "No snapshots yet", Text: "The first backup makes one.", Action: web.Link{Label: "Hosts", Href: "/hosts"}}
-	}
-	return v.show(http.StatusOK, "snapshots", view)
 }

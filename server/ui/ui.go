@@ -119,6 +119,21 @@ func (u *UI) routes() []route {
 		{"POST", "/jobs/{job}/cancel", u.cancelJob},
 		{"POST", "/jobs/{job}/again", u.runAgain},
 		{"GET", "/snapshots", u.snapshots},
+		{"POST", "/compare", u.compare},
+		{"GET", "/repositories/{repository}/snapshots/{snapshot}", u.snapshot},
+		{"POST", "/repositories/{repository}/snapshots/{snapshot}/index", u.makeBrowsable},
+
+		{"GET", "/restore", u.toRestore},
+		{"POST", "/restore", u.toRestore},
+		{"GET", "/hosts/{host}/restore", u.restore},
+		{"POST", "/hosts/{host}/restore", u.restoreAct},
+
+		{"GET", "/hosts/{host}/run", u.operations},
+		{"GET", "/hosts/{host}/run/{operation}", u.operationForm},
+		{"POST", "/hosts/{host}/run/{operation}", u.startOperation},
+		{"GET", "/repositories/{repository}/run", u.operations},
+		{"GET", "/repositories/{repository}/run/{operation}", u.operationForm},
+		{"POST", "/repositories/{repository}/run/{operation}", u.startOperation},
 
 		{"GET", "/alerts", u.alerts},
 		{"GET", "/alerts/rules", u.alertRules},

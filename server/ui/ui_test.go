@@ -80,7 +80,7 @@ func newContract() *contract {
 	failed := api.Delivery{Id: id(jobID), ChannelId: id(channelID), AlertId: id(alertID), Kind: "raised", State: "failed", Subject: hostile, Error: hostile, Attempts: 3, CreatedAt: noon}
 	sender := api.Channel{Id: id(channelID), Name: markup, Kind: "webhook", Enabled: true, Settings: []api.ChannelSetting{{Name: "url", Value: "https://hook.test/" + markup}}, SecretsSet: []string{"token"}, LastDelivery: &failed, FailingSince: noon, Version: 4, CreatedAt: noon}
 	user := api.User{Id: id(userID), Name: "ana", Role: "admin", CreatedAt: noon}
-	return &contract{setUp: true, answers: map[string]any{
+	c := &contract{setUp: true, answers: map[string]any{
 		"GET /api/v1/changes": api.ChangeList{Cursor: 42, Changes: []api.Change{}},
 		"GET /api/v1/me":      user,
 		"GET /api/v1/overview": api.Overview{Hosts: 1, Online: 1, Repositories: 1, ActiveJobs: 1, Alerts: 1, Protection: api.ProtectionCounts{Unprotected: 1},
@@ -127,6 +127,8 @@ func newContract() *contract {
 		"PATCH /api/v1/users/" + userID:                      user,
 		"POST /api/v1/hosts/" + hostID + "/enrolment-tokens": api.Enrolment{LineLinux: "the linux line"},
 	}}
+	c.sampleResults()
+	return c
 }
 
 const (
@@ -215,7 +217,7 @@ func TestTheContractLearnsWhetherAPersonAsked(t *testing.T) {
 }
 
 // known are the paths that stand for each pattern.
-var known = strings.NewReplacer("{host}", hostID, "{schedule}", scheduleID, "{repository}", repositoryID, "{job}", jobID, "{user}", userID, "{alert}", alertID, "{channel}", channelID)
+var known = strings.NewReplacer("{host}", hostID, "{schedule}", scheduleID, "{repository}", repositoryID, "{job}", jobID, "{user}", userID, "{alert}", alertID, "{channel}", channelID, "{snapshot}", snapshotID, "{operation}", "forget")
 
 func TestEveryPageIsRenderedWholeAndShowsNamesAsText(t *testing.T) {
 	c := newContract()
@@ -223,7 +225,7 @@ func TestEveryPageIsRenderedWholeAndShowsNamesAsText(t *testing.T) {
 	u, _ := New(Options{API: c, Now: time.Now})
 	for _, pattern := range u.Patterns() {
 		method, path, _ := strings.Cut(pattern, " ")
-		if method != "GET" || strings.HasSuffix(path, "*") {
+		if method != "GET" || strings.HasSuffix(path, "*") || path == "/restore" { // which leads on
 			continue
 		}
 		t.Run(path, func(t *testing.T) {

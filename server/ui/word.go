@@ -27,7 +27,15 @@ var functions = template.FuncMap{
 	"wide":         func(n int) int64 { return int64(n) },
 	"alertsOf":     func(rows []alertRow) alertList { return alertList{Rows: rows} },
 	"triggerWords": triggerWords,
-	"ms":           func(n int64) time.Duration { return time.Duration(n) * time.Millisecond },
+	"pickable": func(rows []api.Snapshot, viewer web.Account) snapshotList {
+		return snapshotList{rows, viewer.May("operator")}
+	},
+	"snapshotHref": func(s api.Snapshot) string { return snapshotHref(string(s.RepositoryId), s.Id) },
+	"depth":        func(level int) int { return min(level, 12) }, // the style sheet has so many
+	"numeric": func(kind string) bool {
+		return kind == "int" || kind == "bytes" || kind == "duration_ms" || kind == "share"
+	},
+	"ms": func(n int64) time.Duration { return time.Duration(n) * time.Millisecond },
 }
 
 // visible makes control and direction characters of names and messages seen, so that

@@ -1,0 +1,204 @@
+package ui
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"restic-manager/server/api"
+)
+
+var (
+	snapshotID  = strings.Repeat("b", 64)
+	olderID     = strings.Repeat("a", 64)
+	snapshotAt  = repositoryPath + "/snapshots/" + snapshotID
+	snapshotURL = "/repositories/" + repositoryID + "/snapshots/" + snapshotID
+)
+
+// sampleResults adds operations, and a snapshot with files.
+func (c *contract) sampleResults() {
+	field := func(name, kind string, required bool, options ...string) api.OperationField {
+		return api.OperationField{Name: name, Label: strings.ToUpper(name[:1]) + strings.ReplaceAll(name[1:], "_", " "), Help: "what " + name + " is", Type: kind, Required: required, Options: options}
+	}
+	column := func(name, label, kind string) api.OperationColumn {
+		return api.OperationColumn{Name: name, Label: label, Type: kind}
+	}
+	places := []api.OperationPlaces{"host", "maintenance_host"}
+	repository := field("repository_id", "uuid", true)
+	c.answers["GET /api/v1/operations"] = api.OperationList{Operations: []api.Operation{
+		{Name: "backup", Title: "Back up", Description: "Backs up what a schedule names.", Lock: "shared", Slot: "append", Places: places, Fields: []api.OperationField{field("schedule_id", "uuid", true)}},
+		{Name: "restore", Title: "Restore", Description: "Restores a snapshot.", Lock: "shared", Slot: "append", Places: places, Anywhere: true,
+			Fields: []api.OperationField{repository, field("snapshot_id", "snapshot_id", true), field("paths", "path_list", false), field("target", "string", true, "staging", "in_place"), field("verify", "bool", false)},
+			Facts:  []api.OperationColumn{column("target_path", "Restored to", "path"), column("planned_files", "Entries planned", "int"), column("planned_bytes", "Bytes planned", "bytes"), column("restored_files", "Entries restored", "int"), column("verified", "Verified", "bool"), column("not_restored", "Metadata left out", "list")},
+			Rows:   []api.OperationColumn{column("path", "Path", "path"), column("what", "What", "text"), column("detail", "Detail", "text")}},
+		{Name: "diff", Title: "Compare", Description: "Compares two snapshots.", Lock: "none", Slot: "append", Places: places, Fields: []api.OperationField{repository, field("older_id", "snapshot_id", true), field("newer_id", "snapshot_id", true)},
+			Facts: []api.OperationColumn{column("added_files", "Files added", "int"), column("added_bytes", "Added", "bytes")},
+			Rows:  []api.OperationColumn{column("path", "Path", "path"), column("change", "Change", "text"), column("size", "Size", "bytes")}},
+		{Name: "forget", Title: "Forget", Description: "Removes snapshots.", Lock: "exclusive", Slot: "maintenance", Deletes: true, Confirm: true, Places: places[1:],
+			Fields: []api.OperationField{repository, field("snapshot_ids", "snapshot_id_list", true), {Name: "most", Label: "At most", Type: "int", Min: 1, Max: 50}, field("dry_run", "bool", false), field("reason", "string", false), field("mode", "string", false, "as-it-is", "other")}},
+	}}
+	newer := api.Snapshot{Id: snapshotID, RepositoryId: repositoryID, RepositoryName: hostile, HostId: hostID, HostName: hostile, JobId: jobID, Time: noon, FirstSeenAt: noon, Hostname: hostile, Paths: []string{hostile}, Tags: []string{"rm:x", hostile}, Files: 3, Bytes: 1 << 30}
+	older := newer
+	older.Id, older.Time = olderID, noon.Add(-24*time.Hour)
+	c.answers["GET /api/v1/snapshots"] = api.SnapshotPage{Snapshots: []api.Snapshot{newer, older}}
+	ready := api.SnapshotIndex{State: "ready", Entries: 1234, MadeAt: noon}
+	c.answers["GET "+snapshotAt] = api.SnapshotDetail{Snapshot: newer, Index: ready, Version: 1}
+	c.answers["POST "+snapshotAt+"/index"] = c.answers["GET "+snapshotAt]
+	c.answers["GET "+repositoryPath+"/snapshots/"+olderID] = api.SnapshotDetail{Snapshot: older, Index: ready, Version: 1}
+	c.answers["POST "+repositoryPath+"/jobs"] = api.Job{Id: jobID}
+	c.lists = map[string]func(*http.Request) any{}
+	c.files(snapshotAt)
+	c.files(repositoryPath + "/snapshots/" + olderID)
+}
+
+// sampleFiles are the files of the sample snapshot, with a name of each kind.
+var sampleFiles = []api.Entry{
+	{Path: "/etc", Type: "dir", Files: 2, Size: 3000}, {Path: "/etc/nginx", Type: "dir", Files: 1, Size: 2000}, {Path: "/etc/nginx/nginx.conf", Type: "file", Size: 2000}, {Path: "/etc/fstab", Type: "file", Size: 1000},
+	{Path: "/home", Type: "dir", Files: 2, Size: 7}, {Path: "/home/" + markup, Type: "file", Size: 7}, {Path: "/home/caf\ufffd", Type: "file", Lossy: true}, {Path: "/home/link", Type: "symlink"},
+	{Path: "/srv", Type: "dir", Files: 4, Size: 5 << 20},
+}
+
+// files answers what is asked about the files of a snapshot.
+func (c *contract) files(at string) {
+	page := func(of func(api.Entry) bool) any {
+		p := api.EntryPage{Entries: []api.Entry{}}
+		for _, e := range sampleFiles {
+			if e.Name, e.Mtime = path.Base(e.Path), noon; of(e) {
+				p.Entries = append(p.Entries, e)
+			}
+		}
+		return p
+	}
+	c.lists["GET "+at+"/entries"] = func(r *http.Request) any {
+		folder := r.URL.Query().Get("path")
+		return page(func(e api.Entry) bool { return folderOf(e.Path) == folder })
+	}
+	c.lists["GET "+at+"/search"] = func(r *http.Request) any {
+		q := r.URL.Query().Get("q")
+		return page(func(e api.Entry) bool {
+			whole, _ := path.Match(q, e.Name)
+			return whole || strings.Contains(e.Name, q)
+		})
+	}
+}
+
+// many answers with so many rows, by pages as the contract does.
+func (c *contract) many(n int, row func(i int) string) {
+	c.lists["GET /api/v1/jobs/"+jobID+"/rows"] = func(r *http.Request) any {
+		size, _ := strconv.Atoi(r.URL.Query().Get("page_size"))
+		from, _ := strconv.Atoi(r.URL.Query().Get("page_token"))
+		p := api.RowPage{Rows: []api.Row{}, Total: int64(n)}
+		for i := from; i < min(n, from+size); i++ {
+			p.Rows = append(p.Rows, api.Row(row(i)))
+		}
+		if from+size < n {
+			p.NextPageToken = strconv.Itoa(from + size)
+		}
+		return p
+	}
+}
+
+// ended makes the sample job one that ended like that.
+func (c *contract) ended(operation, params, facts string, result api.JobResult) {
+	c.answers["GET /api/v1/jobs/"+jobID] = api.Job{Id: jobID, HostId: hostID, HostName: "web-1", RepositoryId: repositoryID, RepositoryName: "nas", Operation: operation, Params: json.RawMessage(params), State: "finished", CreatedAt: noon, FinishedAt: noon,
+		Outcome: &api.Outcome{Result: result, Facts: json.RawMessage(facts)}}
+}
+
+func wantOnPage(t *testing.T, body string, wants ...string) {
+	t.Helper()
+	plainly := strings.NewReplacer("\u00a0", " ", "\u202f", " ").Replace(body)
+	for _, want := range wants {
+		if !strings.Contains(plainly, want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+}
+
+func TestARestoreIsJudgedByWhatWasPlannedAndWhatWasDone(t *testing.T) {
+	const asked = `{"snapshot_id":"x","target":"staging"}`
+	for name, tc := range map[string]struct {
+		params, facts, want string
+		result              api.JobResult
+	}{
+		"all of it":             {asked, `{"planned_files":4,"planned_bytes":2048,"restored_files":4,"restored_bytes":2048,"verified":true}`, "Everything is back</span> <span>As much was restored as was planned. It was read again", "succeeded"},
+		"some left as they are": {asked, `{"planned_files":4,"restored_files":1,"skipped_files":3}`, "3 entries were left as they were.", "succeeded"},
+		"some missing":          {asked, `{"planned_files":4,"restored_files":3}`, "Not everything is back</span> <span>1 entry of 4", "succeeded"},
+		"some with errors":      {asked, `{"planned_files":4,"restored_files":4,"errors":2}`, "2 entries of 4", "warning"},
+		"none":                  {asked, `{"planned_files":4}`, "Not restored", "failed"},
+		"a dry run":             {`{"snapshot_id":"x","target":"staging","dry_run":true}`, `{"planned_files":4,"planned_bytes":2048}`, "Dry run agrees</span> <span>restic would restore 4 entries, 2.0 KiB. Nothing was written.", "succeeded"},
+		"all, but a hook":       {asked, `{"planned_files":4,"restored_files":4}`, "Look at the result", "failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newContract()
+			c.ended("restore", tc.params, tc.facts, tc.result)
+			wantOnPage(t, visitPage(t, newPages(t, c), "GET", "/jobs/"+jobID, nil).Body.String(), tc.want)
+		})
+	}
+}
+
+func TestFactsAreShownByTheirTypes(t *testing.T) {
+	c := newContract()
+	c.ended("restore", `{}`, `{"target_path":"/var/x","planned_bytes":1536,"verified":false,"not_restored":["acl","xattr"],"restored_files":"of a newer agent","unknown":1}`, "succeeded")
+	wantOnPage(t, visitPage(t, newPages(t, c), "GET", "/jobs/"+jobID, nil).Body.String(),
+		`<dt>Restored to</dt><dd><span class="mono">/var/x</span></dd>`, `1.5 KiB</data>`, "<dt>Verified</dt><dd>no</dd>", "acl<br>xattr", "of a newer agent")
+}
+
+func TestTheRowsOfAResultAreFoundByWordsAndKindsHoweverMany(t *testing.T) {
+	c := newContract()
+	c.ended("diff", `{"older_id":"`+olderID+`","newer_id":"`+snapshotID+`"}`, `{"added_files":2}`, "succeeded")
+	c.many(25_000, func(i int) string {
+		return fmt.Sprintf(`{"path":"/srv/%05d","change":%q,"size":%d}`, i, []string{"added", "removed", "modified"}[i%3], i)
+	})
+	pages := newPages(t, c)
+	look := func(q url.Values) string {
+		return visitPage(t, pages, "GET", "/jobs/"+jobID+"?"+q.Encode(), nil).Body.String()
+	}
+	first := look(nil)
+	wantOnPage(t, first, "25 000 in all", "/srv/00049", `rel="next"`, `<option value="modified">modified</option>`, "snapshot="+olderID)
+	if strings.Contains(first, "/srv/00050") {
+		t.Error("the first page has more than it should")
+	}
+	if n := strings.Count(first, ">Restore…</a>"); n != 33 { // what was added the older one does not have
+		t.Errorf("%d rows can be restored", n)
+	}
+	wantOnPage(t, look(url.Values{"q": {"/09999"}}), "/srv/09999", "1 row is like that among the 10 000 looked at", `rel="next"`)
+	only := look(url.Values{"only": {"removed"}})
+	if wantOnPage(t, only, "/srv/00001"); strings.Contains(only, "/srv/00000<") {
+		t.Error("another kind is shown")
+	}
+	wantOnPage(t, look(url.Values{"q": {"nowhere"}}), "None is like that so far. Look further")
+	wantOnPage(t, look(url.Values{"q": {"nowhere"}, "page_token": {"20000"}}), "None is like that. Change or clear the filter.")
+}
+
+func TestTwoSnapshotsAreComparedFromTheOlderToTheNewer(t *testing.T) {
+	keys := []string{repositoryID + ":" + snapshotID, repositoryID + ":" + olderID}
+	for name, tc := range map[string]struct {
+		picked []string
+		want   string
+	}{
+		"in either order": {keys, ""}, "the other way round": {[]string{keys[1], keys[0]}, ""},
+		"one": {keys[:1], "Pick two snapshots; 1 were picked."}, "twice the same": {[]string{keys[0], keys[0]}, "Pick two"},
+		"two repositories": {[]string{keys[0], hostID + ":" + olderID}, "different repositories"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newContract()
+			w := visitPage(t, newPages(t, c), "POST", "/compare", url.Values{"s": tc.picked})
+			if tc.want != "" {
+				if wantOnPage(t, w.Body.String(), tc.want); len(c.got) > 0 {
+					t.Errorf("sent %q", c.got)
+				}
+				return
+			}
+			want := "POST " + repositoryPath + `/jobs {"operation":"diff","params":{"newer_id":"` + snapshotID + `","older_id":"` + olderID + `"}}`
+			if len(c.got) != 1 || c.got[0] != want || w.Header().Get("Location") != "/jobs/"+jobID {
+				t.Errorf("sent %q, want %q; led to %q", c.got, want, w.Header().Get("Location"))
+			}
+		})
+	}
+}
