@@ -13,7 +13,7 @@ import (
 
 const (
 	maxTextLines = 100_000 // lines of stdout kept for decoding
-	maxMessages  = 100     // messages kept for decoding
+	maxMessages  = 2000    // messages kept for decoding
 	sampleEvery  = 900 * time.Millisecond
 )
 
@@ -154,6 +154,9 @@ func (c *collector) deliver(stream Stream, raw []byte, omitted int64) {
 
 func (c *collector) plainText(stream Stream, raw []byte) {
 	text := cleanText(raw)
+	if stream == Stderr && strings.HasPrefix(text, "failed to load blob ") {
+		c.output.lostBlobs++
+	}
 	if stream == Stdout {
 		if len(c.output.lines) < maxTextLines {
 			c.output.lines = append(c.output.lines, text)
@@ -192,7 +195,7 @@ func (c *collector) itemError(raw []byte) {
 	c.items.add(Item{
 		Path:    c.redact.text(m.Item),
 		During:  m.During,
-		Message: c.redact.text(firstLine(cleanText([]byte(m.Error.Message)))),
+		Message: c.redact.text(firstLine(cleanText([]byte(firstLine(m.Error.Message))))),
 	})
 }
 

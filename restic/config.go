@@ -43,6 +43,9 @@ type Access struct {
 	KeyHint   string        // id of the key to try first; skips junk among the keys
 	RetryLock time.Duration // how long to wait for a lock; 0: not at all
 
+	// From is the repository that a Copy reads.
+	From *Access
+
 	// RunAs is the user as whom restic runs; nil for the agent's own. Another one needs
 	// an agent that is root, and cannot read the data of a named source.
 	RunAs *RunAs

@@ -21,6 +21,7 @@ const (
 	CodeSourceInvalid       Code = "source_invalid"
 	CodeExcludeInvalid      Code = "exclude_invalid"
 	CodeTagInvalid          Code = "tag_invalid"
+	CodeCopyCredentials     Code = "copy_credentials"
 )
 
 // Codes of a restic that was not started.
@@ -53,6 +54,8 @@ const (
 	CodeLockNotFound            Code = "lock_not_found"
 	CodePathNotFound            Code = "path_not_found"   // in the snapshot
 	CodeResultNotTaken          Code = "result_not_taken" // what restic listed could not be kept
+	CodeKeyNotFound             Code = "key_not_found"
+	CodePackNotFound            Code = "pack_not_found"
 	CodeNothingRestored         Code = "nothing_restored"
 	CodeRestoreIncomplete       Code = "restore_incomplete"
 	CodeResticFailed            Code = "restic_failed"

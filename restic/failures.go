@@ -52,6 +52,10 @@ func failureOf(code Code) *Error {
 			"look at the snapshot's files and choose again; a name that is not UTF-8 is restored with its folder")
 	case CodeRestoreIncomplete:
 		return words("not everything could be restored", "see the rows of the result, and restore what is missing again")
+	case CodeKeyNotFound:
+		return words("the repository has no key with this id", "identify the repository again: its rows list the keys")
+	case CodePackNotFound:
+		return words("the repository has no pack with this id", "check the repository again, and repair what it names")
 	case CodeLockNotFound:
 		return words("the lock is gone", "list the locks again: its owner released it")
 	case CodeSnapshotNotFound:

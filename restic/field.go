@@ -89,7 +89,14 @@ func ValidateParams(operation string, raw json.RawMessage) (Params, error) {
 			Next:    "choose one of: " + strings.Join(operationNames(), ", "),
 		}}
 	}
-	return validateFields(op.Fields, raw)
+	params, err := validateFields(op.Fields, raw)
+	if err == nil && op.check != nil {
+		err = op.check(params)
+	}
+	if err != nil {
+		return Params{}, err
+	}
+	return params, nil
 }
 
 func validateFields(fields []Field, raw json.RawMessage) (Params, error) {

@@ -14,6 +14,13 @@ func identifyOperation() Operation {
 		Lock:        LockNone,
 		Slot:        SlotAppend,
 		Places:      []Place{PlaceHost, PlaceMaintenanceHost},
+		Rows: []Column{
+			{"id", "Key", ColumnID},
+			{"current", "Ours", ColumnBool},
+			{"username", "User", ColumnText},
+			{"hostname", "Host", ColumnText},
+			{"created", "Made, by the clock of who made it", ColumnText},
+		},
 	}
 }
 

@@ -11,8 +11,10 @@ import (
 // exitClass is what an exit code means beyond what it means for every command.
 type exitClass int
 
-// exitWarning: done, but not everything.
-const exitWarning exitClass = 1
+const (
+	exitWarning  exitClass = 1 // done, but not everything
+	exitFindings exitClass = 2 // done, and what it found is bad, where it says what
+)
 
 // stopReason is why we stopped restic.
 type stopReason int
@@ -51,6 +53,8 @@ func (f facts) judge() (Outcome, *Error) {
 		return Warning, nil
 	case f.stop == stopCancelled:
 		return Cancelled, nil
+	case f.exits[f.exit.code] == exitFindings && f.stop == notStopped && f.said.output.summary != nil && f.said.finding() == findingsReal: //guard:check-verdict
+		return Succeeded, nil
 	case f.partial && f.exit.code == 1 && f.stop == notStopped && f.said.output.summary != nil && f.said.items.Count > 0:
 		return Warning, nil
 	}
@@ -114,6 +118,11 @@ func (f facts) generalFailure() *Error {
 	if code := signOf(f.said.exitMessage); code != "" {
 		return failureOf(code)
 	}
+	if f.exits[1] == exitFindings {
+		if code := f.said.finding(); code != "" && code != findingsReal {
+			return failureOf(code)
+		}
+	}
 	if code := f.said.signs.last; code != "" {
 		return failureOf(code)
 	}
@@ -123,7 +132,8 @@ func (f facts) generalFailure() *Error {
 // saysAbsent reports whether a message says that what was asked for does not exist: of a
 // repository in a folder it is the system's own words that say it of a snapshot.
 func saysAbsent(message string) bool {
-	return strings.Contains(message, "does not exist") ||
+	return strings.Contains(message, "does not exist") || strings.Contains(message, "no matching ID found") ||
+		strings.Contains(message, "/data/") && strings.Contains(message, "no such file or directory") ||
 		strings.Contains(message, "failed to find snapshot") && strings.Contains(message, "no such file or directory")
 }
 
@@ -138,6 +148,26 @@ func (f facts) detail() string {
 		return f.said.signs.line
 	}
 	return f.said.firstText
+}
+
+// findingsReal stands for errors of a check that are about the repository itself.
+const findingsReal Code = "damage"
+
+// finding is what the errors of a check come to: real damage where one of them is, or else
+// what kept it from looking; "" for none.
+func (c *collector) finding() Code {
+	var kept Code
+	for _, item := range append(append([]Item{}, c.items.First...), c.items.Last...) {
+		if isAdvice(item.Message) {
+			continue
+		}
+		code := signOf(item.Message)
+		if code == "" || code == CodeRepoDamaged {
+			return findingsReal
+		}
+		kept = code
+	}
+	return kept
 }
 
 // sign is a phrase of restic, or of what it is linked with, and what it means.

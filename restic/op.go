@@ -35,6 +35,7 @@ type plan struct {
 	exits        map[int]exitClass // exit codes that mean something of their own here
 	absent       Code              // what it means here that something does not exist
 	named        *NamedSource      // the operands are the command that gives the data
+	from         bool              // Access.From is the repository that it reads
 	folder       *os.File          // an open folder that restic inherits, see targetOf
 	fenced       bool              // it may write only there, and where every restic writes
 
@@ -68,6 +69,8 @@ type output struct {
 	missing  []string          // sources that were missing before the start
 	taken    int64             // lines that the op's item took
 	whole    bool              // the op's stream came to the end of the document
+
+	lostBlobs int // pieces of data that repair packs could not save
 }
 
 // text returns the text lines of stdout, for commands that print ids or prose.

@@ -75,6 +75,8 @@ type Operation struct {
 
 	Facts []Column // members of the outcome's facts, as its recipe writes them
 	Rows  []Column // members of each row of its result; none: it has no rows
+
+	check func(Params) error // what holds between fields; nil for nothing
 }
 
 // Operations returns every operation that a job can ask for. To add one, write
@@ -89,6 +91,15 @@ func Operations() []Operation {
 		lsOperation(),
 		indexOperation(),
 		restoreOperation(),
+		checkOperation(),
+		unlockOperation(),
+		tagOperation(),
+		copyOperation(),
+		rewriteOperation(),
+		keyRemoveOperation(),
+		repairIndexOperation(),
+		repairSnapshotsOperation(),
+		repairPacksOperation(),
 	}
 }
 

@@ -52,6 +52,9 @@ func (r redactor) text(s string) string { return r.replacer.Replace(s) }
 // redactorFor knows the secrets of a run.
 func (r *Runner) redactorFor(access Access) redactor {
 	secrets := []string{access.Password.Reveal(), access.RESTPassword.Reveal()}
+	if from := access.From; from != nil {
+		secrets = append(secrets, from.Password.Reveal(), from.RESTPassword.Reveal()) //guard:redact-from
+	}
 	for _, proxy := range []Secret{r.config.HTTPProxy, r.config.HTTPSProxy} {
 		secrets = append(secrets, proxyPasswords(proxy.Reveal())...)
 	}

@@ -109,6 +109,11 @@ func Run[T any](ctx context.Context, r *Runner, op Op[T], access Access, h Handl
 		if err := checkAccess(access); err != nil {
 			return Result[T]{}, err
 		}
+		if access.From != nil {
+			if err := checkAccess(*access.From); err != nil {
+				return Result[T]{}, err
+			}
+		}
 	}
 	version, err := r.Version(ctx)
 	if err != nil {
@@ -218,6 +223,13 @@ func (r *Runner) execute(ctx context.Context, v Version, p plan, access Access, 
 		return nil, notStarted("its lists cannot be written", err)
 	}
 	spec := childSpec{path: r.path(), args: args, dir: dir, mark: mark, env: r.environment(access, where, !p.noRepository)}
+	if p.from {
+		vars, err := fromVariables(access)
+		if err != nil {
+			return nil, err
+		}
+		spec.env = append(spec.env, vars...)
+	}
 	if switched {
 		if err := spec.switchTo(*access.RunAs, r.config.CacheDir); err != nil {
 			return nil, notStarted("its folders cannot be given to "+access.RunAs.String(), err)

@@ -73,6 +73,9 @@ func (t *Task) understand(recipes []Recipe) *Ending {
 		return refusedParams(err)
 	}
 	t.Params = params
+	if params.Bool("force") {
+		t.Operation.Slot = restic.SlotMaintenance //guard:unlock-force
+	}
 	return nil
 }
 
@@ -103,6 +106,11 @@ func (t *Task) configure(c Config) *Ending {
 		t.Schedule, t.Excludes, repository = schedule, slices.Clone(schedule.Excludes), schedule.RepositoryID
 	}
 	var ok bool
+	if id := t.Params.String("from_repository_id"); id != "" {
+		if t.from, ok = c.Repositories[id]; !ok {
+			return notInForce("the repository to copy from is not in the configuration in force on this host")
+		}
+	}
 	if t.Repository, ok = c.Repositories[repository]; ok {
 		return nil
 	}
@@ -189,6 +197,9 @@ func (t *Task) wants() []want {
 	}}
 	if t.Operation.Lock != restic.LockNone { //guard:held-lockers
 		list[1].repository = t.Repository.ID
+	}
+	if t.from.ID != "" {
+		list = append(list, want{thing: "on repository " + t.from.Name, key: "repository " + t.from.ID, repository: t.from.ID})
 	}
 	if t.Schedule.ID != "" {
 		list = append(list, want{thing: "of schedule " + t.Schedule.Name, key: "schedule " + t.Schedule.ID, alone: true})

@@ -14,7 +14,25 @@ func runIdentify(ctx context.Context, t *Task) *Ending {
 	if e != nil {
 		return e
 	}
-	return &Ending{Outcome: spool.Outcome{Result: spool.Succeeded, Repository: identity}}
+	rows := t.rows(ctx)
+	for _, key := range t.keys {
+		_ = rows.Add(keyRow{key.ID, key.Current, key.User, key.Host, key.Created}) // told by into
+	}
+	e = &Ending{Outcome: spool.Outcome{Result: spool.Succeeded, Repository: identity}}
+	if told := rows.into(e); told != e && ctx.Err() == nil {
+		e.addMessage("its list of keys could not be handed over") // what it is matters more
+		return e
+	}
+	return e
+}
+
+// keyRow is a key of the repository.
+type keyRow struct {
+	ID       string `json:"id"`
+	Current  bool   `json:"current"`
+	Username string `json:"username"`
+	Hostname string `json:"hostname"`
+	Created  string `json:"created"`
 }
 
 // pinned makes sure that the repository at the location is the one that it has been.
@@ -43,6 +61,7 @@ func (t *Task) identity(ctx context.Context) (*spool.RepositoryIdentity, *Ending
 	if e != nil {
 		return nil, e
 	}
+	t.keys = keys.Value
 	identity := &spool.RepositoryIdentity{ResticId: config.ID, FormatVersion: config.Version, KeyCount: len(keys.Value)}
 	for _, key := range keys.Value {
 		if key.Current {

@@ -46,6 +46,15 @@ func Recipes() []Recipe {
 		{Operation: "ls", Run: runLs},
 		{Operation: "index", Run: runIndex},
 		{Operation: "restore", Run: runRestore, Permit: permitRestore, Left: leftByRestore},
+		{Operation: "check", Run: runCheck},
+		{Operation: "unlock", Run: runUnlock},
+		{Operation: "tag", Run: runTag},
+		{Operation: "copy", Run: runCopy, Permit: permitCopy},
+		{Operation: "rewrite", Run: runRewrite},
+		{Operation: "key-remove", Run: runKeyRemove},
+		{Operation: "repair-index", Run: runRepairIndex},
+		{Operation: "repair-snapshots", Run: runRepairSnapshots},
+		{Operation: "repair-packs", Run: runRepairPacks},
 	}
 }
 
@@ -70,6 +79,8 @@ type Task struct {
 	restore restorePlan
 	phase   string // of its progress; "" for what a backup's numbers say
 
+	from      Repository         // of a copy
+	keys      []restic.Key       // as they were listed last
 	holder    *restic.LockHolder // who had the repository locked, as restic said last
 	swept     int                // locks of dead processes that this attempt has removed
 	lockCount int                // how many locks there were when they were listed

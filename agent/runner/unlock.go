@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -145,4 +146,82 @@ func removeLockFile(path, id string) error {
 		return fmt.Errorf("remove lock: %w", err)
 	}
 	return nil
+}
+
+// unlockRow is what became of a lock.
+type unlockRow struct {
+	ID        string    `json:"id"`
+	Hostname  string    `json:"hostname"`
+	PID       int       `json:"pid"`
+	Exclusive bool      `json:"exclusive"`
+	CreatedAt time.Time `json:"created_at"`
+	Alive     string    `json:"alive,omitempty"`
+	Removed   bool      `json:"removed"`
+	Detail    string    `json:"detail,omitempty"`
+}
+
+type unlockFacts struct {
+	Locks   int `json:"locks"`
+	Removed int `json:"removed"`
+	Kept    int `json:"kept"`
+}
+
+// Codes of an unlock that could not do what it was to do.
+const (
+	CodeLockInUse      = "lock_in_use"
+	CodeLockNotRemoved = "lock_not_removed"
+)
+
+// runUnlock removes locks one by one, each only after it was looked at. Without force those
+// of dead processes of this machine, with force those that are named.
+func runUnlock(ctx context.Context, t *Task) *Ending {
+	if _, e := t.pinned(ctx); e != nil {
+		return e
+	}
+	locks, e := t.listLocks(ctx)
+	if e != nil {
+		return e
+	}
+	named, force := t.Params.Strings("lock_ids"), t.Params.Bool("force")
+	found := unlockFacts{Locks: t.lockCount}
+	rows, refused, inUse := t.rows(ctx), 0, 0
+	for _, l := range locks {
+		if len(named) > 0 && !slices.Contains(named, l.id) {
+			continue
+		}
+		row := unlockRow{ID: l.id, Hostname: l.Host, PID: l.PID, Exclusive: l.Exclusive, CreatedAt: l.Time.UTC(), Alive: l.alive}
+		if l.alive != aliveNo && !force { //guard:unlock-alive
+			row.Detail = whyKept(l)
+			inUse++
+		} else if err := t.removeLock(ctx, l.id); err != nil {
+			row.Detail = err.Error()
+			refused++
+		} else {
+			row.Removed = true
+			found.Removed++
+		}
+		_ = rows.Add(row) // told by into
+	}
+	found.Kept = inUse + refused
+	e = outcomeOf(fmt.Sprintf("%d of %d locks removed", found.Removed, t.lockCount))
+	switch {
+	case refused > 0:
+		e = failed(CodeLockNotRemoved, fmt.Sprintf("%d locks could not be removed", refused), "see the rows of the result")
+	case inUse > 0 && len(named) > 0:
+		e = failed(CodeLockInUse, fmt.Sprintf("%d of the locks that were named were kept: their process is not proven dead", inUse),
+			"order it at the machine that has the lock, wait for its end, or remove the lock with force at the maintenance host")
+	}
+	e.facts(found)
+	return rows.into(e)
+}
+
+// whyKept says why a lock is not removed without force.
+func whyKept(l heldLock) string {
+	switch l.alive {
+	case aliveYes:
+		return "its process lives"
+	case aliveUnknown:
+		return "nothing proves that its process is dead: a lock that was not refreshed for half an hour would"
+	}
+	return "it is another machine's, whose agent knows whether its process lives"
 }

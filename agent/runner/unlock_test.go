@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,5 +62,129 @@ func TestOnlyLocksOfTheDeadAreSweptAway(t *testing.T) {
 			}
 			p.recorded(job.ID).want(spool.Cancelled, CodeCancelled)
 		})
+	}
+}
+
+// leaveLock has a real restic die in the repository, and returns its number.
+func (p *place) leaveLock(bins restictest.Binaries, location, user, secret, locks string) int {
+	p.t.Helper()
+	c := exec.Command(bins.Restic, "backup", "--stdin")
+	c.Env = []string{
+		"RESTIC_REPOSITORY=" + location, "RESTIC_PASSWORD=" + password, "RESTIC_REST_USERNAME=" + user, "RESTIC_REST_PASSWORD=" + secret,
+		"RESTIC_CACHE_DIR=" + p.t.TempDir(), "HOME=" + p.t.TempDir(),
+	}
+	if _, err := c.StdinPipe(); err != nil { // stays open
+		p.t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for range 2000 {
+		if left, _ := filepath.Glob(filepath.Join(locks, "*")); len(left) > 0 && len(filepath.Base(left[0])) == 64 {
+			break
+		}
+		<-poll.C
+	}
+	_ = c.Process.Kill()
+	_ = c.Wait()
+	return c.Process.Pid
+}
+
+func TestLocksAreListedAndThoseOfTheDeadRemoved(t *testing.T) {
+	eachSuite(t, func(t *testing.T, suite string) {
+		bins := restictest.Find(t, suite)
+		p := newPlace(t, bins.Restic)
+		server := restictest.StartRestServer(t, bins)
+		p.onStorage(server)
+		p.initialise()
+		locks := filepath.Join(server.DataDir, server.User, "repository", "locks")
+		pid := p.leaveLock(bins, server.Location("repository"), server.User, server.Password, locks)
+
+		listed, _ := p.order("locks", nil)
+		got := listed.want(spool.Succeeded, "").Locks
+		if len(got) != 1 || got[0].Pid != pid || got[0].Alive != aliveUnknown {
+			t.Fatalf("locks %+v", got)
+		}
+		// Nothing proves that the lock is this machine's: another may go by its name.
+		done, id := p.order("unlock", nil)
+		done.want(spool.Succeeded, "")
+		done.wantFacts("unlock", map[string]any{"locks": 1.0, "removed": 0.0, "kept": 1.0})
+		if rows := p.resultRows(id); len(rows) != 1 || rows[0]["removed"] != false || rows[0]["pid"] != float64(pid) {
+			t.Errorf("rows %v", rows)
+		}
+		named := map[string]any{"lock_ids": []string{got[0].Id}}
+		done, _ = p.order("unlock", named)
+		done.want(spool.Failed, CodeLockInUse)
+
+		p.runner.own.began(restic.ProcessRef{PID: pid, Start: 1, Boot: "an earlier one"}, time.Now().Add(-time.Minute))
+		p.runner.own.ended(pid, time.Now())
+		listed, _ = p.order("locks", nil)
+		if got := listed.outcome().Locks; len(got) != 1 || got[0].Alive != aliveNo {
+			t.Errorf("locks %+v", got)
+		}
+		done, _ = p.order("unlock", nil)
+		done.want(spool.Succeeded, "")
+		done.wantFacts("unlock", map[string]any{"locks": 1.0, "removed": 1.0, "kept": 0.0})
+		if left, _ := filepath.Glob(filepath.Join(locks, "*")); len(left) != 0 {
+			t.Errorf("left are %v", left)
+		}
+	})
+}
+
+func TestAtTheMaintenanceHostNamedLocksAreRemovedWhoeverHasThem(t *testing.T) {
+	bins := restictest.Find(t, restictest.Suites()[0])
+	p := maintained(t, restictest.Suites()[0])
+	p.leaveLock(bins, p.folder(), "", "", filepath.Join(p.folder(), "locks"))
+	listed, _ := p.order("locks", nil)
+	lock := listed.outcome().Locks[0].Id
+	done, _ := p.order("unlock", map[string]any{"force": true})
+	done.want(spool.Rejected, "field_required")
+	done, _ = p.order("unlock", map[string]any{"force": true, "lock_ids": []string{fakeID}})
+	done.want(spool.Succeeded, "")
+	if left, _ := filepath.Glob(filepath.Join(p.folder(), "locks", "*")); len(left) != 1 {
+		t.Fatalf("a lock that was not named is gone: %v", left)
+	}
+	done, _ = p.order("unlock", map[string]any{"force": true, "lock_ids": []string{lock}})
+	done.want(spool.Succeeded, "")
+	if left, _ := filepath.Glob(filepath.Join(p.folder(), "locks", "*")); len(left) != 0 {
+		t.Errorf("left are %v", left)
+	}
+}
+
+// TestAResticThatWasKilledLeavesNoLock kills one that works for a job, as the kernel does
+// when memory runs out.
+func TestAResticThatWasKilledLeavesNoLock(t *testing.T) {
+	p := maintained(t, restictest.Suites()[0])
+	p.again()
+	writeFile(t, filepath.Join(p.source, "big"), incompressible(4<<20))
+	p.schedule(func(s *Schedule) {
+		s.Bandwidth = []Bandwidth{{Window: mustWindow(t, "00:00", "00:00"), Limits: restic.Limits{UploadKiB: 16}}}
+	})
+	job := p.command("backup", backupParams())
+	over := make(chan struct{})
+	go func() { p.runner.Run(t.Context(), job); close(over) }()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for range 3000 {
+		var ref restic.ProcessRef
+		now, err := p.spool.Job(job.ID)
+		left, _ := filepath.Glob(filepath.Join(p.folder(), "locks", "*"))
+		if err == nil && len(left) > 0 && len(filepath.Base(left[0])) == 64 && json.Unmarshal(now.Process, &ref) == nil && ref.PID > 1 {
+			if process, err := os.FindProcess(ref.PID); err == nil {
+				_ = process.Kill()
+			}
+			break
+		}
+		<-poll.C
+	}
+	<-over
+	p.recorded(job.ID).want(spool.Failed, "restic_killed")
+	if left, _ := filepath.Glob(filepath.Join(p.folder(), "locks", "*")); len(left) != 0 {
+		t.Errorf("left are %v", left)
+	}
+	if said := strings.Join(p.recorded(job.ID).messages(), "\n"); !strings.Contains(said, "of this machine, which is dead") {
+		t.Errorf("it does not say so:\n%s", said)
 	}
 }

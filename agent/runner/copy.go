@@ -1,0 +1,126 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"restic-manager/agent/policy"
+	"restic-manager/agent/secret"
+	"restic-manager/restic"
+)
+
+type copyFacts struct {
+	Copied  int `json:"copied"`
+	Already int `json:"already"`
+}
+
+type copyRow struct {
+	FromID   string    `json:"from_id"`
+	NewID    string    `json:"new_id"`
+	Hostname string    `json:"hostname"`
+	Time     time.Time `json:"time"`
+}
+
+// CodeCopyIncomplete is of a copy that restic called done and that is not all there.
+const CodeCopyIncomplete = "copy_incomplete"
+
+// runCopy copies snapshots of another repository into this one.
+func runCopy(ctx context.Context, t *Task) *Ending {
+	there, e := t.copySource(ctx)
+	if e != nil {
+		return e
+	}
+	ids := t.Params.Strings("snapshot_ids")
+	here := t.access
+	t.access = there
+	seen, e := perform(ctx, t, restic.CatConfig{})
+	if e == nil && t.from.ResticID != "" && seen.Value.ID != t.from.ResticID { //guard:copy-pin
+		e = failed(CodeRepositoryChanged, "the repository that is copied from is not the one it was", "find out who replaced it")
+	}
+	var listed restic.Result[[]restic.Snapshot]
+	if e == nil {
+		listed, e = perform(ctx, t, restic.Snapshots{})
+	}
+	t.access = here
+	if e != nil {
+		e.Message = clip("the repository "+t.from.Name+", to copy from: "+e.Message, 4000)
+		return e
+	}
+	wanted, e := chosen(listed.Value, ids)
+	if e != nil {
+		return e
+	}
+	before, e := t.all(ctx)
+	if e != nil {
+		return e
+	}
+	t.access.From = &there
+	_, e = perform(ctx, t, restic.Copy{SnapshotIDs: ids, Limits: t.limits})
+	t.access.From = nil
+	if e != nil {
+		return e
+	}
+	after, e := perform(ctx, t, restic.Snapshots{})
+	if e != nil {
+		return e
+	}
+	return t.copied(ctx, wanted, before, after.Value)
+}
+
+// permitCopy asks about the repository that is copied from.
+func permitCopy(t *Task, rules *policy.Policy) error {
+	if err := rules.AllowRepository(t.from.Location.String()); err != nil { //guard:permit-copy
+		return err
+	}
+	return nil
+}
+
+// copied compares what was to be copied with what is there.
+func (t *Task) copied(ctx context.Context, wanted, before, after []restic.Snapshot) *Ending {
+	rows, found, missing := t.rows(ctx), copyFacts{}, 0
+	for _, s := range wanted {
+		i := slices.IndexFunc(after, func(n restic.Snapshot) bool { return firstID(n) == firstID(s) && n.Time.Equal(s.Time) })
+		if i < 0 { //guard:copy-facts
+			missing++
+			continue
+		}
+		if slices.ContainsFunc(before, func(b restic.Snapshot) bool { return b.ID == after[i].ID }) {
+			found.Already++
+		} else {
+			found.Copied++
+		}
+		_ = rows.Add(copyRow{FromID: s.ID, NewID: after[i].ID, Hostname: s.Host, Time: s.Time.UTC()}) // told by into
+	}
+	e := outcomeOf(fmt.Sprintf("%d snapshots copied, %d were there already", found.Copied, found.Already))
+	if missing > 0 {
+		e = failed(CodeCopyIncomplete, fmt.Sprintf("restic ended without an error, but %d of %d snapshots are not there", missing, len(wanted)),
+			"look at the job's log, and copy them again")
+	}
+	e.facts(found)
+	return rows.into(e)
+}
+
+// copySource is how this host reaches the repository that is copied from.
+func (t *Task) copySource(ctx context.Context) (restic.Access, *Ending) {
+	r := t.from
+	password, err := t.runner.secrets.Secret(ctx, r.Password)
+	if err != nil {
+		return restic.Access{}, t.noSecret(ctx, "password of the other side", err)
+	}
+	access := restic.Access{Location: r.Location, Password: password.Secret, KeyHint: r.KeyID, RunAs: t.access.RunAs}
+	if m := r.Maintenance; m != nil && m.Location.Path() != "" {
+		access.Location = m.Location
+		return access, nil
+	}
+	if r.Credential == (secret.Ref{}) {
+		return access, nil
+	}
+	credential, err := t.runner.secrets.Secret(ctx, r.Credential)
+	if err != nil {
+		return restic.Access{}, t.noSecret(ctx, "credential of the other side", err)
+	}
+	access.Username, access.RESTPassword = credential.Username, credential.Secret
+	return access, nil
+}

@@ -1,0 +1,80 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"restic-manager/restic"
+)
+
+// CodeKeyInUse is of a key that this host itself opens the repository with.
+const CodeKeyInUse = "key_in_use"
+
+// nextAfterRepair is what is to be done once something was repaired.
+const nextAfterRepair = "check the repository, and read its data"
+
+func runRepairIndex(ctx context.Context, t *Task) *Ending {
+	if _, e := t.pinned(ctx); e != nil {
+		return e
+	}
+	op := restic.RepairIndex{ReadAllPacks: t.Params.Bool("read_all_packs")}
+	if _, e := perform(ctx, t, op); e != nil {
+		return e
+	}
+	e := outcomeOf("the index was made anew")
+	e.NextStep = nextAfterRepair
+	e.facts(map[string]bool{"read_all_packs": op.ReadAllPacks})
+	return e
+}
+
+func runRepairPacks(ctx context.Context, t *Task) *Ending {
+	if _, e := t.pinned(ctx); e != nil {
+		return e
+	}
+	ids := t.Params.Strings("pack_ids")
+	result, e := perform(ctx, t, restic.RepairPacks{PackIDs: ids})
+	if e != nil {
+		return e
+	}
+	lost := result.Value.BlobsLost
+	e = outcomeOf(fmt.Sprintf("%d packs repaired; %d pieces of data in them are lost", len(ids), lost))
+	e.NextStep = nextAfterRepair
+	if lost > 0 {
+		e.NextStep = "repair the snapshots: those that need what is lost cannot be restored whole; then check the repository"
+	}
+	e.facts(map[string]int{"packs": len(ids), "blobs_lost": lost})
+	return e
+}
+
+// runKeyRemove removes a key, and never the one that is in use.
+func runKeyRemove(ctx context.Context, t *Task) *Ending {
+	if _, e := t.pinned(ctx); e != nil {
+		return e
+	}
+	id := t.Params.String("key_id")
+	before, e := perform(ctx, t, restic.ListKeys{})
+	if e != nil {
+		return e
+	}
+	i := slices.IndexFunc(before.Value, func(k restic.Key) bool { return k.ID == id })
+	switch {
+	case i < 0:
+		return failed(string(restic.CodeKeyNotFound), "the repository has no key with this id", "identify the repository again: its rows list the keys")
+	case before.Value[i].Current || id == t.Repository.KeyID: //guard:key-in-use
+		return failed(CodeKeyInUse, "this is the key that this host opens the repository with, so it was not removed", "choose another key")
+	}
+	if _, e := perform(ctx, t, restic.KeyRemove{ID: id}); e != nil {
+		return e
+	}
+	after, e := perform(ctx, t, restic.ListKeys{})
+	if e != nil {
+		return e
+	}
+	if slices.ContainsFunc(after.Value, func(k restic.Key) bool { return k.ID == id }) {
+		return failed(CodeNotReplaced, "restic ended without an error, but the repository still has the key", "look at the job's log and at the storage")
+	}
+	e = outcomeOf(fmt.Sprintf("the key is removed; %d are left", len(after.Value)))
+	e.facts(map[string]int{"keys": len(after.Value)})
+	return e
+}

@@ -1,0 +1,160 @@
+package restic
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+const maxCheckParts = 365
+
+func checkOperation() Operation {
+	return Operation{
+		Name:  "check",
+		Title: "Check",
+		Description: "Looks whether everything that the repository's lists name is there, and reads the data itself as far as asked for. " +
+			"Changes nothing, and nobody else may change the repository meanwhile.",
+		Fields: []Field{
+			repositoryField(),
+			{
+				Name: "read_data", Type: FieldBool,
+				Label: "Read all data", Help: "read and compare every pack; without it, flipped bits are not noticed",
+			},
+			{
+				Name: "part", Type: FieldInt, Min: 1, Max: maxCheckParts,
+				Label: "Part", Help: "read this one of the parts, instead of all",
+			},
+			{
+				Name: "parts", Type: FieldInt, Min: 1, Max: maxCheckParts,
+				Label: "Of parts", Help: "into how many the data is cut",
+			},
+			{
+				Name: "percent", Type: FieldInt, Min: 1, Max: 100,
+				Label: "Percent", Help: "read so much of the data, picked at random, instead of all or a part",
+			},
+		},
+		Lock:   LockExclusive,
+		Slot:   SlotAppend,
+		Places: []Place{PlaceHost, PlaceMaintenanceHost},
+		Facts: []Column{
+			{"errors", "Errors", ColumnInt},
+			{"packs_broken", "Broken packs", ColumnInt},
+			{"suggest_repair_index", "The index should be repaired", ColumnBool},
+			{"suggest_prune", "A prune would tidy up", ColumnBool},
+			{"read_data", "All data was read", ColumnBool},
+			{"read_part", "Part that was read", ColumnInt},
+			{"read_parts", "Of parts", ColumnInt},
+			{"read_percent", "Percent that were read", ColumnInt},
+			{"duration_ms", "Took", ColumnDuration},
+		},
+		Rows:  []Column{{"pack_id", "Pack", ColumnID}, {"error", "Error", ColumnText}},
+		check: func(p Params) error { return CheckOf(p).Validate() },
+	}
+}
+
+// Check looks for damage. It succeeds when restic could look, whatever it found: a
+// repository is damaged where the Value has Errors. What kept restic from looking (a
+// lock, the network, a cancel) is a failure of its own kind and no damage.
+type Check struct {
+	ReadData bool
+	Part     int // from 1, of Parts
+	Parts    int
+	Percent  int
+}
+
+// CheckOf is the check that a job's params ask for.
+func CheckOf(p Params) Check {
+	return Check{ReadData: p.Bool("read_data"), Part: int(p.Int("part")), Parts: int(p.Int("parts")), Percent: int(p.Int("percent"))}
+}
+
+// CheckReport is what a check found.
+type CheckReport struct {
+	NumErrors          int64    `json:"num_errors"`
+	BrokenPacks        []string `json:"broken_packs"`
+	SuggestRepairIndex bool     `json:"suggest_repair_index"`
+	SuggestPrune       bool     `json:"suggest_prune"`
+
+	Errors []string `json:"-"` // in restic's words, the first 200 and the last 50
+}
+
+var _ Op[CheckReport] = Check{}
+
+// Name returns "check".
+func (Check) Name() string { return "check" }
+
+// Validate refuses two ways to read at once, and a part of nothing.
+func (c Check) Validate() error {
+	var errs Errors
+	ways := 0
+	for _, asked := range []bool{c.ReadData, c.Part != 0 || c.Parts != 0, c.Percent != 0} {
+		if asked {
+			ways++
+		}
+	}
+	if ways > 1 {
+		errs = append(errs, &Error{Code: CodeFieldInvalid, Field: "read_data", Message: "read_data, part of parts, and percent exclude one another", Next: "give one of them"})
+	}
+	if (c.Part != 0 || c.Parts != 0) && (c.Part < 1 || c.Part > c.Parts || c.Parts > maxCheckParts) {
+		errs = append(errs, &Error{Code: CodeFieldInvalid, Field: "part", Message: fmt.Sprintf("must be from 1 to parts, and parts at most %d", maxCheckParts), Next: "give both part and parts"})
+	}
+	if c.Percent < 0 || c.Percent > 100 {
+		errs = append(errs, &Error{Code: CodeFieldInvalid, Field: "percent", Message: "must be from 1 to 100"})
+	}
+	return errs.orNil()
+}
+
+func (c Check) plan(Version) plan {
+	p := plan{verb: []string{"check"}, deadline: noDeadline, exits: map[int]exitClass{1: exitFindings}}
+	switch {
+	case c.ReadData:
+		p.flags = []string{"--read-data"}
+	case c.Parts > 0:
+		p.flags = []string{fmt.Sprintf("--read-data-subset=%d/%d", c.Part, c.Parts)}
+	case c.Percent > 0:
+		p.flags = []string{fmt.Sprintf("--read-data-subset=%d%%", c.Percent)}
+	}
+	return p
+}
+
+func (c Check) decode(out *output) (CheckReport, error) {
+	var report CheckReport
+	if out.summary == nil || json.Unmarshal(out.summary, &report) != nil {
+		return CheckReport{}, noResult(c.Name(), "summary")
+	}
+	for _, item := range append(append([]Item{}, out.items.First...), out.items.Last...) {
+		if !isAdvice(item.Message) {
+			report.Errors = append(report.Errors, item.Message)
+		}
+	}
+	return report, nil
+}
+
+// adviceOf are beginnings of what check says beside errors, in the same messages.
+var adviceOf = []string{
+	"The repository contains damaged pack files", "The repository is damaged", "Damaged pack files can be caused",
+	"restic repair ", "The repository index is damaged", "error for tree ", "run `restic",
+}
+
+func isAdvice(message string) bool {
+	if message == "" {
+		return true
+	}
+	for _, begin := range adviceOf {
+		if strings.HasPrefix(message, begin) {
+			return true
+		}
+	}
+	return false
+}
+
+// packPattern finds the pack that an error of check is about.
+var packPattern = regexp.MustCompile(`\bpack ([0-9a-f]{64})\b`)
+
+// PackOf returns the id of the pack that an error of a check names, or "".
+func PackOf(message string) string {
+	if m := packPattern.FindStringSubmatch(message); m != nil {
+		return m[1]
+	}
+	return ""
+}

@@ -1,0 +1,45 @@
+package restic
+
+func unlockOperation() Operation {
+	return Operation{
+		Name:  "unlock",
+		Title: "Remove locks",
+		Description: "Removes locks whose process is proven dead by the agent of the machine that it ran on. With force, at the maintenance host, removes the locks " +
+			"that are named, whoever has them: a restic that still runs then works without one.",
+		Fields: []Field{
+			repositoryField(),
+			{
+				Name: "lock_ids", Type: FieldStringList, Pattern: "[0-9a-f]{64}", MaxItems: 200,
+				Label: "Locks", Help: "full ids of locks; none means every lock of a dead process of the host",
+			},
+			{
+				Name: "force", Type: FieldBool,
+				Label: "Whoever has them", Help: "remove the locks that are named, also those of processes that may live; at the maintenance host only",
+			},
+		},
+		Lock:   LockNone,
+		Slot:   SlotAppend,
+		Places: []Place{PlaceHost, PlaceMaintenanceHost},
+		Facts: []Column{
+			{"locks", "Locks found", ColumnInt},
+			{"removed", "Removed", ColumnInt},
+			{"kept", "Kept", ColumnInt},
+		},
+		Rows: []Column{
+			{"id", "Lock", ColumnID},
+			{"hostname", "Host", ColumnText},
+			{"pid", "Process", ColumnInt},
+			{"exclusive", "Exclusive", ColumnBool},
+			{"created_at", "Made or refreshed", ColumnTime},
+			{"alive", "Its process lives", ColumnText},
+			{"removed", "Removed", ColumnBool},
+			{"detail", "Why", ColumnText},
+		},
+		check: func(p Params) error {
+			if p.Bool("force") && len(p.Strings("lock_ids")) == 0 { //guard:unlock-named
+				return Errors{{Code: CodeFieldRequired, Field: "lock_ids", Message: "is required with force", Next: "name the locks to remove"}}
+			}
+			return nil
+		},
+	}
+}
