@@ -15,7 +15,7 @@ func runIdentify(ctx context.Context, t *Task) *Ending {
 		return e
 	}
 	rows := t.rows(ctx)
-	for _, key := range t.keys {
+	for _, key := range t.listed {
 		_ = rows.Add(keyRow{key.ID, key.Current, key.User, key.Host, key.Created}) // told by into
 	}
 	e = &Ending{Outcome: spool.Outcome{Result: spool.Succeeded, Repository: identity}}
@@ -61,7 +61,7 @@ func (t *Task) identity(ctx context.Context) (*spool.RepositoryIdentity, *Ending
 	if e != nil {
 		return nil, e
 	}
-	t.keys = keys.Value
+	t.listed = keys.Value
 	identity := &spool.RepositoryIdentity{ResticId: config.ID, FormatVersion: config.Version, KeyCount: len(keys.Value)}
 	for _, key := range keys.Value {
 		if key.Current {

@@ -80,7 +80,7 @@ type Task struct {
 	phase   string // of its progress; "" for what a backup's numbers say
 
 	from      Repository         // of a copy
-	keys      []restic.Key       // as they were listed last
+	listed    []restic.Key       // as they were listed last
 	holder    *restic.LockHolder // who had the repository locked, as restic said last
 	swept     int                // locks of dead processes that this attempt has removed
 	lockCount int                // how many locks there were when they were listed
