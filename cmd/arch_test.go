@@ -39,7 +39,8 @@ var arrows = map[string][]string{
 	"server/auth":            {"server/fleet", "server/store", "server/wake"},
 	"server/program":         {"deploy", "restic"},
 	"server/notify":          {"server/fleet", "server/store", "server/wake", "server/secret"},
-	"server/job":             {"server/fleet", "server/store", "server/alert", "server/secret", "server/wake", "restic", "agent/slot"},
+	// server/job takes the index of a snapshot over: it splits it into its blocks.
+	"server/job": {"server/fleet", "server/store", "server/alert", "server/secret", "server/wake", "restic", "restic/listing", "agent/slot"},
 	"server/api": {"server/job", "server/alert", "server/store", "server/auth", "server/notify", "server/program", "server/wake",
 		"server/fleet", "restic", "restic/listing"},
 	"server/ui": {"server/api", "web"},

@@ -201,6 +201,9 @@ func (p *parked) compose(ctx context.Context) SyncAnswer {
 		if c.StartWithin > 0 {
 			answer.Commands[i].StartWithinS = max(1, int64(c.StartWithin/time.Second))
 		}
+		if c.Repository != nil {
+			answer.Commands[i].Repository = toAgentRepository(c.Repository)
+		}
 	}
 	for _, d := range p.answer.Directives {
 		answer.Jobs = append(answer.Jobs, JobDirective{

@@ -20,9 +20,8 @@ import (
 // The limits of an artifact.
 const (
 	MaxPart         = 512 << 10
-	maxArtifact     = 64 << 20        // compressed
-	maxArtifacts    = 2 * maxArtifact // of one host that are not whole yet
-	maxListing      = 1 << 30         // decompressed
+	maxArtifact     = 64 << 20 // compressed; of one host, twice as much may not be whole yet
+	maxListing      = 1 << 30  // decompressed
 	maxListingLine  = 1 << 20
 	maxListingLines = 1_000_000
 	listingBatch    = 500 // rows of a transaction
@@ -54,10 +53,10 @@ func (s *Service) PutPart(ctx context.Context, a Agent, p Part) (next int64, com
 	switch {
 	case j.HostID != a.Host: //guard:agent-artifact
 		return 0, false, fleet.Errorf(fleet.AgentMismatch, "This job is another host's.")
-	case p.Name != ArtifactSnapshots && p.Name != ArtifactRows || j.RepositoryID == "":
+	case !takesArtifact(j, p.Name): //guard:artifact-name
 		return 0, false, fleet.Errorf(fleet.NotFound, "This job takes no such artifact.")
-	case len(p.Data) > MaxPart || p.Offset < 0 || p.Offset > maxArtifact-int64(len(p.Data)): //guard:artifact-size
-		return 0, false, fleet.Errorf(fleet.BodyTooLarge, "A part has at most %d bytes, an artifact %d.", MaxPart, maxArtifact)
+	case len(p.Data) > MaxPart || p.Offset < 0 || p.Offset > s.most(p.Name)-int64(len(p.Data)): //guard:artifact-size
+		return 0, false, fleet.Errorf(fleet.BodyTooLarge, "A part has at most %d bytes, this artifact %d.", MaxPart, s.most(p.Name))
 	case len(p.Data) == 0 && !p.Last:
 		return 0, false, fleet.Errorf(fleet.Invalid, "A part holds something.")
 	}
@@ -66,7 +65,7 @@ func (s *Service) PutPart(ctx context.Context, a Agent, p Part) (next int64, com
 	}
 	var taken bool
 	err = s.Store.Write(ctx, func(tx *store.Tx) error {
-		next, taken, err = addPart(ctx, tx, a.Host, p)
+		next, taken, err = addPart(ctx, tx, a.Host, p, s.most(p.Name))
 		return err
 	})
 	if err != nil {
@@ -75,15 +74,39 @@ func (s *Service) PutPart(ctx context.Context, a Agent, p Part) (next int64, com
 	if taken || !p.Last {
 		return next, taken, nil
 	}
-	if err := s.takeListing(ctx, j, next); err != nil {
-		return 0, false, fmt.Errorf("take the listing of job %s: %w", j.ID, err)
+	take := s.takeListing
+	if p.Name == ArtifactIndex {
+		take = s.takeIndex
+	}
+	if err := take(ctx, j, next); err != nil {
+		return 0, false, fmt.Errorf("take %s of job %s: %w", p.Name, j.ID, err)
 	}
 	return next, true, nil
 }
 
+// takesArtifact tells whether a job may hand over an artifact.
+func takesArtifact(j *fleet.Job, name string) bool {
+	switch name {
+	case ArtifactIndex:
+		return j.Operation == OperationIndex && j.RepositoryID != ""
+	case ArtifactSnapshots, ArtifactRows:
+		return j.RepositoryID != ""
+	}
+	return false
+}
+
+// most is how many bytes an artifact has at most; of a host, twice as many may be under
+// way.
+func (s *Service) most(name string) int64 {
+	if name == ArtifactIndex {
+		return s.maxIndex()
+	}
+	return maxArtifact
+}
+
 // addPart writes a part where it belongs. taken says that the whole was taken over
 // before.
-func addPart(ctx context.Context, tx *store.Tx, host fleet.HostID, p Part) (next int64, taken bool, err error) {
+func addPart(ctx context.Context, tx *store.Tx, host fleet.HostID, p Part, most int64) (next int64, taken bool, err error) {
 	if _, err := tx.LockJob(ctx, p.Job); err != nil {
 		return 0, false, err
 	}
@@ -100,13 +123,13 @@ func addPart(ctx context.Context, tx *store.Tx, host fleet.HostID, p Part) (next
 		e.Extra = map[string]int64{"expected_offset": size}
 		return 0, false, e
 	}
-	waiting, err := tx.ArtifactBytes(ctx, host)
+	waiting, err := tx.ArtifactBytes(ctx, host, p.Name)
 	if err != nil {
 		return 0, false, err
 	}
-	if waiting+int64(len(p.Data)) > maxArtifacts { //guard:artifacts-host
+	if waiting+int64(len(p.Data)) > 2*most { //guard:artifacts-host
 		return 0, false, fleet.Errorf(fleet.TooManyRequests,
-			"This host has more than %d bytes of listings under way that are not whole; what is begun is taken first, or forgotten after a day.", maxArtifacts)
+			"This host has more than %d bytes under way that are not whole; what is begun is taken first, or forgotten after a day.", 2*most)
 	}
 	return end, false, tx.AddArtifactPart(ctx, store.ArtifactPart{JobID: p.Job, Name: p.Name, Offset: p.Offset, Data: p.Data, At: tx.Now})
 }

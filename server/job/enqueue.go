@@ -46,6 +46,8 @@ type Request struct {
 	Trigger     fleet.Trigger      // empty: run-now
 	StartWithin time.Duration      // the job expires if its agent has not picked it up by then; 0: 15 minutes
 	Confirm     string             // the name that a person typed, where the operation wants that
+
+	once bool // not where what it makes is there or being made
 }
 
 // errWaits stops a transaction in which another job of the schedule was found to
@@ -92,6 +94,8 @@ func (s *Service) Enqueue(ctx context.Context, actor Actor, r Request) (j *fleet
 	switch {
 	case errors.Is(err, errWaits):
 		return j, false, nil
+	case errors.Is(err, errListed) && !r.once:
+		err = fleet.Wrap(fleet.HostBusy, err, "Another job is making the index of this snapshot.")
 	case errors.Is(err, errClaimed):
 		err = fleet.Wrap(fleet.RepositoryNotReady, err, "Another job makes this repository usable at this moment; try again when it is done.")
 	}
@@ -123,8 +127,10 @@ type wish struct {
 	trigger     fleet.Trigger
 	createdBy   string
 	startWithin time.Duration
-	claims      bool   // the job makes the repository usable
-	typed       string // for the audit log: what a person typed
+	claims      bool         // the job makes the repository usable
+	access      fleet.HostID // whose append credential is used; empty: the host's own
+	once        bool         // see Request
+	typed       string       // for the audit log: what a person typed
 }
 
 func (s *Service) resolve(ctx context.Context, tx *store.Tx, r Request) (*wish, error) {
@@ -143,7 +149,7 @@ func (s *Service) resolve(ctx context.Context, tx *store.Tx, r Request) (*wish, 
 		return nil, fleet.Errorf(fleet.HostNotEnrolled, "%s has no agent yet; run its enrolment line on the machine first.", host.Name)
 	}
 	w := &wish{
-		host: host, operation: r.Operation,
+		host: host, operation: r.Operation, once: r.once,
 		trigger:     cmp.Or(r.Trigger, fleet.ByRunNow),
 		startWithin: min(max(cmp.Or(r.StartWithin, defaultStartWithin), minStartWithin), maxStartWithin),
 	}
@@ -237,6 +243,9 @@ func (w *wish) findRepository(ctx context.Context, tx *store.Tx, op restic.Opera
 			return nil
 		}
 	}
+	if op.Anywhere {
+		return w.findAnywhere(ctx, tx, fleet.RepositoryID(id), given)
+	}
 	return fleet.Errorf(fleet.InvalidField, "%s has no schedule that backs up to this repository; make one first.", w.host.Name).At("/repository_id")
 }
 
@@ -303,7 +312,7 @@ func fieldErrors(wrong restic.Errors) error {
 func (w *wish) enqueue(ctx context.Context, tx *store.Tx) (*fleet.Job, error) {
 	j := &fleet.Job{
 		ID: fleet.NewID[fleet.JobID](), HostID: w.host.ID, Operation: w.operation, Params: w.params,
-		Trigger: w.trigger, CreatedBy: w.createdBy, State: fleet.Pending,
+		Trigger: w.trigger, CreatedBy: w.createdBy, State: fleet.Pending, AccessHost: w.access,
 		Epoch: 1, Attempt: 1, Version: 1, NextEventSeq: 1, NextLogSeq: 1,
 		CreatedAt: tx.Now, ExpiresAt: tx.Now.Add(w.startWithin),
 	}
@@ -329,6 +338,11 @@ func (w *wish) enqueue(ctx context.Context, tx *store.Tx) (*fleet.Job, error) {
 			return nil, err
 		}
 		return waiting, errWaits
+	}
+	if w.operation == OperationIndex {
+		if err := w.claimListing(ctx, tx, j); err != nil {
+			return nil, err
+		}
 	}
 	if !j.Held {
 		if err := order(ctx, tx, j); err != nil {

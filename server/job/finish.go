@@ -94,6 +94,9 @@ func (s *Service) close(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outco
 	if err := outcomeConditions(ctx, tx, j, o); err != nil {
 		return err
 	}
+	if err := settleListing(ctx, tx, j, o); err != nil {
+		return err
+	}
 	return s.makeRoom(ctx, tx, j)
 }
 

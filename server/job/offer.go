@@ -109,6 +109,9 @@ func (s *Service) offerCommands(ctx context.Context, host *fleet.Host, answer *S
 			if !c.StartBy.IsZero() {
 				out.StartWithin = c.StartBy.Time().Sub(now.Time())
 			}
+			if err := bring(ctx, s.Store.Queries, host.ID, &out); err != nil {
+				return err
+			}
 			answer.Commands = append(answer.Commands, out)
 		}
 	}

@@ -104,14 +104,18 @@ func credentialsOf(ctx context.Context, q store.Queries, host fleet.HostID) (map
 	if err != nil {
 		return nil, err
 	}
-	seen := map[fleet.RepositoryID]bool{"": true}
+	type way struct {
+		access     fleet.HostID
+		repository fleet.RepositoryID
+	}
+	seen := map[way]bool{}
 	for i := range jobs {
 		j := &jobs[i]
 		inHand, err := inHand(ctx, q, j)
 		if err != nil {
 			return nil, err
 		}
-		if !inHand {
+		if !inHand || j.RepositoryID == "" { //guard:job-secret
 			continue
 		}
 		deleting, err := deletingCredential(ctx, q, j)
@@ -119,11 +123,12 @@ func credentialsOf(ctx context.Context, q store.Queries, host fleet.HostID) (map
 			return nil, err
 		}
 		list = append(list, deleting...)
-		if seen[j.RepositoryID] {
+		to := way{accessOf(j), j.RepositoryID}
+		if seen[to] {
 			continue
 		}
-		seen[j.RepositoryID] = true
-		more, err := q.CredentialsFor(ctx, host, j.RepositoryID)
+		seen[to] = true
+		more, err := q.CredentialsFor(ctx, to.access, to.repository)
 		if err != nil {
 			return nil, err
 		}

@@ -14,6 +14,8 @@ type Service struct {
 	Sealer Sealer
 	Logger *slog.Logger
 	Keep   Keep
+
+	BrowseBytes int64 // that all indexes of snapshots take together; 0: DefaultBrowseBytes
 }
 
 // Actor is who asks for something, as the audit log names them.

@@ -115,7 +115,8 @@ func (a *SyncAnswer) Empty() bool {
 // Command is a command as it is sent.
 type Command struct {
 	fleet.Command
-	StartWithin time.Duration // from now; 0: no limit
+	StartWithin time.Duration     // from now; 0: no limit
+	Repository  *ConfigRepository // of a job of a host that is not configured for it; nil: by its configuration
 }
 
 // Sync is Attend and, where that went well, the first Offer. An agent that says

@@ -34,9 +34,10 @@ func (q Queries) ArtifactSize(ctx context.Context, id fleet.JobID, name string) 
 	return row.Size, row.Empty > 0, nil
 }
 
-// ArtifactBytes tells how many bytes of artifacts of a host's jobs are kept.
-func (q Queries) ArtifactBytes(ctx context.Context, host fleet.HostID) (size int64, err error) {
-	err = q.get(ctx, &size, `SELECT COALESCE(SUM(LENGTH(p.data)), 0) FROM artifact_parts p JOIN jobs j ON j.id = p.job_id WHERE j.host_id = ?`, host)
+// ArtifactBytes tells how many bytes of artifacts of a name of a host's jobs are kept.
+func (q Queries) ArtifactBytes(ctx context.Context, host fleet.HostID, name string) (size int64, err error) {
+	err = q.get(ctx, &size, `SELECT COALESCE(SUM(LENGTH(p.data)), 0) FROM artifact_parts p JOIN jobs j ON j.id = p.job_id
+		WHERE j.host_id = ? AND p.name = ?`, host, name)
 	if err != nil {
 		return 0, fmt.Errorf("count the artifacts of host %s: %w", host, err)
 	}

@@ -147,7 +147,9 @@ func (tx *Tx) UpdateHost(ctx context.Context, h *fleet.Host) error {
 }
 
 // DeleteHost removes a host with everything that is its own. Its id is remembered,
-// so that its agent is told.
+// so that its agent is told. Where a repository can be reached by its credential alone,
+// and no other host backs up there, that one stays, for all hosts: what the machine has
+// backed up must be restorable onto another one.
 func (tx *Tx) DeleteHost(ctx context.Context, id fleet.HostID) error {
 	var repositories []fleet.RepositoryID
 	err := tx.all(ctx, &repositories, `SELECT DISTINCT repository_id FROM schedules WHERE host_id = ?`, id)
@@ -165,6 +167,8 @@ func (tx *Tx) DeleteHost(ctx context.Context, id fleet.HostID) error {
 		return missingNow("host %s", id)
 	}
 	for _, statement := range []string{
+		`UPDATE credentials SET host_id = '' WHERE host_id = ? AND slot = 'append' AND repository_id NOT IN (SELECT repository_id FROM schedules)
+			AND NOT EXISTS (SELECT 1 FROM credentials c WHERE c.repository_id = credentials.repository_id AND c.slot = 'append' AND c.host_id <> credentials.host_id)`,
 		`DELETE FROM credentials WHERE host_id = ?`,
 		`DELETE FROM conditions WHERE object_type = 'host' AND object_id = ?`,
 		`UPDATE snapshots SET host_id = '' WHERE host_id = ?`,

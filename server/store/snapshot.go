@@ -83,9 +83,13 @@ func (tx *Tx) SeeSnapshots(ctx context.Context, list []fleet.Snapshot) error {
 }
 
 // DropUnseenSnapshots removes the snapshots of a repository that were last seen
-// before a moment, and tells how many.
+// before a moment, with their indexes, and tells how many.
 func (tx *Tx) DropUnseenSnapshots(ctx context.Context, repository fleet.RepositoryID, before fleet.Time) (int64, error) {
-	return tx.exec(ctx, `DELETE FROM snapshots WHERE repository_id = ? AND last_seen < ?`, repository, before)
+	n, err := tx.exec(ctx, `DELETE FROM snapshots WHERE repository_id = ? AND last_seen < ?`, repository, before)
+	if err != nil || n == 0 {
+		return n, err
+	}
+	return n, tx.dropListingsOfGone(ctx, repository)
 }
 
 // ConfirmJobs takes the mark "unconfirmed" from jobs of a repository whose snapshot

@@ -1,0 +1,407 @@
+package job
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"restic-manager/restic"
+	"restic-manager/restic/listing"
+	"restic-manager/server/fleet"
+	"restic-manager/server/store"
+)
+
+// Browsing: an agent lists a snapshot once, in blocks as package restic/listing cuts
+// them; they are kept one by one, and a click reads two or three of them.
+
+// OperationIndex makes the index of a snapshot.
+const OperationIndex = "index"
+
+// ArtifactIndex is that index, as listing.Writer writes it.
+const ArtifactIndex = "index"
+
+// The bounds of indexes.
+const (
+	// DefaultBrowseBytes is how many bytes all indexes take together where the options say
+	// nothing.
+	DefaultBrowseBytes = 1 << 30
+
+	maxIndex      = 256 << 20       // of one: ten million entries take 100 MiB
+	indexBatch    = 1 << 20         // of blocks that are written in a transaction
+	indexBlocks   = 200             // the same, by their number
+	maxIndexing   = 16              // that are made at the same time
+	indexStart    = 5 * time.Minute // until an agent that is online has begun
+	usedEvery     = time.Minute     // how exactly it is known when an index was used
+	dropSlice     = 500             // blocks that are removed in a transaction
+	dropSlices    = 400             // and in a round
+	abandonedText = "The host that was to list the snapshot is gone."
+)
+
+// maxIndex is how many bytes an index has at most: one that would leave no room for any
+// other is not taken.
+func (s *Service) maxIndex() int64 { return min(maxIndex, s.browseBytes()) }
+
+func (s *Service) browseBytes() int64 { return cmp.Or(s.BrowseBytes, DefaultBrowseBytes) }
+
+// errListed stops a transaction in which a snapshot turns out to have an index, or one
+// that is being made.
+var errListed = errors.New("the snapshot has an index, or one that is being made")
+
+// Index sees to it that a snapshot can be browsed: where there is no index and none is
+// being made, a host that is online lists it.
+//
+// It fails with NotFound, RepositoryNotReady, NoHostOnline and TooManyRequests.
+func (s *Service) Index(ctx context.Context, actor Actor, repository fleet.RepositoryID, id string) error {
+	snapshot, err := s.Store.Snapshot(ctx, repository, id)
+	if err != nil {
+		return err
+	}
+	switch l, err := s.Store.Listing(ctx, repository, id); {
+	case err != nil && !fleet.Is(err, fleet.NotFound):
+		return err
+	case err == nil && l.State == fleet.ListingReady:
+		return nil
+	case err == nil && l.State == fleet.ListingBuilding:
+		if j, err := s.Store.Job(ctx, l.JobID); err == nil && j.Active() {
+			return nil
+		}
+	}
+	n, err := s.Store.BuildingListings(ctx)
+	if err != nil {
+		return err
+	}
+	if n >= maxIndexing { //guard:index-crowd
+		return fleet.Errorf(fleet.TooManyRequests, "%d snapshots are being made browsable; try again when some of them are.", n)
+	}
+	host, err := s.reader(ctx, repository, snapshot)
+	if err != nil {
+		return err
+	}
+	params, err := json.Marshal(map[string]string{fieldSnapshot: id})
+	if err != nil {
+		return err
+	}
+	_, _, err = s.Enqueue(ctx, actor, Request{
+		Host: host, Operation: OperationIndex, Repository: repository, Params: params, StartWithin: indexStart, once: true,
+	})
+	if errors.Is(err, errListed) {
+		return nil
+	}
+	return err
+}
+
+// reader finds a host that can read a snapshot: the one that made it, another one that
+// backs up there, the one that maintains the repository, or any whose own policy lets it
+// go there; the first that is online.
+func (s *Service) reader(ctx context.Context, id fleet.RepositoryID, snapshot *fleet.Snapshot) (fleet.HostID, error) {
+	r, err := s.Store.Repository(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	hosts, err := s.Store.HostsOfRepository(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	own, maintains := []fleet.HostID{}, []fleet.HostID{}
+	if snapshot.HostID != "" {
+		own = append(own, snapshot.HostID)
+	}
+	if r.MaintenanceHost != "" {
+		maintains = append(maintains, r.MaintenanceHost)
+	}
+	named, err := s.Store.HostsNamed(ctx, append(own, maintains...))
+	if err != nil {
+		return "", err
+	}
+	var candidates []*fleet.Host
+	add := func(h *fleet.Host) {
+		if h != nil {
+			candidates = append(candidates, h)
+		}
+	}
+	add(named[snapshot.HostID])
+	for i := range hosts {
+		add(&hosts[i])
+	}
+	add(named[r.MaintenanceHost])
+	for _, h := range candidates {
+		if h.Presence(s.Store.Now()) == fleet.Online {
+			return h.ID, nil
+		}
+	}
+	return s.readerElsewhere(ctx, r, candidates)
+}
+
+// readerElsewhere looks for a host that has nothing to do with a repository and may go
+// there by its own policy. Where none is online, the error names who could.
+func (s *Service) readerElsewhere(ctx context.Context, r *fleet.Repository, absent []*fleet.Host) (fleet.HostID, error) {
+	credentials, err := s.Store.Credentials(ctx, r.ID)
+	if err != nil {
+		return "", err
+	}
+	locations := []string{r.Location}
+	for _, c := range credentials {
+		if c.Slot == fleet.AppendSlot && c.Location != "" {
+			locations = append(locations, c.Location)
+		}
+	}
+	for page := (store.Page{Size: store.MaxPageSize}); ; {
+		hosts, next, err := s.Store.Hosts(ctx, store.HostFilter{}, page)
+		if err != nil {
+			return "", err
+		}
+		for i := range hosts {
+			h := &hosts[i]
+			if h.Presence(s.Store.Now()) == fleet.Online && allowsAll(h, locations) {
+				return h.ID, nil
+			}
+		}
+		if page.Token = next; next == "" {
+			break
+		}
+	}
+	var names []string
+	for _, h := range absent {
+		if name := h.Name; len(names) < 5 && (len(names) == 0 || names[len(names)-1] != name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return "", fleet.Errorf(fleet.NoHostOnline,
+			"No host that may read %s is online. Let a host's policy file allow its location, or give one a schedule there.", r.Name)
+	}
+	return "", fleet.Errorf(fleet.NoHostOnline, "No host that can read %s is online; start one of them: %s.", r.Name, strings.Join(names, ", "))
+}
+
+// allowsAll tells whether a host's policy, as its agent reports it, lets it go to all
+// locations. It may be wrong; the agent decides, and then says so.
+func allowsAll(h *fleet.Host, locations []string) bool {
+	var report PolicyReport
+	if h.Policy.Read(&report) != nil || report.State != PolicyOK {
+		return false
+	}
+	var prefixes []restic.Location
+	anywhere := false
+	for _, rule := range report.Rules {
+		switch {
+		case rule.Name != "Repositories":
+		case rule.Value == "any location":
+			anywhere = true
+		default:
+			for _, text := range strings.Split(rule.Value, ", ") {
+				if l, err := restic.ParseLocation(text); err == nil {
+					prefixes = append(prefixes, l)
+				}
+			}
+		}
+	}
+	for _, text := range locations {
+		l, err := restic.ParseLocation(text)
+		if err != nil || strings.HasPrefix(text, "/") {
+			return false // a folder of another machine
+		}
+		allowed := anywhere
+		for _, p := range prefixes {
+			allowed = allowed || l.Under(p)
+		}
+		if !allowed {
+			return false
+		}
+	}
+	return true
+}
+
+// claimListing makes a new job of the operation the one that makes the index.
+func (w *wish) claimListing(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
+	id, err := indexed(j)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Snapshot(ctx, j.RepositoryID, id); err != nil {
+		if fleet.Is(err, fleet.NotFound) {
+			return fleet.Wrap(fleet.InvalidField, err, "No such snapshot of this repository is known; list its snapshots first.").At("/params/" + fieldSnapshot)
+		}
+		return err
+	}
+	won, err := tx.ClaimListing(ctx, j.RepositoryID, id, j.ID, !w.once)
+	if err == nil && !won {
+		return errListed
+	}
+	return err
+}
+
+// indexed is the snapshot that a job makes the index of.
+func indexed(j *fleet.Job) (string, error) {
+	var params struct {
+		Snapshot string `json:"snapshot_id"`
+	}
+	if err := j.Params.Read(&params); err != nil {
+		return "", fmt.Errorf("read the params of job %s: %w", j.ID, err)
+	}
+	return params.Snapshot, nil
+}
+
+// settleListing says that an index will not come where its job has ended without it. One
+// that comes all the same is taken.
+func settleListing(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
+	if j.Operation != OperationIndex || j.RepositoryID == "" {
+		return nil
+	}
+	id, err := indexed(j)
+	if err != nil {
+		return err
+	}
+	message := orElse(o.Message, "The job ended as "+o.Result+" and handed over no index.")
+	_, err = tx.FailListing(ctx, j.RepositoryID, id, j.ID, clip(message, 2000))
+	return err
+}
+
+// takeIndex keeps the blocks of an index that has come whole, in slices. Done again, it
+// does the same. One that nobody waits for is let go.
+func (s *Service) takeIndex(ctx context.Context, j *fleet.Job, size int64) error {
+	id, err := indexed(j)
+	if err != nil {
+		return err
+	}
+	l := &fleet.Listing{RepositoryID: j.RepositoryID, SnapshotID: id, JobID: j.ID}
+	wanted := false
+	err = s.Store.Write(ctx, func(tx *store.Tx) error {
+		if wanted, err = tx.ResumeListing(ctx, l); err != nil || wanted {
+			return err
+		}
+		return endArtifact(ctx, tx, j.ID, ArtifactIndex, size)
+	})
+	if err != nil || !wanted {
+		return err
+	}
+	parts := &partReader{ctx: ctx, service: s, job: j.ID, name: ArtifactIndex}
+	found, err := s.split(ctx, parts, l)
+	switch {
+	case parts.err != nil:
+		return parts.err
+	case errors.Is(err, errListed): // by another request, or it is not wanted any more
+		return s.Store.Write(ctx, func(tx *store.Tx) error { return endArtifact(ctx, tx, j.ID, ArtifactIndex, size) })
+	case errors.Is(err, listing.ErrDamaged): //guard:index-damaged
+		return s.refuseIndex(ctx, j, l, size, err)
+	case err != nil:
+		return err
+	}
+	l.Entries = found.Entries
+	return s.Store.Write(ctx, func(tx *store.Tx) error {
+		if _, err := tx.FinishListing(ctx, l); err != nil {
+			return err
+		}
+		return endArtifact(ctx, tx, j.ID, ArtifactIndex, size)
+	})
+}
+
+// split writes the blocks of an index.
+func (s *Service) split(ctx context.Context, parts *partReader, l *fleet.Listing) (listing.Summary, error) {
+	var batch []fleet.ListingBlock
+	held := 0
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		goesOn := false
+		err := s.Store.Write(ctx, func(tx *store.Tx) (err error) {
+			goesOn, err = tx.AddListingBlocks(ctx, l, batch)
+			return err
+		})
+		if err == nil && !goesOn {
+			err = errListed
+		}
+		l.Bytes += int64(held)
+		batch, held = batch[:0], 0
+		return err
+	}
+	found, err := listing.Split(parts, func(b listing.Block) error {
+		batch = append(batch, fleet.ListingBlock{
+			RepositoryID: l.RepositoryID, SnapshotID: l.SnapshotID, Kind: b.Kind, Number: int64(b.Number), Data: b.Data,
+		})
+		if held += len(b.Data); held < indexBatch && len(batch) < indexBlocks {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		return found, err
+	}
+	return found, flush()
+}
+
+// refuseIndex lets a damaged index go and says so to its agent and to whoever waits.
+func (s *Service) refuseIndex(ctx context.Context, j *fleet.Job, l *fleet.Listing, size int64, cause error) error {
+	failed := false
+	err := s.Store.Write(ctx, func(tx *store.Tx) (err error) {
+		failed, err = tx.FailListing(ctx, l.RepositoryID, l.SnapshotID, j.ID, "The index that came was damaged; make it again.")
+		if err != nil || failed {
+			return errors.Join(err, tx.DropArtifact(ctx, j.ID, ArtifactIndex))
+		}
+		return endArtifact(ctx, tx, j.ID, ArtifactIndex, size) // another request has taken it meanwhile
+	})
+	if err != nil || !failed {
+		return err
+	}
+	return fleet.Wrap(fleet.InvalidField, cause, "The index is damaged. Make it again.")
+}
+
+// endArtifact removes an artifact's parts and marks it as taken over.
+func endArtifact(ctx context.Context, tx *store.Tx, id fleet.JobID, name string, size int64) error {
+	if err := tx.DropArtifact(ctx, id, name); err != nil {
+		return err
+	}
+	return tx.AddArtifactPart(ctx, store.ArtifactPart{JobID: id, Name: name, Offset: size, Data: []byte{}, At: tx.Now})
+}
+
+// Used notes that an index is used, to the minute.
+func (s *Service) Used(ctx context.Context, l *fleet.Listing) error {
+	if fleet.At(s.Store.Now().Add(-usedEvery)) < l.UsedAt {
+		return nil
+	}
+	return s.Store.Write(ctx, func(tx *store.Tx) error { return tx.UseListing(ctx, l) })
+}
+
+// Spoilt notes that an index turned out to be damaged, so that it can be made again.
+func (s *Service) Spoilt(ctx context.Context, l *fleet.Listing) error {
+	return s.Store.Write(ctx, func(tx *store.Tx) error {
+		_, err := tx.SpoilListing(ctx, l, "The index turned out to be damaged; make it again.")
+		return err
+	})
+}
+
+// RetainListings keeps all indexes within their bound: those that were not used for
+// longest are given up, and what was given up is removed in slices.
+func (s *Service) RetainListings(ctx context.Context) error {
+	err := s.Store.Write(ctx, func(tx *store.Tx) error {
+		if err := tx.FailAbandonedListings(ctx, abandonedText); err != nil {
+			return err
+		}
+		size, err := tx.ListingBytes(ctx)
+		for err == nil && size > s.browseBytes() {
+			var l *fleet.Listing
+			if l, err = tx.LeastUsedListing(ctx); err == nil {
+				size -= l.Bytes
+				err = tx.DropListing(ctx, l)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("give up indexes of snapshots: %w", err)
+	}
+	for more, left := true, dropSlices; more && left > 0; left-- {
+		err := s.Store.Write(ctx, func(tx *store.Tx) (err error) {
+			more, err = tx.DropListingBlocks(ctx, dropSlice)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("remove indexes of snapshots: %w", err)
+		}
+	}
+	return nil
+}
