@@ -53,6 +53,9 @@ type plan struct {
 // noDeadline is for what may take days; the watchdog guards it instead.
 const noDeadline time.Duration = -1
 
+// longDeadline is for what may work for hours without a word.
+const longDeadline = 24 * time.Hour
+
 // listFile is content that reaches restic as a private file.
 type listFile struct {
 	flag    string // "--files-from-raw"
