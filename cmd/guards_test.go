@@ -253,6 +253,7 @@ var guards = []twin{
 	{"api-nosniff", "server/api", "TestAnswersAreDataAndNothingElse"},
 	{"page-csp", "server/ui", "TestEveryPageIsRenderedWholeAndShowsNamesAsText"},
 	{"channel-secret-shown", "server/ui", "TestARefusedChannelShowsEachMistakeAtItsFieldAndNoSecret"},
+	{"reclaim-typed", "server/ui", "TestNothingIsReclaimedUnlessTheRepositorysNameIsTyped"},
 	{"form-keeps", "server/ui", "TestAnEditKeepsWhatTheFormDoesNotShow"},
 	{"header-timeout", "server", "TestSlowClientsAreCutOff"},
 	{"header-size", "server", "TestHeadersHaveALimit"},

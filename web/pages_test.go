@@ -121,7 +121,7 @@ func sampleFiles(t *testing.T) fs.FS {
 			files[name] = &fstest.MapFile{Data: must(os.ReadFile(file))}
 		}
 	}
-	for _, of := range []string{"list", "alert", "offers", "strip", "result", "tree"} { // of the contract's types
+	for _, of := range []string{"list", "alert", "offers", "strip", "result", "tree", "repository"} { // of the contract's types
 		delete(files, "partial/"+of+".html")
 	}
 	return files

@@ -56,6 +56,9 @@ func TestEveryPageFitsAndHasNoSeriousFaultOfAccessibility(t *testing.T) {
 		"job": "/jobs/{job}", "jobs": "/jobs", "snapshots": "/snapshots", "repositories": "/repositories", "repository": "/repositories/{repository}", "repository-new": "/repositories/new",
 		"audit": "/audit", "users": "/users", "account": "/account", "settings": "/settings", "sign-in": "/sign-in",
 	}
+	for _, tab := range []string{"maintenance", "retention", "settings"} {
+		paths["repository-"+tab] = "/repositories/{repository}/" + tab
+	}
 	webtest.Do(t, tab, chromedp.Navigate(site.URL+"/account"))
 	webtest.Value[bool](t, tab, string(checker)+`; document.querySelector("main label").remove(); true`)
 	if found := webtest.Value[string](t, tab, runAxe); !strings.Contains(found, `"label"`) {
@@ -256,6 +259,7 @@ func sampleFleet() *contract {
 	repository := c.answers["GET "+repositoryPath].(api.Repository)
 	repository.Name, repository.Conditions, repository.State, repository.SheetSaved, repository.LastSnapshotAt = "nas-main", nil, "ready", true, ago(time.Hour)
 	repository.Credentials[0].Username = "web"
+	c.sampleRepository(&repository)
 	ended := c.answers["GET /api/v1/jobs/"+jobID].(api.Job)
 	ended.HostName, ended.RepositoryName, ended.ScheduleName, ended.WaitingOn, ended.Trigger, ended.CreatedBy, ended.Slot, ended.CreatedAt = "db-2", "nas-main", "nightly", "", "schedule", "", ago(10*time.Hour), ago(10*time.Hour)
 	ended.Outcome = &api.Outcome{Result: "failed", Code: "repository_locked", Message: "repository is already locked by PID 4120 on nas", NextStep: "Wait for the prune on nas to end.", DurationMs: 4000}
@@ -294,6 +298,8 @@ func sampleFleet() *contract {
 	}
 	c.lists["GET /api/v1/jobs"] = func(r *http.Request) any {
 		switch {
+		case r.URL.Query().Get("operation") == "retention":
+			return api.JobPage{Jobs: []api.Job{previewed(ended)}}
 		case r.URL.Query().Get("active") != "":
 			return api.JobPage{Jobs: []api.Job{running, waiting}}
 		case r.URL.Query().Get("state") != "":

@@ -1,8 +1,10 @@
 package ui
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"restic-manager/server/api"
 	"restic-manager/web"
@@ -11,6 +13,10 @@ import (
 type repositoryRow struct {
 	Repository api.Repository
 	State      web.State
+	Next       string // what to do first; empty when it is healthy
+	Check      web.Fact
+	Who        string
+	Full       string // when its storage is full
 }
 
 type repositoriesView struct {
@@ -35,12 +41,27 @@ func (u *UI) repositories(v *visit) error {
 	}
 	view := repositoriesView{Shell: shell, Pager: v.pager(page.NextPageToken)}
 	for _, r := range page.Repositories {
-		view.Rows = append(view.Rows, repositoryRow{Repository: r, State: repositoryState(r)})
+		view.Rows = append(view.Rows, repositoryRowOf(r, u.now()))
 	}
 	if len(view.Rows) == 0 {
 		view.Empty = &web.Empty{Title: "No repositories yet", Text: "A repository is where backups go, normally a rest-server of yours.", Action: web.Link{Label: "Add a repository", Href: "/repositories/new"}}
 	}
 	return v.show(http.StatusOK, "repositories", view)
+}
+
+func repositoryRowOf(r api.Repository, now time.Time) repositoryRow {
+	h := healthOf(r, nil, now)
+	row := repositoryRow{Repository: r, State: h.State, Check: lastly(r.Health.LastCheck, r.Health.NextCheckAt, now), Who: string(r.Maintenance.HostName)}
+	if full := r.Health.FullAt; !full.IsZero() {
+		row.Full = fullIn(full, now)
+	}
+	if h.Open > 0 {
+		row.Next = h.Findings[0].Text
+		if n := h.Open - 1; n > 0 {
+			row.Next += fmt.Sprintf(" %d more.", n)
+		}
+	}
+	return row
 }
 
 type repositoryFormView struct {
@@ -87,86 +108,97 @@ func (u *UI) createRepository(v *visit) error {
 	return v.goTo("/repositories/" + string(made.Id) + "?done=repository-created")
 }
 
-type repositoryView struct {
+// repositoryFrame is what every tab of a repository has.
+type repositoryFrame struct {
 	web.Shell
 	Repository api.Repository
 	State      web.State
-	Attention  []attention
-	Facts      []web.Fact
+	Tabs       []web.Tab
+	Prefix     string // /repositories/ID
+	Health     health
+	Locks      lockView
 	Refused    *web.Banner
-	Jobs       []api.Job
-	Sheet      *sheetView
-	OwnPass    web.Field
-	CanRetry   bool
-
-	Name, Allow, Username, Secret web.Field
-	Delete                        web.Dialog
+	Reclaim    web.Dialog
 }
 
-// sheetView is the recovery sheet, shown by the answer to a form alone.
-type sheetView struct {
-	Text web.Copy
+func (v *visit) repositoryFrame(tab string) (repositoryFrame, error) {
+	r, err := get[api.Repository](v, v.repositoryPath(), nil)
+	if err != nil {
+		return repositoryFrame{}, err
+	}
+	shell, err := v.shell(string(r.Name), web.Crumb{Label: "Repositories", Href: "/repositories"}, web.Crumb{Label: string(r.Name)})
+	if err != nil {
+		return repositoryFrame{}, err
+	}
+	f := repositoryFrame{Shell: shell, Repository: r, Prefix: at(r, ""), Reclaim: reclaimDialog(r)}
+	if f.Locks, err = v.locksOf(r); err != nil {
+		return f, err
+	}
+	var locks []api.RepositoryLock
+	for _, l := range f.Locks.Rows {
+		locks = append(locks, l.RepositoryLock)
+	}
+	f.Health = healthOf(r, locks, v.u.now())
+	f.State = f.Health.State
+	for _, t := range []web.Tab{
+		{Label: "Overview", Href: f.Prefix},
+		{Label: "Maintenance", Href: f.Prefix + "/maintenance"},
+		{Label: "Retention", Href: f.Prefix + "/retention"},
+		{Label: "Settings", Href: f.Prefix + "/settings"},
+	} {
+		t.Current = t.Label == tab
+		if t.Current {
+			f.Address = t.Href
+		}
+		if t.Label != "Settings" || shell.User.May("admin") {
+			f.Tabs = append(f.Tabs, t)
+		}
+	}
+	return f, nil
 }
 
-func (u *UI) repository(v *visit) error { return v.showRepository(http.StatusOK, nil, nil, nil) }
+type repositoryView struct {
+	repositoryFrame
+	Facts    []web.Fact
+	Hold     *hold
+	Chart    *sizeChart
+	Jobs     []api.Job
+	Sheet    *sheetView
+	OwnPass  web.Field
+	CanRetry bool
+}
+
+type sheetView struct{ Text web.Copy }
+
+func (u *UI) repository(v *visit) error { return v.showRepository(http.StatusOK, nil, nil) }
 
 func (v *visit) repositoryPath() string {
 	return "/api/v1/repositories/" + url.PathEscape(v.param("repository"))
 }
 
-func (v *visit) showRepository(status int, f *form, refused *web.Banner, sheet *sheetView) error {
-	r, err := get[api.Repository](v, v.repositoryPath(), nil)
+func (v *visit) showRepository(status int, refused *web.Banner, sheet *sheetView) error {
+	frame, err := v.repositoryFrame("Overview")
 	if err != nil {
 		return err
 	}
-	shell, err := v.shell(string(r.Name), web.Crumb{Label: "Repositories", Href: "/repositories"}, web.Crumb{Label: string(r.Name)})
-	if err != nil {
-		return err
+	frame.Refused = refused
+	r := frame.Repository
+	view := repositoryView{
+		repositoryFrame: frame, Sheet: sheet, Facts: repositoryFacts(r, v.u.now()), CanRetry: r.State == api.RepositoryStateFailed,
+		OwnPass: web.Field{Name: "own_password", Label: "Your own password", Type: "password", Autocomplete: "current-password", Hint: "Asked again, since the sheet was saved before."},
 	}
 	jobs, err := get[api.JobPage](v, "/api/v1/jobs", url.Values{"repository_id": {string(r.Id)}, "page_size": {"8"}})
 	if err != nil {
 		return err
 	}
-	shell.Address = "/repositories/" + string(r.Id)
-	if f == nil {
-		f = filled(map[string]string{"name": string(r.Name)})
-		if r.AllowDeletingCredential {
-			f.values["allow"] = []string{"true"}
-		}
+	view.Jobs = jobs.Jobs
+	if view.Hold, err = v.holdOf(r); err != nil {
+		return err
 	}
-	at := "/repositories/" + string(r.Id)
-	return v.show(status, "repository", repositoryView{
-		Shell: shell, Repository: r, State: repositoryState(r), Attention: attentions(string(r.Name), at, r.Conditions), Refused: refused, Jobs: jobs.Jobs, Sheet: sheet,
-		Facts:    repositoryFacts(r, v.u),
-		CanRetry: r.State == api.RepositoryStateFailed,
-		OwnPass:  f.with(web.Field{Name: "own_password", Label: "Your own password", Type: "password", Autocomplete: "current-password", Hint: "Asked again, since the sheet was saved before."}),
-		Name:     f.with(web.Field{Name: "name", Label: "Name", Required: true}),
-		Allow:    f.with(web.Field{Name: "allow", Label: "Allow a credential that can delete", Hint: "Whoever takes a host could then delete its backups. Say yes only where the storage cannot do better."}),
-		Username: f.with(web.Field{Name: "username", Label: "User name", Autocomplete: "off"}),
-		Secret:   f.with(web.Field{Name: "secret", Label: "Password", Type: "password", Autocomplete: "off"}),
-		Delete: web.Dialog{ID: "delete", Title: "Forget this repository?", Text: "It is removed here, with its password. Its data stays where it is; without the recovery sheet nobody can read it.",
-			Action: at + "/delete", Confirm: "Forget " + string(r.Name), Keep: "Keep it", Danger: true, Typed: string(r.Name)},
-	})
-}
-
-func repositoryFacts(r api.Repository, u *UI) []web.Fact {
-	last := web.Fact{Term: "Last snapshot", Big: "never"}
-	if !r.LastSnapshotAt.IsZero() {
-		last.Big = web.Relative(r.LastSnapshotAt, u.now())
+	if view.Chart, err = v.sizes(r); err != nil {
+		return err
 	}
-	deletes := web.Fact{Term: "Credential on hosts", Big: "not checked yet"}
-	for _, c := range r.Credentials {
-		switch c.CanDelete {
-		case "no":
-			deletes.Big, deletes.Note = "cannot delete", "an agent tried"
-		case "yes":
-			deletes.Big, deletes.Note = "can delete", "backups are at risk"
-		}
-	}
-	if len(r.Credentials) == 0 {
-		deletes.Big = "none"
-	}
-	return []web.Fact{{Term: "Snapshots", Big: web.Count(int64(r.Snapshots))}, last, {Term: "Hosts", Big: web.Count(int64(r.Hosts)), Note: plural(r.Schedules, "schedule", "schedules")}, deletes}
+	return v.show(status, "repository", view)
 }
 
 func (u *UI) sheet(v *visit) error {
@@ -176,12 +208,12 @@ func (u *UI) sheet(v *visit) error {
 	}
 	s, err := send[api.RecoverySheet](v, http.MethodPost, v.repositoryPath()+"/recovery-sheet", api.RecoverySheetRequest{OwnPassword: f.raw("own_password")})
 	if is(err, "reauth_required") {
-		return v.showRepository(http.StatusForbidden, nil, refusal("Not shown", "Type your own password to see the sheet again."), nil)
+		return v.showRepository(http.StatusForbidden, refusal("Not shown", "Type your own password to see the sheet again."), nil)
 	}
 	if err != nil {
 		return err
 	}
-	return v.showRepository(http.StatusOK, nil, nil, &sheetView{Text: web.Copy{ID: "sheet", Text: s.Text, Label: "the recovery sheet", Lines: true}})
+	return v.showRepository(http.StatusOK, nil, &sheetView{Text: web.Copy{ID: "sheet", Text: s.Text, Label: "the recovery sheet", Lines: true}})
 }
 
 func (u *UI) sheetSaved(v *visit) error {
@@ -189,39 +221,6 @@ func (u *UI) sheetSaved(v *visit) error {
 		return err
 	}
 	return v.goTo("/repositories/" + v.param("repository") + "?done=sheet-saved")
-}
-
-func (u *UI) saveRepository(v *visit) error {
-	f, err := v.typed()
-	if err != nil {
-		return err
-	}
-	name, allow := f.get("name"), f.checked("allow")
-	_, err = send[api.Repository](v, http.MethodPatch, v.repositoryPath(), api.RepositoryUpdate{Name: &name, AllowDeletingCredential: &allow})
-	if err != nil {
-		banner, err := f.refused(err, "name")
-		if err != nil {
-			return err
-		}
-		return v.showRepository(http.StatusUnprocessableEntity, f, banner, nil)
-	}
-	return v.goTo("/repositories/" + v.param("repository") + "?done=repository-saved")
-}
-
-func (u *UI) saveCredential(v *visit) error {
-	f, err := v.typed()
-	if err != nil {
-		return err
-	}
-	err = v.call(http.MethodPut, v.repositoryPath()+"/credentials/append", api.CredentialSet{Username: f.get("username"), Secret: f.raw("secret")}, nil)
-	if err != nil {
-		banner, err := f.refused(err, "username", "secret")
-		if err != nil {
-			return err
-		}
-		return v.showRepository(http.StatusUnprocessableEntity, f, banner, nil)
-	}
-	return v.goTo("/repositories/" + v.param("repository") + "?done=credential-saved")
 }
 
 // prepareRepository tries the job again that failed.
@@ -235,7 +234,7 @@ func (u *UI) prepareRepository(v *visit) error {
 		return err
 	}
 	if host == "" {
-		return v.showRepository(http.StatusConflict, nil, refusal("Not tried", "No online host has a schedule here. Start one, or give one a schedule."), nil)
+		return v.showRepository(http.StatusConflict, refusal("Not tried", "No online host has a schedule here. Start one, or give one a schedule."), nil)
 	}
 	operation := "init"
 	if r.Existing {
@@ -247,7 +246,7 @@ func (u *UI) prepareRepository(v *visit) error {
 		if err != nil {
 			return err
 		}
-		return v.showRepository(http.StatusConflict, nil, banner, nil)
+		return v.showRepository(http.StatusConflict, banner, nil)
 	}
 	return v.goTo("/jobs/" + string(job.Id))
 }
@@ -282,25 +281,4 @@ func (v *visit) preparer(r api.Repository) (api.Id, error) {
 		return hosts.NextPageToken, nil
 	})
 	return found, err
-}
-
-func (u *UI) deleteRepository(v *visit) error {
-	r, err := get[api.Repository](v, v.repositoryPath(), nil)
-	if err != nil {
-		return err
-	}
-	f, err := v.typed()
-	if err != nil {
-		return err
-	}
-	if f.raw("typed") != string(r.Name) {
-		return v.showRepository(http.StatusUnprocessableEntity, nil, refusal("Not forgotten", "What you typed is not the repository's name."), nil)
-	}
-	if err := v.call(http.MethodDelete, v.repositoryPath(), nil, nil); err != nil {
-		if is(err, "repository_in_use") {
-			return v.showRepository(http.StatusConflict, nil, refusal("Not forgotten", "A schedule uses it. Delete or change that schedule first."), nil)
-		}
-		return err
-	}
-	return v.goTo("/repositories?done=repository-deleted")
 }

@@ -103,6 +103,12 @@ var done = map[string]*web.Banner{
 	"user-saved":         said("The account was changed; its sign-ins have ended."),
 	"user-deleted":       said("The account was deleted."),
 	"password-changed":   said("The password was changed; your other sign-ins have ended."),
+
+	"reclaim-started":                said("Asked for. The snapshots are thinned out first, then space is reclaimed."),
+	"maintainer-saved":               said("Saved. That host's agent has it with its next request."),
+	"maintenance-credential-saved":   said("The credential was saved. It is handed to the maintenance host for one job at a time."),
+	"maintenance-credential-deleted": said("The credential was removed."),
+	"plan-saved":                     said("The plan was saved."),
 }
 
 func said(text string) *web.Banner {

@@ -63,12 +63,18 @@ func newContract() *contract {
 		Options: api.ScheduleOptions{Hooks: api.ScheduleHooks{Before: "gone"}, Windows: []api.Window{{Days: []api.Weekday{"mon", "tue", "wed"}, From: "20:00", To: "06:00"}}}}
 	repository := api.Repository{Id: id(repositoryID), Name: markup, Location: "rest:https://nas:8000/a/", State: "failed", ResticId: strings.Repeat("a", 64), InitJobId: id(jobID), HasPassword: true, Conditions: host.Conditions, CreatedAt: noon,
 		Credentials: []api.CredentialInfo{{Slot: "append", Username: hostile, Version: 1, CanDelete: "no", UpdatedAt: noon}}}
+	repository.Hold = api.RepositoryHold{JobId: id(jobID), HostName: hostile, Operation: "prune", Since: noon.Add(-time.Hour), WaitsFor: hostile, HeldBackUntil: noon.Add(time.Hour), Next: 2}
+	repository.Maintenance = api.RepositoryMaintenance{Mode: "credential", HostId: id(hostID), HostName: markup, Location: "/srv/" + markup, Allowed: "no", NextStep: hostile, Floors: api.MaintenanceRule{Location: "/srv", KeepDays: 14, KeepLast: 3, MaxDeleteFraction: 0.3}}
+	repository.Plan = api.MaintenancePlan{Zone: "UTC", Retention: "30 4 * * *", CheckParts: 7}
+	locks := api.LockList{SeenAt: noon, Locks: []api.RepositoryLock{{Id: strings.Repeat("d", 64), Hostname: hostile, Username: hostile, Pid: 7, Alive: "unknown", Removable: "typed", CreatedAt: noon}, {Id: strings.Repeat("e", 64), Hostname: hostile, HostId: id(hostID), HostName: hostile, JobId: id(jobID), Operation: hostile, Alive: "no", Removable: "by_rule", CreatedAt: noon, AliveAt: noon}}}
 	running := api.Job{Id: id(jobID), HostId: id(hostID), HostName: markup, RepositoryId: id(repositoryID), RepositoryName: markup, ScheduleId: id(scheduleID), ScheduleName: markup, Operation: "backup", Trigger: "run-now", CreatedBy: "ana",
 		State: "running", WaitingOn: hostile, Attempt: 2, Progress: &api.Progress{At: noon, Percent: 41.5}, CreatedAt: noon, StartedAt: noon, Version: 9}
 	ended := running
 	ended.State, ended.FinishedAt, ended.Late, ended.Unconfirmed = "finished", noon.Add(time.Minute), true, true
 	ended.Outcome = &api.Outcome{Result: "warning", Code: "some_unreadable", Message: hostile, NextStep: hostile, SnapshotId: strings.Repeat("b", 64), Stats: &api.BackupStats{FilesProcessed: 12}, WarningsTotal: 1,
 		Warnings: []api.FileWarning{{Path: hostile, Message: hostile}}, Locks: []api.LockInfo{{Id: "abc", Hostname: hostile, Pid: 7, CreatedAt: noon}}, DurationMs: 61000}
+	preview := ended
+	preview.Operation, preview.Params = "retention", api.Params(`{"dry_run":true}`)
 	snapshot := api.Snapshot{Id: strings.Repeat("b", 64), RepositoryId: id(repositoryID), RepositoryName: hostile, HostId: id(hostID), HostName: hostile, JobId: id(jobID), Time: noon, FirstSeenAt: noon, Hostname: hostile, Paths: []string{hostile}, Tags: []string{"rm:x"}, Files: 3, Bytes: 1 << 30}
 	alert := api.Alert{Id: id(alertID), Code: "repository_unreachable", Severity: "critical", State: "raised", Title: hostile, Message: hostile, NextStep: hostile, Note: hostile, RaisedAt: noon, LastSeenAt: noon, Version: 1, ObjectsTotal: 40,
 		Objects: []api.AlertObject{{ObjectType: "host", ObjectId: "somebody", Name: hostile, Message: hostile, JobId: id(jobID), Since: noon}, {ObjectType: "fleet", Name: hostile, Since: noon}}}
@@ -107,7 +113,11 @@ func newContract() *contract {
 		"GET " + schedulePath:                        schedule,
 		"GET /api/v1/repositories":                   api.RepositoryPage{Repositories: []api.Repository{repository}},
 		"GET /api/v1/repositories/" + repositoryID:   repository,
-		"GET /api/v1/jobs":                           api.JobPage{Jobs: []api.Job{running, ended}},
+		"GET " + repositoryPath + "/locks":           locks,
+		"GET " + repositoryPath + "/sizes":           api.RepositorySizes{Days: []api.RepositoryDay{{Day: history().From, StoredBytes: 1 << 30}, {Day: history().To, StoredBytes: 2 << 30, PlainBytes: 3 << 30, SourceBytes: 9 << 30, Snapshots: 4}}},
+		"GET /api/v1/jobs/" + jobID + "/rows":        api.RowPage{Total: 2, Rows: []api.Row{api.Row(`{"snapshot_id":"zz","verdict":"remove","reasons":["\u202e<img src=x onerror=alert(1)>"],"host":"\u001b[31m","schedule":"<b>","first_seen":"2026-11-01T00:00:00Z","time":"2026-10-01T00:00:00Z"}`), api.Row(`{"verdict":7}`)}},
+		"POST " + repositoryPath + "/jobs":           running,
+		"GET /api/v1/jobs":                           api.JobPage{Jobs: []api.Job{running, ended, preview}},
 		"GET /api/v1/jobs/" + jobID:                  ended,
 		"GET /api/v1/jobs/" + jobID + "/events":      api.EventPage{Events: []api.Event{{Seq: 1, At: noon, Kind: "finished", Message: hostile, Outcome: ended.Outcome, Gap: &api.Gap{Stream: "log", FirstSeq: 1, LastSeq: 2, Reason: hostile}}}, End: true},
 		"GET /api/v1/operations":                     api.OperationList{Operations: []api.Operation{{Name: "backup"}}},

@@ -2,7 +2,8 @@
 // data-objective="id"> tells how the text of those fields is read and when it fires
 // next, by the contract's own reading; button[data-cron] fills the field in;
 // datalist#zones gets the names of zones; and what says data-own-zone starts with the
-// viewer's zone.
+// viewer's zone. data-most is how many slots are shown, data-empty what an empty field
+// means; several of them stand in one form, each with its buttons in a [data-times].
 
 import { pause } from "./poll.js";
 
@@ -50,6 +51,10 @@ class CronPreview extends HTMLElement {
     await pause(wait, signal);
     if (signal.aborted) return;
     const query = new URLSearchParams({ cron: this.#field("cron").value.trim(), zone: this.#field("zone").value.trim() });
+    if (this.dataset.empty && !query.get("cron")) {
+      this.removeAttribute("data-wrong");
+      return this.#show(this.dataset.empty, [], 0, "");
+    }
     try {
       const answer = await fetch(`/api/v1/cron-preview?${query}`, { headers: { Accept: "application/json" }, credentials: "same-origin", cache: "no-store", signal });
       const told = await answer.json();
@@ -65,7 +70,7 @@ class CronPreview extends HTMLElement {
     this.querySelector("[data-words]").textContent = words;
     this.querySelector("[data-about]").hidden = !runs.length;
     this.querySelector("[data-in-zone]").textContent = zone;
-    this.querySelector("[data-runs]").replaceChildren(...runs.map((run) => {
+    this.querySelector("[data-runs]").replaceChildren(...runs.slice(0, this.dataset.most ?? runs.length).map((run) => {
       const line = document.createElement("li");
       line.textContent = inZone(Date.parse(run), zone);
       return line;
@@ -82,7 +87,7 @@ customElements.define("cron-preview", CronPreview);
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-cron]");
-  const preview = button?.form?.querySelector("cron-preview");
+  const preview = (button?.closest("[data-times]") ?? button?.form)?.querySelector("cron-preview");
   if (!preview) return;
   document.getElementById(preview.dataset.cron).value = button.dataset.cron;
   preview.look(0);

@@ -1,0 +1,218 @@
+package ui
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"restic-manager/server/api"
+)
+
+// sampleRepository fills in what is known of a repository after some months, with its
+// locks, sizes and last preview.
+func (c *contract) sampleRepository(r *api.Repository) {
+	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
+	const day = 24 * time.Hour
+	r.Hosts, r.Schedules, r.Snapshots = 12, 14, 533
+	r.Hold = api.RepositoryHold{JobId: jobID, HostName: "nas", Operation: "prune", Running: true, Since: ago(12 * time.Minute)}
+	r.Maintenance = api.RepositoryMaintenance{Mode: "folder", HostId: hostID, HostName: "nas", Location: "/srv/restic/main/", Allowed: "yes",
+		Floors: api.MaintenanceRule{Location: "/srv/restic/", RunAs: "restic", KeepDays: 14, KeepLast: 3, MaxDeleteFraction: 0.3, UndoDays: 14}}
+	r.Plan = api.MaintenancePlan{Zone: "Europe/Paris", Retention: "30 4 * * *", Prune: "0 5 * * 0", Check: "0 6 * * *", CheckParts: 28, Measure: "30 6 * * *"}
+	brief := func(operation string, result api.JobResult, d time.Duration) *api.JobBrief {
+		return &api.JobBrief{Id: jobID, Operation: operation, State: "finished", Result: result, At: ago(d)}
+	}
+	r.Health = api.RepositoryHealth{MeasuredAt: ago(5 * time.Hour), StoredBytes: 612 << 30, PlainBytes: 790 << 30, SourceBytes: 3100 << 30, Blobs: 8_231_114, GrowthBytesPerDay: 2 << 30, FreeBytes: 300 << 30, TotalBytes: 1 << 40,
+		FullAt: noon.Add(150 * day), LastCheck: brief("check", "succeeded", 6*time.Hour), LastGoodCheckAt: ago(6 * time.Hour), ReadShare: 0.62, LastPrune: brief("prune", "succeeded", 6*day), LastRetention: brief("retention", "succeeded", 7*time.Hour),
+		UndoUntil: noon.Add(8 * day), Locks: 3, Keys: 1, ForeignObjects: 2, Suspects: 1, InspectJobId: jobID, AppendProvenAt: ago(9 * time.Hour),
+		NextCheckAt: noon.Add(18 * time.Hour), NextPruneAt: noon.Add(17 * time.Hour), NextRetentionAt: noon.Add(16 * time.Hour), NextMeasureAt: noon.Add(19 * time.Hour)}
+	lock := func(id string, host string, pid int, alive api.RepositoryLockAlive, removable api.RepositoryLockRemovable) api.RepositoryLock {
+		return api.RepositoryLock{Id: strings.Repeat(id, 64), Hostname: host, HostName: host, Username: "root", Pid: pid, Alive: alive, AliveAt: ago(time.Minute), Removable: removable, CreatedAt: ago(time.Duration(pid) * time.Second)}
+	}
+	alive, dead, foreign := lock("a", "nas", 4120, "yes", ""), lock("b", "web-1", 812, "no", "by_rule"), lock("c", "old-laptop", 90_000, "unknown", "typed")
+	alive.HostId, alive.JobId, alive.Operation, alive.Exclusive = hostID, jobID, "prune", true
+	dead.HostId, foreign.HostName, foreign.AliveAt = hostID, "", time.Time{}
+	c.answers["GET "+repositoryPath+"/locks"] = api.LockList{SeenAt: ago(time.Minute), Locks: []api.RepositoryLock{alive, dead, foreign}}
+	var sizes api.RepositorySizes
+	for n := range 90 {
+		d := api.RepositoryDay{Day: history().To, StoredBytes: (440 + int64(n)*2 - int64(n/7)*3) << 30, PlainBytes: 700 << 30, SourceBytes: 3000 << 30, Snapshots: int64(400 + n)}
+		d.Day.Time = noon.AddDate(0, 0, n-89)
+		sizes.Days = append(sizes.Days, d)
+	}
+	c.answers["GET "+repositoryPath+"/sizes"] = sizes
+	var rows api.RowPage
+	for n := range 40 {
+		verdict, why := "keep", fmt.Sprintf("daily %d of 7", n+1)
+		switch {
+		case n == 3:
+			verdict, why = "suspect", "claims another day than it was first seen on"
+		case n > 30:
+			verdict, why = "later", "one run removes no more"
+		case n > 12:
+			verdict, why = "remove", "no rule keeps it"
+		}
+		claims := ago(time.Duration(n) * day)
+		if n == 3 {
+			claims = claims.Add(-90 * day)
+		}
+		rows.Rows = append(rows.Rows, api.Row(fmt.Sprintf(`{"snapshot_id":%q,"verdict":%q,"reasons":[%q],"first_seen":%q,"time":%q,"host":"web-1","schedule_id":%q,"schedule":"nightly","bytes":%d}`,
+			fmt.Sprintf("%064x", n+4096), verdict, why, ago(time.Duration(n)*day).Format(time.RFC3339), claims.Format(time.RFC3339), scheduleID, int64(n)<<28)))
+	}
+	c.answers["GET /api/v1/jobs/"+jobID+"/rows"] = rows
+}
+
+// previewed is a finished job that only planned.
+func previewed(j api.Job) api.Job {
+	j.Operation, j.Params, j.State, j.FinishedAt = "retention", api.Params(`{"dry_run":true}`), "finished", noon.Add(-5*time.Minute)
+	j.Outcome = &api.Outcome{Result: "succeeded", Message: "18 of 40 snapshots would go now.", Facts: api.Facts(`{"dry_run":true,"snapshots":40,"keep_days":14,"keep_last":3,"max_delete_fraction":0.3}`)}
+	return j
+}
+
+func TestARepositorySaysWhetherItIsHealthyAndWhatToDoFirst(t *testing.T) {
+	healthy := func() api.Repository {
+		var r api.Repository
+		newContract().sampleRepository(&r)
+		r.State, r.SheetSaved = "ready", true
+		r.Health.ReadShare, r.Health.Suspects, r.Health.ForeignObjects = 1, 0, 0
+		return r
+	}
+	for name, c := range map[string]struct {
+		change func(*api.Repository)
+		locks  []api.RepositoryLock
+		starts string
+		do     string
+	}{
+		"all is well":              {func(*api.Repository) {}, nil, "Healthy: checks have read all of its data", ""},
+		"nobody maintains it":      {func(r *api.Repository) { r.Maintenance = api.RepositoryMaintenance{Mode: "none"} }, nil, "Not quite healthy: nobody maintains it.", "Choose who maintains it"},
+		"the host does not allow":  {func(r *api.Repository) { r.Maintenance.Allowed = "no" }, nil, "Not quite healthy: nas does not allow it yet.", "How to allow it"},
+		"never checked":            {func(r *api.Repository) { r.Health.LastGoodCheckAt = time.Time{} }, nil, "Not quite healthy: no check has gone well yet.", "Check now"},
+		"a check failed":           {func(r *api.Repository) { r.Health.LastCheck.Result = "failed" }, nil, "Not healthy: the last check: failed.", "Show the job"},
+		"pruned long ago":          {func(r *api.Repository) { r.Health.LastPrune.At = noon.AddDate(0, -2, 0) }, nil, "Not quite healthy: space was last reclaimed", "Reclaim now…"},
+		"nearly full":              {func(r *api.Repository) { r.Health.FullAt = noon.AddDate(0, 0, 5) }, nil, "Not healthy: its storage is full in about 5 days.", "Reclaim now…"},
+		"a lock of nobody we know": {func(*api.Repository) {}, []api.RepositoryLock{{Id: "a", Removable: "typed"}}, "Not quite healthy: 1 lock whose owner", "Look at the locks"},
+		"a lock of the dead":       {func(*api.Repository) {}, []api.RepositoryLock{{Id: "a", Removable: "by_rule"}}, "Healthy: ", ""},
+		"a sheet that nobody has":  {func(r *api.Repository) { r.SheetSaved = false }, nil, "Not quite healthy: its recovery sheet was not saved.", "Show the sheet"},
+		"the worst comes first":    {func(r *api.Repository) { r.SheetSaved, r.Health.LastCheck.Result = false, "failed" }, nil, "Not healthy: the last check: failed. Then 1 more thing.", "Show the job"},
+		"not made yet":             {func(r *api.Repository) { r.State = "new" }, nil, "Not made yet", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := healthy()
+			c.change(&r)
+			h := healthOf(r, c.locks, noon)
+			if !strings.HasPrefix(h.Sentence, c.starts) {
+				t.Errorf("it says %q", h.Sentence)
+			}
+			do := ""
+			if h.Open > 0 && h.Findings[0].Do != nil && h.Findings[0].Do.Primary {
+				do = h.Findings[0].Do.Label
+			}
+			if do != c.do {
+				t.Errorf("the first thing to do is %q, want %q", do, c.do)
+			}
+		})
+	}
+}
+
+func TestNothingIsReclaimedUnlessTheRepositorysNameIsTyped(t *testing.T) {
+	c := newContract()
+	h := newPages(t, c)
+	w := visitPage(t, h, "POST", "/repositories/"+repositoryID+"/start", url.Values{"what": {"reclaim"}, "typed": {"another"}})
+	if w.Code != http.StatusUnprocessableEntity || len(c.got) > 0 {
+		t.Fatalf("got %d, and the contract was asked for %q", w.Code, c.got)
+	}
+	w = visitPage(t, h, "POST", "/repositories/"+repositoryID+"/start", url.Values{"what": {"reclaim"}, "typed": {markup}})
+	if w.Code != http.StatusSeeOther || len(c.got) != 2 || !strings.Contains(c.got[0], `"operation":"retention"`) || !strings.Contains(c.got[1], `"operation":"prune"`) || !strings.Contains(c.got[1], `"confirm":"`) {
+		t.Errorf("got %d, and the contract was asked for %q", w.Code, c.got)
+	}
+}
+
+func TestALockIsRemovedByTheAgentThereOrByWhoTypesTheName(t *testing.T) {
+	c := newContract()
+	h := newPages(t, c)
+	dead, foreign := strings.Repeat("e", 64), strings.Repeat("d", 64)
+	visitPage(t, h, "POST", "/repositories/"+repositoryID+"/unlock", url.Values{"lock": {dead}})
+	visitPage(t, h, "POST", "/repositories/"+repositoryID+"/unlock", url.Values{"lock": {foreign}, "force": {"true"}, "typed": {"a"}})
+	if w := visitPage(t, h, "POST", "/repositories/"+repositoryID+"/unlock", url.Values{"lock": {"gone"}, "force": {"true"}}); w.Code != http.StatusConflict {
+		t.Errorf("a lock that is gone got %d", w.Code)
+	}
+	want := []string{
+		"POST /api/v1/hosts/" + hostID + `/jobs {"operation":"unlock","params":{"lock_ids":["` + dead + `"]},"repository_id":"` + repositoryID + `"}`,
+		"POST " + repositoryPath + `/jobs {"confirm":"a","operation":"unlock","params":{"force":true,"lock_ids":["` + foreign + `"]}}`,
+	}
+	if !slices.Equal(c.got, want) {
+		t.Errorf("the contract was asked for\n%s\nwant\n%s", strings.Join(c.got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestAPlanIsSentAsItWasTypedAndAMistakeIsSaidAtItsField(t *testing.T) {
+	c := newContract()
+	h := newPages(t, c)
+	form := url.Values{"zone": {"Europe/Paris"}, "retention": {"30 4 * * *"}, "prune": {""}, "check": {"0 6 * * *"}, "check_parts": {"28"}, "measure": {"30 6 * * *"}}
+	if w := visitPage(t, h, "POST", "/repositories/"+repositoryID+"/plan", form); w.Code != http.StatusSeeOther {
+		t.Fatalf("got %d", w.Code)
+	}
+	want := "PUT " + repositoryPath + `/maintenance-plan {"check":"0 6 * * *","check_parts":28,"measure":"30 6 * * *","retention":"30 4 * * *","zone":"Europe/Paris"}`
+	if len(c.got) != 1 || c.got[0] != want {
+		t.Errorf("the contract got %q, want %q", c.got, want)
+	}
+	c.answers["PUT "+repositoryPath+"/maintenance-plan"] = &api.Problem{Status: 422, Code: "invalid_field", Fields: []api.FieldProblem{{Field: "/check", Detail: "The second column is wrong."}}}
+	form.Set("check", "0 99 * * *")
+	w := visitPage(t, h, "POST", "/repositories/"+repositoryID+"/plan", form)
+	if body := w.Body.String(); w.Code != http.StatusUnprocessableEntity || !strings.Contains(body, `id="f-check-error"`) || !strings.Contains(body, `value="0 99 * * *"`) {
+		t.Errorf("got %d, without the mistake at its field or what was typed", w.Code)
+	}
+}
+
+func TestWhoMaintainsItIsSentWithTheHostsIdAndARefusalIsSaidAtItsField(t *testing.T) {
+	c := newContract()
+	h := newPages(t, c)
+	path := "/repositories/" + repositoryID + "/maintainer"
+	visitPage(t, h, "POST", path, url.Values{"host": {markup}, "folder": {"/srv/restic/a"}})
+	visitPage(t, h, "POST", path, url.Values{"host": {""}, "folder": {"/srv/restic/a"}})
+	want := []string{"PUT " + repositoryPath + `/maintenance-host {"host_id":"` + hostID + `","location":"/srv/restic/a"}`, "PUT " + repositoryPath + "/maintenance-host {}"}
+	if !slices.Equal(c.got, want) {
+		t.Errorf("the contract was asked for %q", c.got)
+	}
+	if w := visitPage(t, h, "POST", path, url.Values{"host": {"nobody"}}); w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "No host has this name.") {
+		t.Errorf("an unknown host got %d", w.Code)
+	}
+	c.answers["PUT "+repositoryPath+"/maintenance-host"] = &api.Problem{Status: 422, Code: "invalid_field", Fields: []api.FieldProblem{{Field: "/location", Detail: "Not an absolute path."}}}
+	w := visitPage(t, h, "POST", path, url.Values{"host": {markup}, "folder": {"srv"}})
+	if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), `id="f-folder-error"`) {
+		t.Errorf("got %d, without the mistake at its field", w.Code)
+	}
+}
+
+func TestTheChartOfSizesTellsWhatItShows(t *testing.T) {
+	day := func(n int, gib int64) api.RepositoryDay {
+		d := api.RepositoryDay{StoredBytes: gib << 30}
+		d.Day.Time = time.Date(2026, 1, 1+n, 0, 0, 0, 0, time.UTC)
+		return d
+	}
+	c := drawSizes([]api.RepositoryDay{day(0, 100), day(10, 300), day(20, 200)}, 1<<30)
+	if c.Line != "0.0,90.0 240.0,30.0 480.0,60.0" || c.Ahead != "480.0,60.0 600,58.5" || c.Top != 400<<30 {
+		t.Errorf("drawn is %q, then %q, below %d", c.Line, c.Ahead, c.Top>>30)
+	}
+	if c.Told != "It went from 100\u00a0GiB to 200\u00a0GiB. If it goes on like that it is 205\u00a0GiB on 26 Jan 2026." || c.Days[0].StoredBytes != 200<<30 {
+		t.Errorf("it says %q", c.Told)
+	}
+	for _, days := range [][]api.RepositoryDay{nil, {day(0, 5)}} {
+		if c := drawSizes(days, 1); c.Line != "" || len(c.Days) != len(days) {
+			t.Errorf("%d days are drawn as %q", len(days), c.Line)
+		}
+	}
+	if c := drawSizes([]api.RepositoryDay{day(0, 0), day(1, 0)}, -5); strings.Contains(c.Line, "NaN") || c.Ahead != "" {
+		t.Errorf("nothing is drawn as %q", c.Line)
+	}
+}
+
+func TestHowSoonStorageIsFullIsToldRoughly(t *testing.T) {
+	for days, want := range map[int]string{0: "full now", 1: "full in about 1 day", 13: "full in about 13 days", 20: "full in about 3 weeks", 150: "full in about 5 months", 800: "full in about 2 years"} {
+		if got := fullIn(noon.AddDate(0, 0, days), noon); got != want {
+			t.Errorf("%d days: %q, want %q", days, got, want)
+		}
+	}
+}
