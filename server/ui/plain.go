@@ -236,3 +236,40 @@ func rateText(kib int) string {
 	}
 	return fmt.Sprintf("%d KiB/s", kib)
 }
+
+var sizeText = regexp.MustCompile(`^(\d{1,15}(?:\.\d{1,3})?)\s*(b|bytes?|kib|mib|gib|tib|k|m|g|t|)$`)
+
+// byteSize reads a size such as "2 GiB", "512 M" or "1048576"; nothing is 0.
+func byteSize(text string) (n int64, ok bool) {
+	text = strings.ToLower(strings.ReplaceAll(strings.TrimSpace(text), "\u00a0", " "))
+	if text == "" {
+		return 0, true
+	}
+	m := sizeText.FindStringSubmatch(text)
+	if m == nil {
+		return 0, false
+	}
+	size, err := strconv.ParseFloat(m[1], 64)
+	if err != nil {
+		return 0, false
+	}
+	if i := strings.IndexByte("kmgt", (m[2] + "b")[0]); i >= 0 {
+		size *= float64(int64(1) << (10 * (i + 1)))
+	}
+	if size >= 1<<60 {
+		return 0, false
+	}
+	return int64(size + 0.5), true
+}
+
+// byteText tells a size as byteSize reads it, without rounding; nothing for 0.
+func byteText(n int64) string {
+	if n <= 0 {
+		return ""
+	}
+	unit := 0
+	for n%1024 == 0 && unit < 4 {
+		n, unit = n/1024, unit+1
+	}
+	return strconv.FormatInt(n, 10) + " " + []string{"B", "KiB", "MiB", "GiB", "TiB"}[unit]
+}

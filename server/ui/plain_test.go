@@ -71,3 +71,20 @@ func TestABandwidthIsReadAsItIsTold(t *testing.T) {
 		}
 	}
 }
+
+func TestASizeIsReadAsItIsTold(t *testing.T) {
+	for text, want := range map[string]int64{"": 0, "0": 0, "2 GiB": 2 << 30, "1.5 gib": 3 << 29, "512M": 512 << 20, "1048577": 1<<20 + 1, "7\u00a0B": 7, "3 T": 3 << 40} {
+		n, ok := byteSize(text)
+		if !ok || n != want {
+			t.Errorf("%q is read as %d, %t, want %d", text, n, ok, want)
+		}
+		if again, ok := byteSize(byteText(n)); !ok || again != n {
+			t.Errorf("%d is told as %q, which is read as %d, %t", n, byteText(n), again, ok)
+		}
+	}
+	for _, text := range []string{"big", "-1 GiB", "2 GB/s", "1e9", "999999999999999 TiB", "2 PiB"} {
+		if n, ok := byteSize(text); ok {
+			t.Errorf("%q was read as %d", text, n)
+		}
+	}
+}

@@ -78,9 +78,10 @@ var starts = map[string]struct {
 	leads      string // where to, below the repository; empty: to the first job
 }{
 	"check":   {operations: []api.RepositoryJobCreate{{Operation: "check"}}},
+	"read":    {operations: []api.RepositoryJobCreate{{Operation: "check", Params: api.Params(`{"read_data":true}`)}}},
 	"locks":   {operations: []api.RepositoryJobCreate{{Operation: "locks"}}},
 	"preview": {operations: []api.RepositoryJobCreate{{Operation: "retention", Params: api.Params(`{"dry_run":true}`)}}, leads: "/retention"},
-	"measure": {operations: []api.RepositoryJobCreate{{Operation: "stats"}, {Operation: "inspect"}}},
+	"measure": {operations: []api.RepositoryJobCreate{{Operation: "stats", Params: api.Params(`{"mode":"raw-data"}`)}, {Operation: "stats", Params: api.Params(`{"mode":"restore-size"}`)}, {Operation: "inspect"}}},
 	"reclaim": {operations: []api.RepositoryJobCreate{{Operation: "retention"}, {Operation: "prune"}}, leads: "?done=reclaim-started#jobs"},
 }
 

@@ -25,7 +25,9 @@ type scheduleFormView struct {
 	Bandwidth, MaxRun, Attempts, RetryAfter              web.Field
 	Before, BeforeFailure, Success, Failure, HookTimeout web.Field
 
+	Backup    backupForm
 	Retention []web.Field
+	Thinned   string // where it is shown what the retention would do
 	Presets   []preset
 	Preview   cronPreview
 	Offers    api.Offers
@@ -99,7 +101,7 @@ func (v *visit) sendSchedule(method, path, did string, s *api.Schedule) error {
 	case is(err, "version_conflict"):
 		return v.showScheduleForm(http.StatusConflict, f, refusal("Not saved", "Somebody changed this schedule meanwhile. Save again to replace their version by yours."), s)
 	case err != nil:
-		banner, err := f.refused(err, scheduleFields...)
+		banner, err := f.refused(err, shownFields...)
 		if err != nil {
 			return err
 		}
@@ -129,6 +131,10 @@ func (v *visit) showScheduleForm(status int, f *form, refused *web.Banner, s *ap
 	view.fillWhen(f, s == nil)
 	view.fillWhat(f, options)
 	view.fillRun(f)
+	view.Backup = backupFormOf(f, frame.Host.Os == "windows")
+	if s != nil {
+		view.Thinned = "/repositories/" + url.PathEscape(string(s.RepositoryId)) + "/retention"
+	}
 	return v.show(status, "schedule", view)
 }
 

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,9 @@ var spans = map[string]func(*api.ScheduleSpec) *int{
 	"timeout_s":     func(s *api.ScheduleSpec) *int { return &s.Options.Hooks.TimeoutS },
 }
 
+// shownFields are all fields of the form.
+var shownFields = append(slices.Clone(scheduleFields), backupFields...)
+
 // scheduleForm fills the form with a schedule as it is.
 func scheduleForm(s api.Schedule) *form {
 	o := s.Options
@@ -42,6 +46,7 @@ func scheduleForm(s api.Schedule) *form {
 			f.set(name, value)
 		}
 	}
+	setBackup(f, o.Backup)
 	if o.RetryAttempts > 0 {
 		f.set("retry_attempts", strconv.Itoa(o.RetryAttempts))
 	}
@@ -101,6 +106,10 @@ func scheduleSpec(f *form, s *api.Schedule) (spec api.ScheduleSpec, ok bool) {
 		}
 	}
 	readOptions(f, &spec)
+	readBackup(f, &spec.Options.Backup)
+	if spec.Source != "" { // its output has no folders to choose from
+		spec.Options.Backup = api.BackupOptions{Compression: spec.Options.Backup.Compression}
+	}
 	if spec.Zone == "" && len(spec.Options.Windows)+len(spec.Options.Bandwidth) > 0 { // they are read in it
 		spec.Zone = f.get("zone")
 	}

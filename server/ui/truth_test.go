@@ -162,13 +162,48 @@ func TestAnEditKeepsWhatTheFormDoesNotShow(t *testing.T) {
 	c := newContract()
 	s := c.answers["GET "+schedulePath].(api.Schedule)
 	s.Cron, s.Zone, s.ObjectiveS = "0 5 * * *", "Europe/Paris", 7200
+	s.Options.Backup = api.BackupOptions{OneFileSystem: true, ExcludeLargerThan: 5, UseFsSnapshot: true, Compression: "max"}
 	s.Options.MaxRunS, s.Options.Bandwidth = 3600, []api.BandwidthRule{{From: "08:00", To: "18:00", DownloadKibS: 5}}
 	c.answers["GET "+schedulePath] = s
 	visitPage(t, newPages(t, c), "POST", "/hosts/"+hostID+"/schedules/"+scheduleID, url.Values{"name": {"other"}, "manual": {"true"}, "version": {"2"}})
 	sent := strings.Join(c.got, "\n")
-	for _, want := range []string{`"name":"other"`, `"cron":"0 5 * * *"`, `"zone":"Europe/Paris"`, `"objective_s":7200`, `"max_run_s":3600`, `"download_kib_s":5`, `"before":"gone"`, `"windows":[{`, `"keep_daily":7`, `"tags":["t"]`} {
+	for _, want := range []string{`"name":"other"`, `"cron":"0 5 * * *"`, `"zone":"Europe/Paris"`, `"objective_s":7200`, `"max_run_s":3600`, `"backup":{"compression":"max","exclude_larger_than":5,"one_file_system":true,"use_fs_snapshot":true}`, `"download_kib_s":5`, `"before":"gone"`, `"windows":[{`, `"keep_daily":7`, `"tags":["t"]`} {
 		if !strings.Contains(sent, want) {
 			t.Errorf("sent without %s: %s", want, sent)
+		}
+	}
+}
+
+func TestWhatResticDoesIsSentAsItWasTyped(t *testing.T) {
+	c := newContract()
+	h := newPages(t, c)
+	form := url.Values{"name": {"n"}, "manual": {"true"}, "paths": {"/etc"}, "exclude_files": {"/etc/ex\n"}, "exclude_if_present": {".nobackup\r\nCACHE"}, "exclude_larger_than": {"2 GiB"}, "compression": {"off"}, "read_concurrency": {"4"},
+		"checks": {"exclude_caches one_file_system skip_if_unchanged"}, "skip_if_unchanged": {"true"}, "use_fs_snapshot": {"true"}}
+	visitPage(t, h, "POST", "/hosts/"+hostID+"/schedules/new", form)
+	want := `"backup":{"compression":"off","exclude_files":["/etc/ex"],"exclude_if_present":[".nobackup","CACHE"],"exclude_larger_than":2147483648,"read_concurrency":4,"skip_if_unchanged":true}`
+	if sent := strings.Join(c.got, "\n"); !strings.Contains(sent, want) {
+		t.Errorf("sent %s\nwant %s", sent, want)
+	}
+	form.Set("source", "pg-dump")
+	visitPage(t, h, "POST", "/hosts/"+hostID+"/schedules/new", form)
+	if sent := c.got[len(c.got)-1]; !strings.Contains(sent, `"backup":{"compression":"off"}`) {
+		t.Errorf("of a named source was sent %s", sent)
+	}
+	form.Set("exclude_larger_than", "huge")
+	if w := visitPage(t, h, "POST", "/hosts/"+hostID+"/schedules/new", form); w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), `id="f-exclude_larger_than-error"`) || !strings.Contains(w.Body.String(), `value="huge"`) {
+		t.Errorf("a size that is none got %d", w.Code)
+	}
+}
+
+func TestShadowCopiesAreOfferedOnWindowsAlone(t *testing.T) {
+	c := newContract()
+	host := c.answers["GET /api/v1/hosts/"+hostID].(api.Host)
+	for system, want := range map[string]bool{"linux": false, "windows": true} {
+		host.Os = system
+		c.answers["GET /api/v1/hosts/"+hostID] = host
+		body := visitPage(t, newPages(t, c), "GET", "/hosts/"+hostID+"/schedules/new", nil).Body.String()
+		if got := strings.Contains(body, `name="use_fs_snapshot"`); got != want {
+			t.Errorf("%s: offered %t", system, got)
 		}
 	}
 }
