@@ -279,6 +279,7 @@ var guards = []twin{
 	{"permit-restore", "agent/runner", "TestARestoreInPlaceWantsRootsConsent"},
 	{"restore-space", "agent/runner", "TestARestoreThatDoesNotFitIsRefusedBeforeItBegins"},
 	{"restore-whole", "agent/runner", "TestARestoreThatLacksSomethingLeavesWhatIsInPlace"},
+	{"restore-empty", "agent/runner", "TestARestoreThatLacksSomethingLeavesWhatIsInPlace"},
 	{"restore-truth", "agent/runner", "TestWhatIsNotInTheSnapshotIsNotCalledRestored"},
 	{"runner-foreign", "agent/runner", "TestARepositoryThatComesWithTheCommandIsForThatJobAlone"},
 	{"foreign-secret", "agent/runner", "TestARepositoryThatComesWithTheCommandIsForThatJobAlone"},

@@ -114,14 +114,14 @@ func runRestore(ctx context.Context, t *Task) *Ending {
 	folder, err := stage.Make(t.restore.parent, t.Job.ID, t.runner.now())
 	if err != nil {
 		return failed(CodeRestoreFolder, "the private folder for the restore could not be made: "+err.Error(),
-			"look at "+t.restore.parent+" on the host: the agent must be able to write there")
+			"look at "+t.restore.parent+" on the host: the agent must be able to write there (under systemd by a drop-in with ReadWritePaths= if it is below /etc, /usr or /boot)")
 	}
 	r := &restoring{Task: t, plan: t.restore, folder: folder, rows: t.rows(ctx)}
 	r.facts.Fenced, r.facts.NotRestored = restic.CanFence(), stage.Lost()
 	defer r.clear()
 	e := r.carryOut(ctx)
 	r.facts.Errors = r.errors
-	if r.keep || e.Result == spool.Succeeded || e.Result == spool.Warning {
+	if r.facts.PlannedFiles > 0 {
 		e.facts(r.facts)
 	}
 	return r.close(e)
@@ -261,7 +261,9 @@ func (r *restoring) examine(ctx context.Context, items restic.ItemList) *Ending 
 	if err != nil { // with privileges in it, perhaps
 		return failed(CodeRestoreFolder, "what was restored could not be looked at, and was removed: "+err.Error(), "look at the disk of "+r.plan.parent)
 	}
+	reported := map[string]bool{}
 	for _, item := range slices.Concat(items.First, items.Last) {
+		reported[item.Path] = true
 		r.row(item.Path, string(stage.Failed), item.Message)
 	}
 	if n := items.Omitted(); n > 0 {
@@ -269,12 +271,19 @@ func (r *restoring) examine(ctx context.Context, items restic.ItemList) *Ending 
 	}
 	r.errors += int64(items.Count) + counts.Failed
 	for _, path := range r.plan.paths {
-		if path != "/" && !r.folder.Has(path) {
+		if path != "/" && !reported[path] && !r.folder.Has(path) {
 			r.errors++
 			r.row(path, "missing", "is not in the snapshot")
 		}
 	}
 	r.facts.RestoredFiles, r.facts.RestoredBytes = max(0, counts.Entries-int64(items.Count)), counts.Bytes
+	for _, item := range slices.Concat(items.First, items.Last) {
+		r.facts.RestoredBytes -= r.folder.Size(item.Path) // it has its full length, whatever is in it
+	}
+	if items.Count > 0 && r.facts.RestoredBytes <= 0 && r.facts.PlannedBytes > 0 { //guard:restore-empty
+		return failed(string(restic.CodeRestoreIncomplete), "no file could be restored: "+items.First[0].Message,
+			"see the rows of the result; run a check of the repository if it says that something is missing there")
+	}
 	if r.plan.inPlace && int64(items.Count)+counts.Failed > 0 { //guard:restore-whole
 		r.keep = true
 		r.facts.TargetPath = r.folder.Restored()

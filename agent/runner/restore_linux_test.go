@@ -334,17 +334,17 @@ func TestWhatIsNotInTheSnapshotIsNotCalledRestored(t *testing.T) {
 
 // A pack is gone, so one file cannot be restored: what is in place stays.
 func TestARestoreThatLacksSomethingLeavesWhatIsInPlace(t *testing.T) {
-	v := withSnapshot(t, "trixie", func(p *place) {
-		content, state := make([]byte, 300<<10), uint32(1)
-		for i := range content {
-			state = state*1664525 + 1013904223
-			content[i] = byte(state >> 24) // nothing that can be compressed
-		}
-		writeFile(t, p.source+"/large", string(content))
-		if err := os.Symlink("x", p.source+"/link"); err != nil {
-			t.Fatal(err)
-		}
-	})
+	v := withSnapshot(t, "trixie", nil)
+	content, state := make([]byte, 300<<10), uint32(1)
+	for i := range content {
+		state = state*1664525 + 1013904223
+		content[i] = byte(state >> 24) // nothing that can be compressed
+	}
+	writeFile(t, v.source+"/large", string(content))
+	if err := os.Symlink("x", v.source+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	v.snapshot = v.do("backup", backupParams()).want(spool.Succeeded, "").SnapshotId // large is in a pack of its own
 	v.allow("restore:\n  in_place_allow: ['" + v.source + "']\n")
 	var largest string
 	var size int64
@@ -375,8 +375,12 @@ func TestARestoreThatLacksSomethingLeavesWhatIsInPlace(t *testing.T) {
 	if _, err := os.Lstat(left[0] + "/files" + v.source + "/link"); err != nil {
 		t.Error(err)
 	}
-	if got := v.do("restore", v.params(nil)).want(spool.Warning, "restore_incomplete"); v.facts(got).Errors == 0 {
-		t.Errorf("facts: %s", got.Facts)
+	got = v.do("restore", v.params(map[string]any{"paths": []string{v.source + "/large"}})).want(spool.Failed, "restore_incomplete")
+	if f := v.facts(got); f.Errors != 1 || f.RestoredBytes > 0 || !strings.Contains(got.Message, "no file could be restored") {
+		t.Errorf("%s; facts: %s", got.Message, got.Facts)
+	}
+	if len(v.staged()) != 1 {
+		t.Errorf("left: %q", v.staged())
 	}
 }
 

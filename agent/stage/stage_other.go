@@ -73,5 +73,14 @@ func (f *Folder) Has(path string) bool {
 	return err == nil
 }
 
+// Size is the size of a file that was restored, 0 for what is none.
+func (f *Folder) Size(path string) int64 {
+	info, err := os.Lstat(filepath.Join(f.Restored(), filepath.FromSlash(path)))
+	if err != nil || !info.Mode().IsRegular() {
+		return 0
+	}
+	return info.Size()
+}
+
 // Remove removes the folder with everything in it, and closes it.
 func (f *Folder) Remove() error { return errors.Join(f.dir.Close(), os.RemoveAll(f.path)) }

@@ -208,6 +208,19 @@ func (f *Folder) Has(path string) bool {
 	return err == nil
 }
 
+// Size is the size of a file that was restored, 0 for what is none.
+func (f *Folder) Size(path string) int64 {
+	dir, name, err := f.parentOf(path)
+	if err != nil {
+		return 0
+	}
+	defer dir.Close()
+	if st, err := statAt(int(dir.Fd()), name); err == nil && isFile(st) {
+		return st.Size
+	}
+	return 0
+}
+
 // parentOf opens the folder that has an entry which was restored.
 func (f *Folder) parentOf(path string) (dir *os.File, name string, err error) {
 	dir, err = f.restored()

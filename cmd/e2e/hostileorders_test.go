@@ -61,6 +61,7 @@ func orders(canary string) []order {
 		add("unknown kind", refused, obj{"kind": kind, "params": obj{"cmd": "touch " + canary}})
 	}
 	add("extra member", refused, extraMembers(canary)...)
+	add("restore", refused, evilRestores(canary)...)
 	add("wrong type", refused, wrongTypes(canary)...)
 	add("not in force", refused,
 		obj{"params": obj{"schedule_id": evilSchedule, "schedule_version": 2}},
@@ -90,7 +91,7 @@ func asAny(list []string) []any {
 func unknownOperations(canary string) []obj {
 	var list []obj
 	for _, name := range append([]string{
-		"exec", "shell", "sh", "run", "restore", "dump", "mount", "serve", "self-update", "generate", "cache", "options", "copy", "migrate", "version",
+		"exec", "shell", "sh", "run", "mount", "serve", "self-update", "generate", "cache", "options", "copy", "migrate", "version",
 		"cat", "cat config", "key list", "list locks", "backup\n", " backup", "BACKUP", "../backup", "backup --stdin-from-command", "init;id",
 		"backup\x00", "ｂackup", "__proto__", "hook", "update_agent", "policy",
 	}, poison(canary)...) {
@@ -128,7 +129,9 @@ func extraMembers(canary string) []obj {
 	for operation, honest := range map[string]obj{
 		"backup": backupOrder, "init": {"repository_id": evilRepository}, "identify": {"repository_id": evilRepository},
 		"snapshots": {"repository_id": evilRepository}, "locks": {"repository_id": evilRepository},
+		"restore": {"repository_id": evilRepository, "snapshot_id": evilSnapshot, "target": "staging"},
 	} {
+
 		for member, value := range map[string]any{
 			"extra_args": []string{"-o", "sftp.command=" + run}, "args": []string{"--password-command=" + run}, "options": obj{"sftp.command": run},
 			"cmd": run, "command": []string{"sh", "-c", run}, "hook": run, "pre_hook": run, "env": obj{"RESTIC_PASSWORD_COMMAND": run},
@@ -136,12 +139,53 @@ func extraMembers(canary string) []obj {
 			"host": "-o", "tags": []string{"x"}, "stdin_from_command": run, "--password-command": run, "-o": "x", "__proto__": obj{"admin": true},
 			"Schedule_ID": evilSchedule, "repository_id\x00": evilRepository, strings.Repeat("x", 50_000): 1,
 		} {
+			if operation == "restore" && member == "paths" {
+				continue // it has them
+			}
 			params := obj{member: value}
 			for name, v := range honest {
 				params[name] = v
 			}
 			list = append(list, obj{"operation": operation, "params": params})
 		}
+	}
+	return list
+}
+
+// evilSnapshot is what no repository has.
+var evilSnapshot = strings.Repeat("e", 64)
+
+// evilRestores would overwrite what runs as root, or hand an option to restic.
+func evilRestores(canary string) []obj {
+	var list []obj
+	add := func(target, snapshot string, more obj) {
+		params := obj{"repository_id": evilRepository, "snapshot_id": snapshot, "target": target}
+		for name, value := range more {
+			params[name] = value
+		}
+		list = append(list, obj{"operation": "restore", "params": params})
+	}
+	for _, target := range append(poison(canary)[:30], "/", "/etc", "/etc/cron.d", "in_place/", "IN_PLACE", "staging/../..", `C:\Windows`, `\\host\share`) {
+		add(target, evilSnapshot, nil)
+	}
+	for _, path := range []string{
+		"/", "/etc", "/etc/cron.d/x", "/etc/passwd", "/root/.ssh/authorized_keys", "/usr/bin/restic", "/proc/self/mem", "/dev/sda", "/home", "/tmp", "/C/Windows", "/var/spool/cron",
+	} {
+		add("in_place", evilSnapshot, obj{"paths": []string{path}})
+		add("in_place", evilSnapshot, obj{"paths": []string{path}, "overwrite": "always", "dry_run": true})
+	}
+	add("in_place", evilSnapshot, nil)
+	for _, path := range append(poison(canary)[:24], "..", "/..", "/../etc", "/a/../../etc", "/./a", "//a", "/a//b", "/a/", "/a\x00b", `\\host\share`, `C:\a`, "a/b", "") {
+		add("staging", evilSnapshot, obj{"paths": []string{path}})
+		add("in_place", evilSnapshot, obj{"paths": []string{path}})
+	}
+	for _, snapshot := range []string{"latest", "", "aaaaaaaa", "latest:/etc", evilSnapshot + ":/etc", strings.ToUpper(evilSnapshot), "--target=/", evilSnapshot + "\n"} {
+		add("staging", snapshot, nil)
+	}
+	for name, value := range map[string]any{
+		"overwrite": "--delete", "delete": true, "target_path": "/etc", "staging_dir": "/etc", "preserve_privileged": true, "run_as": "root", "verify": "--delete", "paths": "/etc",
+	} {
+		add("staging", evilSnapshot, obj{name: value})
 	}
 	return list
 }
