@@ -9,7 +9,7 @@
 //
 // Every page and form works without a script. What the modules in static add:
 //
-//   - app.js: the theme switch, "/" for the search field, times kept fresh
+//   - app.js: the theme switch, "/" for the search field ([data-slash] before the menu's), times kept fresh
 //     (time[data-relative]) and shown in the viewer's zone (time[data-clock],
 //     time[data-moment]), and the other modules.
 //   - live.js: an element with an id and data-live="topic topic:id …" is read again
@@ -21,6 +21,10 @@
 //   - cron.js: <cron-preview data-cron="ID" data-zone="ID"> tells how a time is read
 //     and its next runs; button[data-cron] fills it in.
 //   - copy.js: button[data-copy="id"] copies the text of that element.
+//   - tree.js: <file-tree>, the files of a snapshot: folders open in place, by keys too,
+//     what is picked is kept and told by "rm:picked".
+//   - restore.js: <snapshot-index> has a snapshot listed when it is looked at first;
+//     form[data-restore] keeps its review up to what is chosen.
 //   - form.js: dialogs become modal, forms answer at once and are sent once,
 //     input[data-hides] hides what is marked data-hidden-by.
 //

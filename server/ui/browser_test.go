@@ -53,7 +53,8 @@ func TestEveryPageFitsAndHasNoSeriousFaultOfAccessibility(t *testing.T) {
 		"host-policy": "/hosts/{host}/policy", "host-snapshots": "/hosts/{host}/snapshots", "joining": "/hosts/{host}/joining", "joining-told": "",
 		"schedules": "/hosts/{host}/schedules", "schedule-new": "/hosts/{host}/schedules/new", "schedule": "/hosts/{host}/schedules/{schedule}",
 		"alerts": "/alerts", "alert": "/alerts/{alert}", "rules": "/alerts/rules", "channels": "/channels", "channel": "/channels/{channel}", "channel-kinds": "/channels/new", "channel-new": "/channels/new?kind=email",
-		"job": "/jobs/{job}", "jobs": "/jobs", "snapshots": "/snapshots", "repositories": "/repositories", "repository": "/repositories/{repository}", "repository-new": "/repositories/new",
+		"job": "/jobs/{job}", "job-restored": "/jobs/" + restoredID, "job-compared": "/jobs/" + comparedID, "jobs": "/jobs", "snapshot": "/repositories/{repository}/snapshots/{snapshot}?path=/etc", "snapshot-unlisted": "/repositories/{repository}/snapshots/" + unlistedID,
+		"restore": "/hosts/{host}/restore?repository={repository}&snapshot={snapshot}&path=/etc/nginx", "restore-dry": "/hosts/{host}/restore?dry=" + dryID, "restore-first": "/hosts/{host}/restore", "run-host": "/hosts/{host}/run", "run-repository": "/repositories/{repository}/run/{operation}", "snapshots": "/snapshots", "repositories": "/repositories", "repository": "/repositories/{repository}", "repository-new": "/repositories/new",
 		"audit": "/audit", "users": "/users", "account": "/account", "settings": "/settings", "sign-in": "/sign-in",
 	}
 	for _, tab := range []string{"maintenance", "retention", "settings"} {
@@ -289,6 +290,7 @@ func sampleFleet() *contract {
 		c.answers[key] = answer
 	}
 	c.sampleAlerts(hosts)
+	c.sampleRestores(one)
 	c.lists["GET /api/v1/history"] = func(r *http.Request) any {
 		all := page
 		if r.URL.Query().Get("host_id") != "" {

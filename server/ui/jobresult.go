@@ -26,6 +26,7 @@ type valueCell struct {
 
 // found is a fact with its name.
 type found struct {
+	name  string
 	Label string
 	Value valueCell
 }
@@ -85,7 +86,7 @@ func factsOf(columns []api.OperationColumn, raw json.RawMessage) (list []found) 
 	}
 	for _, column := range columns {
 		if c, ok := memberOf(column, members); ok {
-			list = append(list, found{Label: column.Label, Value: c})
+			list = append(list, found{name: column.Name, Label: column.Label, Value: c})
 		}
 	}
 	return list
@@ -109,7 +110,9 @@ func (v *visit) jobResult(j api.Job, o api.Operation) (jobResult, error) {
 	r := jobResult{Columns: o.Rows}
 	if j.Outcome != nil {
 		r.Facts = factsOf(o.Facts, j.Outcome.Facts)
-		r.Verdict = verdictOf(j)
+		if r.Verdict = verdictOf(j); r.Verdict != nil {
+			r.Facts = slices.DeleteFunc(r.Facts, func(f found) bool { return slices.Contains(judged, f.name) })
+		}
 	}
 	if len(o.Rows) == 0 {
 		return r, nil
@@ -200,7 +203,7 @@ func rowOf(o api.Operation, raw json.RawMessage, j api.Job) (resultRow, map[stri
 		c := &row.Cells[i]
 		if c.Kind == "path" && snapshot != "" && strings.HasPrefix(c.Text, "/") && j.RepositoryId != "" && j.Operation != "restore" {
 			c.Href = snapshotHref(string(j.RepositoryId), snapshot) + "?" + url.Values{"path": {folderOf(c.Text)}}.Encode()
-			row.Restore = "/restore?" + url.Values{"repository": {string(j.RepositoryId)}, "snapshot": {snapshot}, "path": {c.Text}}.Encode()
+			row.Restore = "/restore?" + url.Values{"repository": {string(j.RepositoryId)}, "snapshot": {snapshot}, "path": {"/" + strings.Trim(c.Text, "/")}}.Encode()
 		}
 	}
 	if j.Operation == "diff" && text(members, "change") == "added" {
@@ -229,7 +232,7 @@ func text(members map[string]json.RawMessage, name string) (s string) {
 	return s
 }
 
-// facet finds the column of words by which rows can be told apart, and those words, by
+// facet finds the column of words (not of signs) by which rows can be told apart, and those words, by
 // a look at the first rows.
 func (v *visit) facet(path string, columns []api.OperationColumn) (*api.OperationColumn, []string, error) {
 	page, ok, err := part[api.RowPage](v, path, url.Values{"page_size": {fmt.Sprint(rowsAsked)}})
@@ -246,7 +249,7 @@ func (v *visit) facet(path string, columns []api.OperationColumn) (*api.Operatio
 			if json.Unmarshal(raw, &members) != nil {
 				continue
 			}
-			if s := text(members, column.Name); s != "" && !slices.Contains(words, s) {
+			if s := text(members, column.Name); len(s) > 1 && !slices.Contains(words, s) {
 				words = append(words, s)
 			}
 		}
@@ -310,6 +313,9 @@ type restoreFacts struct {
 	Errors        int64  `json:"errors"`
 	Verified      bool   `json:"verified"`
 }
+
+// judged are the facts that a verdict shows by itself.
+var judged = []string{"target_path", "planned_files", "planned_bytes", "restored_files", "restored_bytes", "skipped_files"}
 
 // verdictOf judges by the facts alone; nil where a job did not plan to restore anything.
 func verdictOf(j api.Job) *verdict {

@@ -37,9 +37,9 @@ func (c *contract) sampleResults() {
 			Fields: []api.OperationField{repository, field("snapshot_id", "snapshot_id", true), field("paths", "path_list", false), field("target", "string", true, "staging", "in_place"), field("verify", "bool", false)},
 			Facts:  []api.OperationColumn{column("target_path", "Restored to", "path"), column("planned_files", "Entries planned", "int"), column("planned_bytes", "Bytes planned", "bytes"), column("restored_files", "Entries restored", "int"), column("verified", "Verified", "bool"), column("not_restored", "Metadata left out", "list")},
 			Rows:   []api.OperationColumn{column("path", "Path", "path"), column("what", "What", "text"), column("detail", "Detail", "text")}},
-		{Name: "diff", Title: "Compare", Description: "Compares two snapshots.", Lock: "none", Slot: "append", Places: places, Fields: []api.OperationField{repository, field("older_id", "snapshot_id", true), field("newer_id", "snapshot_id", true)},
+		{Name: "diff", Title: "Compare", Description: "Compares two snapshots.", Lock: "none", Slot: "append", Places: places, Fields: []api.OperationField{repository, field("from", "snapshot_id", true), field("to", "snapshot_id", true)},
 			Facts: []api.OperationColumn{column("added_files", "Files added", "int"), column("added_bytes", "Added", "bytes")},
-			Rows:  []api.OperationColumn{column("path", "Path", "path"), column("change", "Change", "text"), column("size", "Size", "bytes")}},
+			Rows:  []api.OperationColumn{column("path", "Path", "path"), column("modifier", "Sign", "text"), column("change", "Change", "text")}},
 		{Name: "forget", Title: "Forget", Description: "Removes snapshots.", Lock: "exclusive", Slot: "maintenance", Deletes: true, Confirm: true, Places: places[1:],
 			Fields: []api.OperationField{repository, field("snapshot_ids", "snapshot_id_list", true), {Name: "most", Label: "At most", Type: "int", Min: 1, Max: 50}, field("dry_run", "bool", false), field("reason", "string", false), field("mode", "string", false, "as-it-is", "other")}},
 	}}
@@ -151,16 +151,16 @@ func TestFactsAreShownByTheirTypes(t *testing.T) {
 
 func TestTheRowsOfAResultAreFoundByWordsAndKindsHoweverMany(t *testing.T) {
 	c := newContract()
-	c.ended("diff", `{"older_id":"`+olderID+`","newer_id":"`+snapshotID+`"}`, `{"added_files":2}`, "succeeded")
+	c.ended("diff", `{"from":"`+olderID+`","to":"`+snapshotID+`"}`, `{"added_files":2}`, "succeeded")
 	c.many(25_000, func(i int) string {
-		return fmt.Sprintf(`{"path":"/srv/%05d","change":%q,"size":%d}`, i, []string{"added", "removed", "modified"}[i%3], i)
+		return fmt.Sprintf(`{"path":"/srv/%05d","modifier":%q,"change":%q}`, i, []string{"+", "-", "M"}[i%3], []string{"added", "removed", "changed"}[i%3])
 	})
 	pages := newPages(t, c)
 	look := func(q url.Values) string {
 		return visitPage(t, pages, "GET", "/jobs/"+jobID+"?"+q.Encode(), nil).Body.String()
 	}
 	first := look(nil)
-	wantOnPage(t, first, "25 000 in all", "/srv/00049", `rel="next"`, `<option value="modified">modified</option>`, "snapshot="+olderID)
+	wantOnPage(t, first, "25 000 in all", "/srv/00049", `rel="next"`, `<option value="changed">changed</option>`, "snapshot="+olderID)
 	if strings.Contains(first, "/srv/00050") {
 		t.Error("the first page has more than it should")
 	}
@@ -195,7 +195,7 @@ func TestTwoSnapshotsAreComparedFromTheOlderToTheNewer(t *testing.T) {
 				}
 				return
 			}
-			want := "POST " + repositoryPath + `/jobs {"operation":"diff","params":{"newer_id":"` + snapshotID + `","older_id":"` + olderID + `"}}`
+			want := "POST " + repositoryPath + `/jobs {"operation":"diff","params":{"from":"` + olderID + `","to":"` + snapshotID + `"}}`
 			if len(c.got) != 1 || c.got[0] != want || w.Header().Get("Location") != "/jobs/"+jobID {
 				t.Errorf("sent %q, want %q; led to %q", c.got, want, w.Header().Get("Location"))
 			}

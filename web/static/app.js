@@ -8,6 +8,8 @@ import "./progress.js";
 import "./log.js";
 import "./cron.js";
 import "./throughput.js";
+import "./restore.js"; // listens to tree.js
+import "./tree.js";
 import { freshen } from "./times.js";
 
 document.documentElement.dataset.script = "";
@@ -40,11 +42,11 @@ for (const tab of document.querySelectorAll(".tabs [aria-current]")) {
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input, textarea, select, [contenteditable], dialog")) return;
-  const field = document.getElementById("search");
+  const field = document.querySelector("[data-slash]") ?? document.getElementById("search");
   if (!field) return;
   event.preventDefault();
   const menu = document.getElementById("menu");
-  if (menu && !field.checkVisibility()) menu.showPopover();
+  if (menu?.contains(field) && !field.checkVisibility()) menu.showPopover();
   field.focus();
   field.select();
 });

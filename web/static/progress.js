@@ -4,19 +4,10 @@
 // the job's last sample says. When the job's state changes, the page is read again.
 
 import { follow, Refused } from "./poll.js";
-import { visible } from "./text.js";
+import { bytes, count, visible } from "./text.js";
 import { relative } from "./times.js";
 
 const NBSP = "\u00a0";
-
-function bytes(n) {
-  if (n < 1024) return n + NBSP + "B";
-  let [size, unit] = [n / 1024, 0];
-  for (; size >= 1023.5; unit++) size /= 1024;
-  return size.toFixed(size >= 99.95 ? 0 : 1) + NBSP + "KMGTPE"[unit] + "iB";
-}
-
-const count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 
 function lasting(seconds) {
   if (seconds < 60) return `${Math.ceil(seconds)}${NBSP}s`;

@@ -13,6 +13,19 @@ function show(char) {
   return `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
 }
 
+const NBSP = "\u00a0";
+
+// bytes tells a size in binary units, as the server does.
+export function bytes(n) {
+  if (n < 1024) return n + NBSP + "B";
+  let [size, unit] = [n / 1024, 0];
+  for (; size >= 1023.5; unit++) size /= 1024;
+  return size.toFixed(size >= 99.95 ? 0 : 1) + NBSP + "KMGTPE"[unit] + "iB";
+}
+
+// count groups a number's digits.
+export const count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+
 // visible returns the text with every unseen character as one that is seen.
 export const visible = (text) => text.replace(UNSEEN, show);
 
