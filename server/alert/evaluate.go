@@ -47,6 +47,7 @@ func Evaluate(in Input) ([]Wanted, map[string]store.AlertMark) {
 	e.missedSlots()
 	e.sources()
 	e.capacity()
+	e.checks()
 	e.credentials()
 	e.clocks()
 	e.versions()
@@ -65,6 +66,7 @@ type evaluation struct {
 	hosts     map[fleet.HostID]*fleet.Host
 	schedules []schedule
 	repos     map[fleet.RepositoryID]*fleet.Repository
+	health    map[fleet.RepositoryID]*fleet.RepositoryHealth
 	held      map[string]map[string]*fleet.Condition // by object type and id, code
 	silent    map[fleet.HostID]bool
 	lateHosts map[fleet.HostID]bool
@@ -86,13 +88,18 @@ func newEvaluation(in Input) *evaluation {
 		Input: in, rules: newRuleBook(in.Rules),
 		hosts: map[fleet.HostID]*fleet.Host{}, repos: map[fleet.RepositoryID]*fleet.Repository{},
 		held: map[string]map[string]*fleet.Condition{}, silent: map[fleet.HostID]bool{}, lateHosts: map[fleet.HostID]bool{}, covered: map[fleet.ScheduleID]bool{},
-		marks: map[string]store.AlertMark{}, troubles: map[string]bool{},
+		health: map[fleet.RepositoryID]*fleet.RepositoryHealth{},
+		marks:  map[string]store.AlertMark{}, troubles: map[string]bool{},
 	}
 	for i := range in.Hosts {
 		e.hosts[in.Hosts[i].ID] = &in.Hosts[i]
 	}
 	for i := range in.Repositories {
-		e.repos[in.Repositories[i].ID] = &in.Repositories[i]
+		r := &in.Repositories[i]
+		e.repos[r.ID] = r
+		var health fleet.RepositoryHealth
+		_ = r.Health.Read(&health) // what cannot be read is not known
+		e.health[r.ID] = &health
 	}
 	for i := range in.Schedules {
 		s := schedule{Schedule: &in.Schedules[i], host: e.hosts[in.Schedules[i].HostID]}

@@ -28,6 +28,13 @@ const (
 	AuditBroken           = "audit_broken"
 	NotificationFailing   = "notification_failing"
 	HostTrouble           = "host_trouble"
+	CheckFailed           = "check_failed"
+	CheckOverdue          = "check_overdue"
+	PruneBlocked          = "prune_blocked"
+	ForeignObjects        = "foreign_objects"
+	SuspectSnapshots      = "suspect_snapshots"
+	KeysChanged           = "keys_changed"
+	MaintenanceNotAllowed = "maintenance_not_allowed"
 )
 
 // Kind is something that raises alerts.
@@ -56,7 +63,21 @@ var Kinds = []Kind{
 	{Code: RepositoryTrouble, Title: "Repository in trouble", Severity: fleet.Critical,
 		Description: "Backups fail because of their repository: gone, replaced, locked, damaged, full, its password or credential refused. The alert's code says which."},
 	{Code: RepositoryNearlyFull, Title: "Repository nearly full", Severity: fleet.Warn, Unit: "percent", Threshold: 10,
-		Description: "Less than this share of the storage below a repository that is a path is free."},
+		Description: "Less than this share of the storage is free, as far as a host sees it: of a repository that is a path, or at the maintenance host."},
+	{Code: CheckFailed, Title: "Check found damage", Severity: fleet.Critical,
+		Description: "A check found a repository damaged; until a check of the same data finds none."},
+	{Code: CheckOverdue, Title: "Check overdue", Severity: fleet.Warn, Unit: "days", Threshold: 35,
+		Description: "No check of a repository went well for so long, though its plan has checks."},
+	{Code: PruneBlocked, Title: "Prune blocked", Severity: fleet.Warn,
+		Description: "The last prune refused to go on: what it would remove could not be trusted, or not kept aside."},
+	{Code: ForeignObjects, Title: "Foreign files", Severity: fleet.Warn,
+		Description: "A repository's folder holds files that restic did not make or cannot read."},
+	{Code: SuspectSnapshots, Title: "Suspect snapshots", Severity: fleet.Warn,
+		Description: "A repository holds snapshots that claim another time than they were first seen at, or are odd otherwise."},
+	{Code: KeysChanged, Title: "Keys added", Severity: fleet.Warn,
+		Description: "A repository has keys that its maintenance host did not know before."},
+	{Code: MaintenanceNotAllowed, Title: "Maintenance not allowed", Severity: fleet.Warn,
+		Description: "The host that is to maintain a repository does not allow that in its own policy file."},
 	{Code: CredentialCanDelete, Title: "Credential can delete", Severity: fleet.Critical,
 		Description: "The credential that hosts use could delete backups, and no admin has allowed it."},
 	{Code: WarningsShare, Title: "Files not read", Severity: fleet.Warn, Unit: "percent", Threshold: 1,

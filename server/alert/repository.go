@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"restic-manager/server/fleet"
 )
@@ -136,34 +137,84 @@ func plainly(text string) string {
 	return text
 }
 
-// capacity looks at how much room the storage of each repository has, by the newest
-// backup that saw it.
-func (e *evaluation) capacity() {
-	newest := map[fleet.RepositoryID]*schedule{}
-	for i := range e.schedules {
-		s := &e.schedules[i]
-		if s.facts.TotalBytes <= 0 || e.repos[s.RepositoryID] == nil {
-			continue
-		}
-		if last := newest[s.RepositoryID]; last == nil || s.facts.At > last.facts.At {
-			newest[s.RepositoryID] = s
+// room is how much room the storage of a repository has, as somebody saw it.
+type room struct {
+	free, total int64
+	at          fleet.Time
+	host        *fleet.Host // who saw it; nil: not known
+}
+
+// rooms gathers what was last seen of each repository's storage: by a backup, or by the
+// host that maintains it.
+func (e *evaluation) rooms() map[fleet.RepositoryID]room {
+	newest := map[fleet.RepositoryID]room{}
+	see := func(id fleet.RepositoryID, r room) {
+		if last, known := newest[id]; r.total > 0 && e.repos[id] != nil && (!known || r.at > last.at) {
+			newest[id] = r
 		}
 	}
+	for i := range e.schedules {
+		s := &e.schedules[i]
+		see(s.RepositoryID, room{s.facts.FreeBytes, s.facts.TotalBytes, s.facts.At, s.host})
+	}
+	for id, health := range e.health {
+		see(id, room{health.FreeBytes, health.TotalBytes, health.MeasuredAt, e.hosts[e.repos[id].MaintenanceHost]})
+	}
+	return newest
+}
+
+// capacity looks at how much room the storage of each repository has.
+func (e *evaluation) capacity() {
+	newest := e.rooms()
 	kind := kindOf(RepositoryNearlyFull, "")
 	for _, id := range slices.Sorted(maps.Keys(newest)) {
-		s, r := newest[id], e.repos[id]
-		set := e.rules.of(kind, s.host)
-		free := float64(s.facts.FreeBytes) * 100 / float64(s.facts.TotalBytes)
+		seen, r := newest[id], e.repos[id]
+		set := e.rules.of(kind, seen.host)
+		free := float64(seen.free) * 100 / float64(seen.total)
 		if !set.enabled || free >= float64(set.threshold) || e.troubles[string(id)+"/repository_full"] {
 			continue
+		}
+		o := fleet.AlertObject{Type: fleet.ObjectRepository, ID: string(id), Name: r.Name, Since: seen.at}
+		message := fmt.Sprintf("%.0f %% of its storage are free", free)
+		if seen.host != nil {
+			message, o.Host = message+", as "+seen.host.Name+" saw it", seen.host.ID
+		}
+		if full := e.health[id].FullAt(); !full.IsZero() {
+			message += "; at the rate at which it grows it is full on " + full.Time().Format(time.DateOnly)
 		}
 		e.add(Wanted{
 			Key: RepositoryNearlyFull + "/" + string(id), Code: RepositoryNearlyFull, SubjectType: fleet.ObjectRepository, SubjectID: string(id),
 			Severity: set.severity, Title: fmt.Sprintf("Repository %s is nearly full", r.Name),
-			Message:  fmt.Sprintf("%.0f %% of its storage are free, as %s saw it.", free, s.host.Name),
-			NextStep: "Make room, add storage, or keep fewer snapshots.",
-			Objects:  []fleet.AlertObject{{Type: fleet.ObjectRepository, ID: string(id), Name: r.Name, Since: s.facts.At, Host: s.HostID}},
-			Fact:     fmt.Sprintf("%d", int(free)),
+			Message: message + ".", NextStep: "Make room, add storage, or keep fewer snapshots.",
+			Objects: []fleet.AlertObject{o},
+			Fact:    fmt.Sprintf("%d", int(free)),
+		})
+	}
+}
+
+// checks that are to run and do not: bits that flip are found by nobody else.
+func (e *evaluation) checks() {
+	set := e.rules.of(kindOf(CheckOverdue, ""), nil)
+	if !set.enabled {
+		return
+	}
+	for i := range e.Repositories {
+		r := &e.Repositories[i]
+		var plan fleet.MaintenancePlan
+		if r.State != fleet.RepositoryReady || r.Schedules == 0 || r.Plan.Read(&plan) != nil || plan.Check == "" {
+			continue
+		}
+		good := e.health[r.ID].LastGoodCheck
+		if e.Now < max(good, r.CreatedAt).Add(time.Duration(set.threshold)*24*time.Hour) {
+			continue
+		}
+		e.add(Wanted{
+			Key: CheckOverdue + "/" + string(r.ID), Code: CheckOverdue, SubjectType: fleet.ObjectRepository, SubjectID: string(r.ID),
+			Severity: set.severity, Title: fmt.Sprintf("Repository %s was not checked", r.Name),
+			Message:  "The last check that went well: " + when(good) + ".",
+			NextStep: "Look why its checks do not run or fail, and start one.",
+			Objects:  []fleet.AlertObject{{Type: fleet.ObjectRepository, ID: string(r.ID), Name: r.Name, Since: good}},
+			Fact:     fmt.Sprintf("since %d", good),
 		})
 	}
 }

@@ -41,7 +41,8 @@ func noteDeletion(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) er
 func repositoryConditions(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
 	message, _, known := repositoryTrouble(o.Code)
 	failed := j.Result == fleet.Failed || j.Result == fleet.Rejected
-	if failed && known {
+	checks := j.Operation == OperationCheck && restic.Code(o.Code) == restic.CodeRepoDamaged // has a condition of its own
+	if failed && known && !checks {
 		if err := raiseTrouble(ctx, tx, j, o, message); err != nil {
 			return err
 		}

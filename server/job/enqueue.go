@@ -68,28 +68,8 @@ var errWaits = errors.New("a job of this schedule waits already")
 // A job that locks the repository for itself waits at the server until it is its turn.
 func (s *Service) Enqueue(ctx context.Context, actor Actor, r Request) (j *fleet.Job, created bool, err error) {
 	err = s.Store.Update(ctx, actor.entry("job.create"), func(tx *store.Tx) error {
-		w, err := s.resolve(ctx, tx, r)
-		if err != nil {
-			return err
-		}
-		w.createdBy = actor.Name
-		if err := w.makeUsable(ctx, tx); err != nil {
-			return err
-		}
-		if j, err = w.enqueue(ctx, tx); err != nil {
-			return err
-		}
-		if j.Held {
-			if err := s.takeTurns(ctx, tx, j.RepositoryID, ""); err != nil {
-				return err
-			}
-			if j, err = tx.Job(ctx, j.ID); err != nil {
-				return err
-			}
-		}
-		tx.Audit.ObjectType, tx.Audit.ObjectID, tx.Audit.ObjectName = "job", string(j.ID), r.Operation
-		tx.Audit.Detail = "on host " + w.host.Name + w.typed
-		return nil
+		j, err = s.make(ctx, tx, actor, r)
+		return err
 	})
 	switch {
 	case errors.Is(err, errWaits):
@@ -103,6 +83,34 @@ func (s *Service) Enqueue(ctx context.Context, actor Actor, r Request) (j *fleet
 		return nil, false, err
 	}
 	return j, true, nil
+}
+
+// make makes a job in a transaction; it fails as Enqueue does, and with errWaits beside
+// the job that waits.
+func (s *Service) make(ctx context.Context, tx *store.Tx, actor Actor, r Request) (*fleet.Job, error) {
+	w, err := s.resolve(ctx, tx, r)
+	if err != nil {
+		return nil, err
+	}
+	w.createdBy = actor.Name
+	if err := w.makeUsable(ctx, tx); err != nil {
+		return nil, err
+	}
+	j, err := w.enqueue(ctx, tx)
+	if err != nil {
+		return j, err
+	}
+	if j.Held {
+		if err := s.takeTurns(ctx, tx, j.RepositoryID, ""); err != nil {
+			return nil, err
+		}
+		if j, err = tx.Job(ctx, j.ID); err != nil {
+			return nil, err
+		}
+	}
+	tx.Audit.ObjectType, tx.Audit.ObjectID, tx.Audit.ObjectName = "job", string(j.ID), r.Operation
+	tx.Audit.Detail = "on host " + w.host.Name + w.typed
+	return j, nil
 }
 
 // RunNow backs a host up by its only enabled manual schedule, else by its only

@@ -20,7 +20,7 @@ const (
 func (s *Service) Run(ctx context.Context) error {
 	ticker := time.NewTicker(expireEvery)
 	defer ticker.Stop()
-	var prepared, tidied time.Time
+	var prepared, tidied, planned time.Time
 	for {
 		now := time.Now()
 		s.round(ctx, "expire jobs", s.Expire)
@@ -31,6 +31,11 @@ func (s *Service) Run(ctx context.Context) error {
 		if now.Sub(prepared) >= prepareEvery {
 			prepared = now
 			s.round(ctx, "prepare repositories", s.prepareAll)
+		}
+		if now.Sub(planned) >= planEvery {
+			planned = now
+			s.round(ctx, "maintain repositories", s.Maintain)
+			s.round(ctx, "look after locks", s.SweepLocks)
 		}
 		if now.Sub(tidied) >= tidyEvery {
 			tidied = now

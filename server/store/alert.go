@@ -139,7 +139,8 @@ func (q Queries) AlertFacts(ctx context.Context) (*AlertFacts, error) {
 			restic_version, spool, clock_offset, protection, breach_at FROM hosts WHERE NOT disabled ORDER BY name`},
 		{"schedules", &f.Schedules, `SELECT s.id, s.host_id, s.repository_id, s.name, s.manual, s.enabled, s.last_good, s.breach_at, s.missed, s.facts
 			FROM schedules s JOIN hosts h ON h.id = s.host_id WHERE s.enabled AND NOT h.disabled ORDER BY s.host_id, s.name`},
-		{"repositories", &f.Repositories, `SELECT id, name, state, can_delete, allow_deleting_credential FROM repositories ORDER BY name`},
+		{"repositories", &f.Repositories, `SELECT id, name, state, can_delete, allow_deleting_credential, created_at, schedules,
+			maintenance_host, plan, health FROM repositories ORDER BY name`},
 		{"conditions", &f.Conditions, `SELECT ` + conditionCols + ` FROM conditions ORDER BY object_type, object_id, code`},
 		{"channels", &f.Channels, `SELECT ` + channelCols + ` FROM channels ORDER BY name`},
 		{"marks", &marks, `SELECT mark, value, risen_at FROM alert_marks`},

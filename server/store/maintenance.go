@@ -247,3 +247,25 @@ func (tx *Tx) bumpCredential(ctx context.Context, repository fleet.RepositoryID,
 	}
 	return tx.bumpConfigOfRepository(ctx, repository)
 }
+
+// RepositoriesLockedOut lists the repositories at which a job waits for restic's lock, by
+// the words of its agent.
+func (q Queries) RepositoriesLockedOut(ctx context.Context) ([]fleet.RepositoryID, error) {
+	var ids []fleet.RepositoryID
+	err := q.all(ctx, &ids, `SELECT DISTINCT repository_id FROM jobs
+		WHERE state <> 'finished' AND state = 'waiting' AND NOT held AND repository_id <> '' AND waiting_on LIKE 'waits for the %lock %' ORDER BY 1`)
+	if err != nil {
+		return nil, fmt.Errorf("look for jobs that wait for a lock: %w", err)
+	}
+	return ids, nil
+}
+
+// OwnedLocks lists the locks of all repositories that hosts of ours hold.
+func (q Queries) OwnedLocks(ctx context.Context) ([]fleet.Lock, error) {
+	var list []fleet.Lock
+	err := q.all(ctx, &list, `SELECT `+repositoryLockCols+` FROM repository_locks WHERE host_id <> '' ORDER BY repository_id, host_id, created_at`)
+	if err != nil {
+		return nil, fmt.Errorf("list the locks of hosts: %w", err)
+	}
+	return list, nil
+}

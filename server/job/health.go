@@ -1,0 +1,354 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"restic-manager/restic"
+	"restic-manager/server/fleet"
+	"restic-manager/server/store"
+)
+
+// Codes of conditions that the health of a repository brings.
+const (
+	CodeCheckFailed    = "check_failed"
+	CodePruneBlocked   = "prune_blocked"
+	CodeForeignObjects = "foreign_objects"
+	CodeSuspects       = "suspect_snapshots"
+	CodeKeysChanged    = "keys_changed"
+)
+
+// The operations that a plan orders.
+const (
+	OperationRetention = "retention"
+	OperationPrune     = "prune"
+	OperationCheck     = "check"
+	OperationStats     = "stats"
+	OperationInspect   = "inspect"
+	OperationLocks     = "locks"
+	OperationUnlock    = "unlock"
+	OperationForget    = "forget"
+)
+
+// finding is a job that ended, with what it found out, on its way into the health of its
+// repository.
+type finding struct {
+	job    *fleet.Job
+	out    Outcome
+	health *fleet.RepositoryHealth
+	now    fleet.Time
+}
+
+// facts are the members of results that health is made of; nil: not told.
+type facts struct {
+	Mode           string     `json:"mode"`       // of stats
+	TotalSize      *int64     `json:"total_size"` // of stats: by its mode
+	PlainBytes     *int64     `json:"total_uncompressed_size"`
+	Blobs          *int64     `json:"total_blob_count"`
+	Snapshots      *int64     `json:"snapshots_count"`
+	FreeBytes      *int64     `json:"free_bytes"`
+	TotalBytes     *int64     `json:"total_bytes"`
+	Keys           *int       `json:"keys"`
+	ForeignKeys    *int       `json:"foreign_keys"` // that the maintenance host did not know
+	ForeignObjects *int64     `json:"foreign_objects"`
+	Suspects       *int64     `json:"suspects"`
+	UndoUntil      *time.Time `json:"undo_until"`
+	DryRun         *bool      `json:"dry_run"`
+	Errors         int64      `json:"errors"` // of a check
+	PacksBroken    int64      `json:"packs_broken"`
+}
+
+// fillers says for each operation how what it found out fills the health of its
+// repository. Only good results come here, but for those that say so.
+var fillers = map[string]func(ctx context.Context, tx *store.Tx, f *finding, found *facts) error{
+	OperationStats:     measured,
+	OperationInspect:   inspected,
+	OperationCheck:     checked,
+	OperationPrune:     pruned,
+	OperationRetention: thinnedOut,
+	OperationForget:    thinnedOut,
+	OperationLocks:     locksListed,
+	OperationUnlock:    locksListed,
+}
+
+// noteHealth puts what a job found out to the health of its repository, and raises or
+// clears what follows from it.
+func noteHealth(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
+	if j.RepositoryID == "" {
+		return nil
+	}
+	fill := fillers[j.Operation]
+	if fill == nil && o.CanDelete != "no" {
+		return nil
+	}
+	r, err := tx.LockRepository(ctx, j.RepositoryID)
+	if fleet.Is(err, fleet.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var health fleet.RepositoryHealth
+	if err := r.Health.Read(&health); err != nil {
+		return fmt.Errorf("read the health of repository %s: %w", r.ID, err)
+	}
+	if o.CanDelete == "no" {
+		health.AppendProven = max(health.AppendProven, j.FinishedAt)
+	}
+	if fill != nil {
+		var found facts
+		if err := readFacts(o.Facts, &found); err != nil { //guard:facts-shape
+			found = facts{} // of an agent that names them otherwise: nothing is known
+		}
+		if err := fill(ctx, tx, &finding{job: j, out: o, health: &health, now: tx.Now}, &found); err != nil {
+			return err
+		}
+	}
+	doc, err := fleet.NewDoc(health)
+	if err != nil {
+		return fmt.Errorf("encode the health of repository %s: %w", r.ID, err)
+	}
+	return tx.SaveHealth(ctx, r.ID, doc)
+}
+
+func readFacts(raw json.RawMessage, into *facts) error {
+	if len(raw) == 0 {
+		return nil
+	}
+	return json.Unmarshal(raw, into)
+}
+
+func put[T any](into *T, value *T) {
+	if value != nil {
+		*into = *value
+	}
+}
+
+// measuredTogether is within which the parts of a measurement come.
+const measuredTogether = 12 * time.Hour
+
+// older tells whether something newer of the kind is known already: reports come late.
+func (f *finding) older(than fleet.Time) bool { return f.job.FinishedAt < than }
+
+// The modes of stats that health is made of.
+const (
+	statsStored = "raw-data"
+	statsSource = "restore-size"
+)
+
+// measured keeps what stats of all snapshots measured, by its mode.
+func measured(ctx context.Context, tx *store.Tx, f *finding, found *facts) error {
+	var given struct {
+		Snapshot string `json:"snapshot_id"`
+	}
+	if f.job.Params.Read(&given) != nil || given.Snapshot != "" {
+		return nil
+	}
+	h := f.health
+	if !f.job.Result.Good() || found.TotalSize == nil || f.older(h.MeasuredAt.Add(-measuredTogether)) {
+		return nil
+	}
+	switch found.Mode {
+	case statsStored:
+		put(&h.StoredBytes, found.TotalSize)
+		put(&h.PlainBytes, found.PlainBytes)
+		put(&h.Blobs, found.Blobs)
+	case statsSource:
+		put(&h.SourceBytes, found.TotalSize)
+	default:
+		return nil
+	}
+	h.MeasuredAt = max(h.MeasuredAt, f.job.FinishedAt)
+	day := fleet.RepositoryDay{
+		RepositoryID: f.job.RepositoryID, Day: fleet.DayOf(f.job.FinishedAt),
+		StoredBytes: h.StoredBytes, PlainBytes: h.PlainBytes, SourceBytes: h.SourceBytes,
+	}
+	put(&day.Snapshots, found.Snapshots)
+	if h.StoredBytes == 0 {
+		return nil // only the other half is known yet
+	}
+	if err := tx.PutRepositoryDay(ctx, day); err != nil {
+		return err
+	}
+	days, err := tx.RepositoryDays(ctx, day.RepositoryID, fleet.GrowthSince(f.now))
+	if err != nil {
+		return err
+	}
+	h.GrowthPerDay = fleet.Growth(days)
+	f.space()
+	return nil
+}
+
+// space keeps how much room the storage has, where the job looked at it.
+func (f *finding) space() {
+	if s := f.out.Storage; s != nil && s.TotalBytes > 0 {
+		f.health.FreeBytes, f.health.TotalBytes = s.FreeBytes, s.TotalBytes
+	}
+}
+
+func inspected(ctx context.Context, tx *store.Tx, f *finding, found *facts) error {
+	if !f.job.Result.Good() {
+		return nil
+	}
+	h := f.health
+	h.Inspect = f.job.ID
+	f.space()
+	if found.TotalBytes != nil && *found.TotalBytes > 0 {
+		put(&h.TotalBytes, found.TotalBytes)
+		put(&h.FreeBytes, found.FreeBytes)
+	}
+	if h.MeasuredAt.IsZero() {
+		h.MeasuredAt = f.job.FinishedAt
+	}
+	put(&h.ForeignObjects, found.ForeignObjects)
+	put(&h.Suspects, found.Suspects)
+	if found.UndoUntil != nil {
+		h.UndoUntil = fleet.At(*found.UndoUntil)
+	}
+	put(&h.Keys, found.Keys)
+	added := 0
+	put(&added, found.ForeignKeys)
+	for _, c := range []struct {
+		code       string
+		holds      bool
+		told       bool
+		text, next string
+	}{
+		{CodeForeignObjects, h.ForeignObjects > 0, found.ForeignObjects != nil,
+			fmt.Sprintf("Its folder holds %d files that restic did not make or cannot read.", h.ForeignObjects),
+			"Look at the job's rows: a broken or hostile host may have put them there. They do not stop restores."},
+		{CodeSuspects, h.Suspects > 0, found.Suspects != nil,
+			fmt.Sprintf("It holds %d snapshots that are odd, such as of another time than they were first seen at.", h.Suspects),
+			"Look at the job's rows. They are neither counted as backups to keep nor removed until somebody decides."},
+		{CodeKeysChanged, added > 0, found.ForeignKeys != nil,
+			fmt.Sprintf("It has %d keys, of which %d were added without the maintenance host knowing.", h.Keys, added),
+			"Find out who added one; a key that nobody knows can be removed at the maintenance host."},
+	} {
+		if !c.told {
+			continue
+		}
+		err := hold(ctx, tx, c.holds, fleet.Condition{
+			ObjectType: store.ObjectRepository, ObjectID: string(f.job.RepositoryID), Code: c.code, Severity: fleet.Warn, JobID: f.job.ID,
+			Message: c.text, NextStep: c.next,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checked keeps which part of the data a check has read. One that found damage is held
+// against the repository until a check of the same data, or of all, finds none.
+func checked(ctx context.Context, tx *store.Tx, f *finding, found *facts) error {
+	h, j := f.health, f.job
+	damaged := found.Errors > 0 || found.PacksBroken > 0 || restic.Code(f.out.Code) == restic.CodeRepoDamaged
+	if j.Result != fleet.Succeeded && j.Result != fleet.Failed {
+		return nil
+	}
+	h.LastCheck = j.ID
+	if j.Result == fleet.Failed && !damaged {
+		return nil // it could not look
+	}
+	if j.Result == fleet.Succeeded {
+		h.LastGoodCheck = max(h.LastGoodCheck, j.FinishedAt)
+		if part, parts := checkedPart(j.Params); parts > 0 {
+			h.NoteRead(part, parts, j.FinishedAt)
+		}
+		return clearCheckFailed(ctx, tx, j)
+	}
+	_, err := tx.RaiseCondition(ctx, fleet.Condition{
+		ObjectType: store.ObjectRepository, ObjectID: string(j.RepositoryID), Code: CodeCheckFailed, Severity: fleet.Critical, JobID: j.ID,
+		Message:  "A check found the repository damaged: " + orElse(f.out.Message, "see its log."),
+		NextStep: orElse(f.out.NextStep, "Look at the job's log, and repair at the maintenance host; do not prune before."),
+	})
+	return err
+}
+
+// clearCheckFailed ends the condition where a good check has looked at what the failed
+// one found.
+func clearCheckFailed(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
+	held, err := tx.Conditions(ctx, store.ObjectRepository, string(j.RepositoryID))
+	if err != nil {
+		return err
+	}
+	for _, c := range held {
+		if c.Code != CodeCheckFailed {
+			continue
+		}
+		failed, err := tx.Job(ctx, c.JobID)
+		if err != nil && !fleet.Is(err, fleet.NotFound) {
+			return err
+		}
+		if failed != nil && !looksAtAll(j.Params, failed.Params) { //guard:check-other-part
+			continue
+		}
+		if _, err := tx.ClearCondition(ctx, c.ObjectType, c.ObjectID, c.Code); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// looksAtAll tells whether a check looks at everything that another one looks at.
+func looksAtAll(good, failed fleet.Doc) bool {
+	part, parts := checkedPart(good)
+	failedPart, failedParts := checkedPart(failed)
+	return parts == 1 || failedParts == 0 || part == failedPart && parts == failedParts
+}
+
+// checkedPart is which part of how many a check reads by its params; 0 of 0: none.
+func checkedPart(params fleet.Doc) (part, parts int) {
+	var given struct {
+		All   bool `json:"read_data"`
+		Part  int  `json:"part"`
+		Parts int  `json:"parts"`
+	}
+	if params.Read(&given) != nil {
+		return 0, 0
+	}
+	switch {
+	case given.All:
+		return 1, 1
+	case given.Parts > 0:
+		return given.Part, given.Parts
+	}
+	return 0, 0
+}
+
+// pruned keeps the last prune. One that refused to go on, since what it would remove
+// could not be trusted or kept aside, needs a person.
+func pruned(ctx context.Context, tx *store.Tx, f *finding, found *facts) error {
+	h, j := f.health, f.job
+	blocked := j.Result == fleet.Failed && strings.HasPrefix(f.out.Code, CodePruneBlocked)
+	if j.Result.Good() || j.Result == fleet.Failed {
+		h.LastPrune = j.ID
+	}
+	if found.UndoUntil != nil {
+		h.UndoUntil = fleet.At(*found.UndoUntil)
+	}
+	if !blocked && !j.Result.Good() {
+		return nil
+	}
+	return hold(ctx, tx, blocked, fleet.Condition{
+		ObjectType: store.ObjectRepository, ObjectID: string(j.RepositoryID), Code: CodePruneBlocked, Severity: fleet.Warn, JobID: j.ID,
+		Message:  "Prune refused to go on: " + orElse(f.out.Message, "see its log."),
+		NextStep: orElse(f.out.NextStep, "Look at the job; until then nothing is removed, and the storage fills up."),
+	})
+}
+
+func thinnedOut(_ context.Context, _ *store.Tx, f *finding, found *facts) error {
+	if found.DryRun != nil && *found.DryRun {
+		return nil
+	}
+	if f.job.Operation == OperationRetention && (f.job.Result.Good() || f.job.Result == fleet.Failed) {
+		f.health.LastRetention = f.job.ID
+	}
+	if f.job.Result.Good() && found.UndoUntil != nil {
+		f.health.UndoUntil = max(f.health.UndoUntil, fleet.At(*found.UndoUntil))
+	}
+	return nil
+}
