@@ -193,11 +193,14 @@ func (r *restoring) target() string {
 }
 
 func (r *restoring) amount(entries, bytes int64) string {
-	noun := "entries"
-	if entries == 1 {
-		noun = "entry"
+	return r.entries(entries) + ", " + humanize.IBytes(uint64(max(0, bytes)))
+}
+
+func (r *restoring) entries(n int64) string {
+	if n == 1 {
+		return "1 entry"
 	}
-	return fmt.Sprintf("%s %s, %s", strings.ReplaceAll(humanize.Comma(entries), ",", " "), noun, humanize.IBytes(uint64(max(0, bytes))))
+	return strings.ReplaceAll(humanize.Comma(n), ",", " ") + " entries"
 }
 
 func (r *restoring) op() restic.Restore {
@@ -270,6 +273,10 @@ func (r *restoring) examine(ctx context.Context, items restic.ItemList) *Ending 
 		r.row("", string(stage.Failed), fmt.Sprintf("%d more entries with errors are in the job's log", n))
 	}
 	r.errors += int64(items.Count) + counts.Failed
+	if unmade := r.facts.PlannedFiles - counts.Entries - counts.Removed - r.errors; unmade > 0 { //guard:restore-count
+		r.errors += unmade
+		r.row("", "missing", r.entries(unmade)+" are not there, although restic says that it restored them")
+	}
 	for _, path := range r.plan.paths {
 		if path != "/" && !reported[path] && !r.folder.Has(path) {
 			r.errors++
@@ -280,8 +287,12 @@ func (r *restoring) examine(ctx context.Context, items restic.ItemList) *Ending 
 	for _, item := range slices.Concat(items.First, items.Last) {
 		r.facts.RestoredBytes -= r.folder.Size(item.Path) // it has its full length, whatever is in it
 	}
-	if items.Count > 0 && r.facts.RestoredBytes <= 0 && r.facts.PlannedBytes > 0 { //guard:restore-empty
-		return failed(string(restic.CodeRestoreIncomplete), "no file could be restored: "+items.First[0].Message,
+	if r.facts.RestoredBytes <= 0 && r.facts.PlannedBytes > 0 { //guard:restore-empty
+		why := "restic said nothing of it"
+		if items.Count > 0 {
+			why = items.First[0].Message
+		}
+		return failed(string(restic.CodeRestoreIncomplete), "no file could be restored: "+why,
 			"see the rows of the result; run a check of the repository if it says that something is missing there")
 	}
 	if r.plan.inPlace && int64(items.Count)+counts.Failed > 0 { //guard:restore-whole

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -19,6 +20,7 @@ import (
 	"restic-manager/agent/policy"
 	"restic-manager/agent/secret"
 	"restic-manager/agent/spool"
+	"restic-manager/agent/stage"
 	"restic-manager/restic"
 	"restic-manager/restic/restictest"
 )
@@ -134,7 +136,7 @@ func TestARestoreToStagingIsPrivateAndWithoutPrivileges(t *testing.T) {
 			if diff := cmp.Diff(before, after); diff != "" {
 				t.Errorf("differs:\n%s", diff)
 			}
-			if int(f.RestoredFiles)+2 < len(before) || f.PlannedBytes == 0 || f.PlannedFiles < f.RestoredFiles {
+			if int(f.RestoredFiles)+2 < len(before) || f.PlannedBytes == 0 || f.PlannedFiles < f.RestoredFiles || f.SkippedFiles != 0 {
 				t.Errorf("facts: %+v of %d", f, len(before))
 			}
 			events := v.recorded(job.ID).events
@@ -142,6 +144,34 @@ func TestARestoreToStagingIsPrivateAndWithoutPrivileges(t *testing.T) {
 				t.Error("no event names the folder")
 			}
 		})
+	}
+}
+
+// A restic that says that all is well is not believed.
+func TestWhatIsNotThereIsNotCalledRestored(t *testing.T) {
+	p := newPlace(t, restictest.NewFake(t, restictest.Script{}).Path())
+	for _, c := range []struct {
+		entries, bytes int64
+		result         spool.Result
+	}{{2, 0, spool.Succeeded}, {3, 0, spool.Warning}, {2, 1, spool.Failed}} {
+		folder, err := stage.Make(t.TempDir(), "job", time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(folder.Restored()+"/a/b", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		task := &Task{runner: p.runner, Job: p.command("locks", repositoryParams())}
+		r := &restoring{Task: task, plan: restorePlan{rules: policy.Default(policy.Guarded)}, folder: folder, rows: task.rows(t.Context())}
+		r.facts.PlannedFiles, r.facts.PlannedBytes = c.entries, c.bytes
+		e := r.examine(t.Context(), restic.ItemList{})
+		if e == nil {
+			e = r.done("restored")
+		}
+		if e.Result != c.result || (e.Code == "restore_incomplete") == (c.result == spool.Succeeded) {
+			t.Errorf("%d entries and %d bytes planned: %s %s", c.entries, c.bytes, e.Result, e.Code)
+		}
+		r.clear()
 	}
 }
 

@@ -101,6 +101,7 @@ type Finding struct {
 type Counts struct {
 	Entries int64
 	Bytes   int64 // in files
+	Removed int64 // chosen ones that were privileges themselves: device nodes
 	Skipped int64 // left as they were because of the overwrite rule
 	Failed  int64
 }

@@ -127,7 +127,11 @@ func (f *Folder) Examine(ctx context.Context, chosen []string, keepPrivileged bo
 				return err
 			}
 		}
-		if below(path, chosen) && !gone {
+		switch {
+		case !below(path, chosen):
+		case gone:
+			counts.Removed++
+		default:
 			counts.Entries++
 			if isFile(st) {
 				counts.Bytes += st.Size
