@@ -50,6 +50,9 @@ func (d *demo) bringUp(ctx context.Context) error {
 	if err := d.backUp(ctx, host, schedule); err != nil {
 		return err
 	}
+	if err := d.maintain(ctx, repository, host); err != nil {
+		return err
+	}
 	d.say("\nOpen   %s", d.api.base)
 	d.say("Name   admin")
 	d.say("Login  %s", d.password)
@@ -235,6 +238,28 @@ func (d *demo) backUp(ctx context.Context, host, schedule string) error {
 		return fmt.Errorf("the first backup ended as %s: %s", o.Result, o.Message)
 	}
 	return nil
+}
+
+// maintain lets the agent do what deletes, as on a machine that runs rest-server: root
+// there consents in the policy file, and an admin names the host.
+func (d *demo) maintain(ctx context.Context, repository, host string) error {
+	env, err := d.agentEnv()
+	if err != nil {
+		return err
+	}
+	folder := filepath.Join(d.data, "repositories", "demo", "this-machine")
+	allow := exec.CommandContext(ctx, filepath.Join(d.bin, "restic-manager-agent"), "policy", "allow", "maintenance", "--under", folder)
+	allow.Env = append(os.Environ(), env...)
+	if said, err := allow.CombinedOutput(); err != nil {
+		return fmt.Errorf("let the agent maintain the repository: %w\n%s", err, said)
+	}
+	err = d.api.call(ctx, http.MethodPut, "/api/v1/repositories/"+repository+"/maintenance-host", map[string]string{
+		"host_id": host, "location": folder,
+	}, nil)
+	if err == nil {
+		d.say("maintenance     this-machine, in the repository's own folder")
+	}
+	return err
 }
 
 // found gives the path of the first of the names in dir, else on PATH.
