@@ -4066,6 +4066,15 @@ type ListSnapshotsParams struct {
 	HostId       Id        `form:"host_id,omitempty" json:"host_id,omitempty,omitzero"`
 	RepositoryId Id        `form:"repository_id,omitempty" json:"repository_id,omitempty,omitzero"`
 	ScheduleId   Id        `form:"schedule_id,omitempty" json:"schedule_id,omitempty,omitzero"`
+
+	// Hostname The machine that the snapshot names, exactly: also one that is no host here any more
+	Hostname string `form:"hostname,omitempty" json:"hostname,omitempty,omitzero"`
+
+	// From Made at or after
+	From time.Time `form:"from,omitempty" json:"from,omitempty,omitzero"`
+
+	// To Made before
+	To time.Time `form:"to,omitempty" json:"to,omitempty,omitzero"`
 }
 
 // ListUsersParams defines parameters for ListUsers.
@@ -8075,6 +8084,45 @@ func (siw *ServerInterfaceWrapper) ListSnapshots(w http.ResponseWriter, r *http.
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "schedule_id"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "schedule_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "hostname" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "hostname", r.URL.Query(), &params.Hostname, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "hostname"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hostname", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", r.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "to"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "to", Err: err})
 		}
 		return
 	}
@@ -20350,39 +20398,40 @@ var swaggerSpec = []string{
 	"m44A3HRnTgcrg1DkwdW5reUh1yfkC13Cso7JeZFyw9Jj8lIk6P6rQIZrqmB+XEH/CL3xVg22cOyAFaOe",
 	"8sFVUPrb4+kjEitmhXXmt2n8ZdBiWMnNazdHFzBFd3Xfr33jnlj8muPqYgIF0NtfMWr0EdItystPE1N4",
 	"B2d8c1+fICD3rnb3vqiS3akNQbtw2OBP6TT8awar7JlTBn0CSG2P0r5t2dP896Fg+u0FPDsoVT2lWx1O",
-	"VH82jSpyhse91Az3A9HCkQUk8BvAQiKm3h3uaybMf4DbZwXokzqwkGqyVHIj/g97V7cbt62EX4UwDhDg",
-	"QPuTg5yiti+KognQXDS5cIICTdyIK413iXBJgaTiuEbeveDMUNLuSrEcx87G8VUcW6IocWY4nJ/vy4QU",
-	"pbyIf7XnmbC67MOw25fwT0M2MLtMP35NxDwE20xU4sqU8PHLiKMTm/n3XvaY3uMpICTLkKPCV/0QhY/p",
-	"ZVP0G7DrV1HcbQFi4ey53zDujczeguKMgP3mp38NNZuBCVvtWtuV3bqMCoXmIyP4x9S5wwjgaTgTh4wa",
-	"BmWeKsWIOjVqHZ00SuiHH0vv9Iyns/MNt1uKOGLKMY12CRtQiZl3H2bn5+f5QOtUJcNqAKpldpB1W71+",
-	"fnz4P9wFm96v3s6v7w8DIn7sEV1bLCJ7bwvutrafubBaOWwNyf20FKjGNz32XHPOQ4ek36XHTAvCuujU",
-	"2pqmiw1yROGciIDJBhEabnvCOoqD0J/Qt0/ZFRd9gQUos6QmNmy5YXO3VU3x1lAnjrFbOWLXIItshKjo",
-	"tr7oCM6j42bsiQuQtTll/oiugarDl10jT6kKD60/fcReSSTRicDo51jjcFN99SAddVb0lxSIaqMBmtqF",
-	"LkQhPVDiQFQyBHCGgbv+y/72L3la91CswAvJUFRxkON0FstneRxQkcvAV8Qtd8pEtNf1GnoTkPEFhx3z",
-	"oX7uzVzCIML9fMSe31MqugCNcSmVsroD/kdtyi1U/B2X4wd0MqJviWLy4GxsNBIqU2JBgt/0NJIrvvce",
-	"h4dQV8O2iE/tT+ZPMLNAFcwpU0Ed7gkFivbogUM6PuU2t058wNCOSelZolQ6w0IRvzn56d5H16GonQoX",
-	"B0dvTjdguEDr5mS8uybR3/FBaR2Py9FcX4F4VNULrYphRASCriHHC3HUOZaDHzjhipqSipvmP83nVKyD",
-	"Gw53SZfKQYFRafG8Lb0p4Lhn+oqcyXKNWyCluRqQsYSzQJGlqXiBwunAVoDpRWMDIitzRlLrNCy14i5t",
-	"v7cXFwLJMhuRvQVSvDh2J/91l/AEI1DlshbJbQv68wTC5Ddr3yvYM8TPPe2/2gMLgf7urmqlJkBhDTHU",
-	"CA9hUleo3iOtRHcb4cviKXTQcvjozT6ZPxa5Mh+kVuW7jT53AuY/d9YsyfGNKp9+0WbMX62cDUFDmfZY",
-	"vG5xIWRZOvA9O1Cc3PPbqoo5wcGvpcy3DxF5kvSXrGqBKktoNV2beV+V+wu17v9jnvTayA9S6ZvUywxo",
-	"alw0hMeNqtkI9kiswiGdtFSzdv2Udrz7ZR1GNUWyuNk63Eik7ko+buTxP8PAFaOdTr4E67Q9CHwue3zS",
-	"XPVAAXgLFIB3kcq7+nDdiML3B7bWTH2QjG10FK32bC4GleE1XnEP0L3ji1wtFs1B5RtB8d2xSaWMDb9z",
-	"R4BILvobynk/62t9RKdoTzse49y+DSzdeDTxBzS6r5BgMOmjjpHnbVs4u4z/XAU89yo1HoJBgm8OlHDL",
-	"wAK4a6DkbuN46Tu8ZBhdjlXnao/vKQ39kFraoAKhVrDrrf11DVVcom2Erh6cfAzLkT/qtwHyxbDkRLEx",
-	"oDCcWMLaRvEx1olEIj9KlggirJGl27Gi3wYW7J5Y0XvYe8Ig/63yPfIialrWdklYJxLF9yiTrIwPUuvZ",
-	"5ZnS8JnCx1R9XEkf9QUBIBB2C/yRyHmUqV/lWfu/yj/OswR432aQ8i5cej4VL6zwUDigWPjamiU2lSOc",
-	"THoGNdJ4ItQhPPO2IhonU0iHhUI94e5Ep8XPHEjWck1WotNSGj6bruX89MHRwd9vfp38JSf/zCeHp+2P",
-	"03eT08t5dnj46T83Jsa2RYAwIcaq65Js9apxfLvpndU8DsSCGlYpyrijzIDj7H+zVMMg8E04aPMZ8StS",
-	"NObNafzOlLihha6dxhK7+HseeKfmEEPIrqZsTNxelFkKTs5w9CcdzDkW0gPvDrbS0OF6iFP2nVtJJ3dv",
-	"/IPR7zu3gnFWrzl+1QlY9N3+J5YDLWTxvq68WNppT1xCQf+dba9mvN+LusoY6DfYjBNMpsTSb+StoqLl",
-	"91BtfBKOVfQ94tlHKGoiwbBnHUqMI7JYGdMeZQ1XqCmRD6sdHaEudgd24IMq2tM6UmslEILu5JrDeg8F",
-	"fsLEZyQDA9FlEBU4b01GtIFOIgJ6sHGmVmO7WrtOYeXAYydc55FSg+tfKXlBYD2gdfOczo3FShoDuu/W",
-	"lngl41JynwlZlypkYgVSh1X3nYnhYneUV4mZ7JEXXpUwFS8dFxMWUuto1VHycs5c5rYCcwIea92FDMy/",
-	"HriOpwPKcUyFutaAyP2FKXJRcZNfwBRlUGsS8LcmJzJ3oprG3GYgaGkvvF0DwRAFK7y8OBZ5oa2H7hSk",
-	"WDpZwFmtBZhyKogLJk4f8wDdUjv6LXEdcOviufRvjY4Cr7xwUMUTK3YiKuyqmQosqZHEJogIBVSLVDkb",
-	"bGH1kSDBm6ylkUtws7jbJeu10LDmx+XRJOdY+W9rJyoHZ+pjFh+KUoWADGSkjnfQlxIJLWEtEN4yLbkw",
-	"lq5bMCRKWsyovRN7dkY7YZLD+MeDT6ef/g0AAP//",
+	"VH82jSpyhse91Az3A9HCkQUk8BvAQiKm3h3uaybMf4DbZwXokzqwkGqyVHIj/g971/cbNe7E/xWr+kpI",
+	"X2V/gOB0bR9OJ0A6Hg4eCjrpoEe8yXQ3wmtHtkO7V/G/nzwzTrK7CU0pW7alT5Q2sZ1kZjyeH59PIqTI",
+	"5Sr81Zwnwqi8C8NuX8I/NdnA5DL++D0R8xBsM1KJFzqHi28jjo5s5ne97DE+xwtASJY+R4Wv+ikKH+PD",
+	"xug3YNdvQXG3GYiZNeduzbjXMrsDxRkA+82zfw81m4D2G+1am5XdKg8KheYjIfjH2LnDCOBxOB2GDBoG",
+	"eRorxYg6NWgdnTRy6IYfi8/0kpez9Q43W4o4YsoxjeYT1qASE2c/T87Pz9Oe1qlS+kUPVMvkIGm3ev36",
+	"+PAJ7oJ171dn59fdw4AIL3tA1xaLyN7bgtut7WcurEYOG0NyPy0FqvFNjz3XXHPfIekP6TDTgrAuKra2",
+	"xuVigxxROEciYLJBhIbbnLCOwiD0J/TtY3bFBl9gBoWeUxMbttywuduopvigqRNHm40csa2RRdZCVHRb",
+	"V3QE19FyM/bEBUianDK/RFtD1eHDLpGntPAPrT9dxF5RJNGJwOjnUONwU311IC11VnSXFIhyrQGa2oVW",
+	"IpMOKHEgSuk9WM3AXf9nf/u3NH53ny3ACclQVGGQ43gWSydpGLAgl4GvCFvumIlor+s1dCYgwwP2O+Z9",
+	"/dzruYRehPvpgD2/o1R0BgrjUkXM6vb4H5XON1Dxt1yOn9DJCL4lismDs7HWSFjoHAsS3LqnEV3xvfc4",
+	"HPiq7LdFfGp/On2KmQWqYI6ZCupwjyhQtEf3HNJxll1unThB345J6VmiVDrDQhG3vvjx3kfXIats4VcH",
+	"R+9P12C4QKn6ZLz9TYK/43yhVDguB3N9BeJRWc1UkfUjIhB0DTleiKPOsRx8wRFXVOdU3DT9ZTqlYh3c",
+	"cLhLOi8sZBiVFq+a0psMjjuWX5AzmS9xC6Q0Vw0yFnEWKLI0Fq9ROC2YEjC9qI1HZGXOSCoVh6VW3Lnp",
+	"9vbCh0CyzFpkd0CKF8Zu5b9uE55gAKpc0iC5bUB/noAfPTfmUwF7hvi5p/1Xe2Ah0N/dVq3YBCiMJoYa",
+	"4cCPqhLVe6CVaG8jfFk4hfZaDhe82afTxyIt9GepivzjWp87AfOfW6Pn5PgGlY+/aDLmbxfWeK8gj3ss",
+	"XjdbCZnnFlzHDhQW92pXVTEnOPi1lHn3EJEnUX/JqmaosoRW07aZ91W5v1Hrng2Z6Z2Wn2WhblIv06Op",
+	"4aMhPG5QzVqwB2IV9umkoZq166e0w91vKj+oKZLFzVT+RiJ1W/JxI4//JQauGO109C1Yp81B4GvZ45P6",
+	"qgcKwN1QAG5vUIyv19QT1Me5MJ1LBFzIzKvVkZDKGWwAjdi3McyIMUepV2LZzxYXLuTDYWeQ4cmzZwOC",
+	"Gn/KHG6PBg9nu1MceFGBrg5x1Ap59yDv6qX3UuINjmVWjo12r0l6h1fcA4z18CBXi0V9XPxBgIi3vLFR",
+	"3oyfuSVAJBfdbf3sVXQ1oKJruqd9p2FtPwYccDim+wMm4HdI8+j4UofI86YtnFyGf66C/3sb2z9BI806",
+	"h6u4cWMG3LuRc893uPQjXtKP8ceqc7Xf/YKGfkjwrRGyUEPe9b79dQ1V+ESbOGkdbAXoQ9KpwG3SFIh+",
+	"yQlio6HAoG4OSxPERxsrIpX/IFkioLZalnZjRX8MONs9saL3sAOIqRYa5XvkRNC0pOlVMVZEovVBJrnQ",
+	"zkulJpdnhYKvlJ/GM1spXdAXhOFA8DNwRyLlUcZukSbN/0r3OE0i7UCTx0vboPXpWLw2wkFmgTISS6Pn",
+	"2NqPoD5xDmpnckRrRKjyzTkSF5NJi+VaHUmHSGrGc/akzLkyLh7sCgVfTZpzlcDB0cE/738f/S1H/05H",
+	"h6fNj+OPo9PLaXJ4+OV/Nz6amcyDHxFv2HWpzjrVODzd+NYqT3sicjW3F9U9oMyA5RqM+lP1Q/HXQbn1",
+	"OcJbpJjY+9Pwnil9Rh+6sgoLHcPveeCtyk8M5NuKcmJheyn0XHCKjGNwMTzCEakOkH0wpYIW40ZYsmvd",
+	"SjrZFQggDoLWraCtUUuOIrZiHF23/4UBkpnMPlWlE3Mz7ogOFdB9Z9MxG+53oioThlv2JuE0n86xAB/Z",
+	"w6h0/BOUa6+EI0ZdU7y8gKwiKhJz1iImOSKLlTD5VFIztuocWcma0RFwZHtgC84XWXNaR4KzCAXRXlx9",
+	"WN8e43lkJmA8CQ3BZRAlWGd0QuSNViIOvTdhpUZh02DznfzCgsN+xNaUUoHt/lJyRZBJoFQ9T+vGbCG1",
+	"BtV1a0N/k3BBv0uErPLCJ2IBUvlF+5mJZ6Q7IoeFhI+ccEUOY/HGcklnJpUKVh0lL+X8cWpK0CfgsONA",
+	"SM8s+J6rqVrQKMdULm00iNStdJaKklstPSaKfbEkAf+gU6LUJ8JvzDB7Avh2wpklEBiUN8LJ1bFIM2Uc",
+	"tJcgxdzKDM4qJUDnY0GMPGH5mI1pFzzSb4lxghtIz6X7oFUQ+MIJC2U4sWI/aIG9TWOBhU2SOB0RJ4Iq",
+	"wkprvMmMOhIkeKOl1HIOdhJ2u2i9ZgqWPF0aTHKK/RemsqK0cFZcJGFSlCqExSAjdbyFgRWpgAnxglCv",
+	"6ZMLbei6GQPTxI8ZtHdkzs5oJ4xyGP548OX0y38BAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -53,6 +53,7 @@ type Handlers struct {
 	problems  problems
 	crowd     *crowd
 	lot       *Lot
+	blocks    *blockCache
 }
 
 // New makes the handlers.
@@ -64,6 +65,6 @@ func New(o Options) *Handlers {
 		store: o.Store, jobs: o.Jobs, auth: o.Auth, waker: o.Waker, log: o.Log,
 		alerts: o.Alerts, notify: o.Notify,
 		programs: o.Programs, sealer: o.Seals, publicURL: o.PublicURL, pin: o.Pin,
-		problems: newProblems(), crowd: newCrowd(), lot: o.Lot,
+		problems: newProblems(), crowd: newCrowd(), lot: o.Lot, blocks: newBlockCache(maxBlockCache),
 	}
 }

@@ -12,6 +12,7 @@ func (h *Handlers) ListSnapshots(ctx context.Context, r ListSnapshotsRequestObje
 	p := r.Params
 	filter := store.SnapshotFilter{
 		Host: fleet.HostID(p.HostId), Repository: fleet.RepositoryID(p.RepositoryId), Schedule: fleet.ScheduleID(p.ScheduleId),
+		Hostname: p.Hostname, From: fleet.At(p.From), To: fleet.At(p.To),
 	}
 	list, next, err := h.store.Snapshots(ctx, filter, store.Page{Size: p.PageSize, Token: p.PageToken})
 	if err != nil {

@@ -15,6 +15,7 @@ type SnapshotFilter struct {
 	Repository fleet.RepositoryID
 	Host       fleet.HostID
 	Schedule   fleet.ScheduleID
+	Hostname   string // as the snapshot claims, exactly
 	Tag        string
 	From, To   fleet.Time // made at or after, before
 }
@@ -23,7 +24,7 @@ type SnapshotFilter struct {
 func (q Queries) Snapshots(ctx context.Context, f SnapshotFilter, p Page) ([]fleet.Snapshot, string, error) {
 	var w where
 	for _, c := range []struct{ column, value string }{
-		{"repository_id", string(f.Repository)}, {"host_id", string(f.Host)}, {"schedule_id", string(f.Schedule)},
+		{"repository_id", string(f.Repository)}, {"host_id", string(f.Host)}, {"schedule_id", string(f.Schedule)}, {"hostname", f.Hostname},
 	} {
 		if c.value != "" {
 			w.add(c.column+" = ?", c.value)
