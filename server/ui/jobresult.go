@@ -33,6 +33,7 @@ type found struct {
 
 // result is what a job's page shows of its facts and rows.
 type jobResult struct {
+	Asked   []found
 	Facts   []found
 	Verdict *verdict // of a restore
 	Columns []api.OperationColumn
@@ -92,6 +93,32 @@ func factsOf(columns []api.OperationColumn, raw json.RawMessage) (list []found) 
 	return list
 }
 
+// asked is what a job was asked for, by the fields of its operation.
+func asked(j api.Job, o api.Operation) (list []found) {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(j.Params, &members) != nil {
+		return nil
+	}
+	kinds := map[string]string{"int": "int", "bool": "bool", "uuid": "id", "snapshot_id": "id", "path": "path"}
+	for _, f := range o.Fields {
+		if f.Name == "repository_id" || strings.HasPrefix(f.Name, "schedule_") {
+			continue // said above
+		}
+		kind := kinds[f.Type]
+		if strings.HasSuffix(f.Type, "_list") {
+			kind = "list"
+		}
+		c, ok := memberOf(api.OperationColumn{Name: f.Name, Type: kind}, members)
+		if f.Type == "snapshot_id" && c.Text != "" && j.RepositoryId != "" {
+			c.Href = snapshotHref(string(j.RepositoryId), c.Text)
+		}
+		if ok {
+			list = append(list, found{name: f.Name, Label: f.Label, Value: c})
+		}
+	}
+	return list
+}
+
 // operation finds the operation of a job; a job of a version that is gone has none.
 func (v *visit) operation(name string) (api.Operation, error) {
 	list, ok, err := part[api.OperationList](v, "/api/v1/operations", nil)
@@ -107,7 +134,7 @@ func (v *visit) operation(name string) (api.Operation, error) {
 }
 
 func (v *visit) jobResult(j api.Job, o api.Operation) (jobResult, error) {
-	r := jobResult{Columns: o.Rows}
+	r := jobResult{Columns: o.Rows, Asked: asked(j, o)}
 	if j.Outcome != nil {
 		r.Facts = factsOf(o.Facts, j.Outcome.Facts)
 		if r.Verdict = verdictOf(j); r.Verdict != nil {

@@ -176,6 +176,12 @@ func TestTheRowsOfAResultAreFoundByWordsAndKindsHoweverMany(t *testing.T) {
 	wantOnPage(t, look(url.Values{"q": {"nowhere"}, "page_token": {"20000"}}), "None is like that. Change or clear the filter.")
 }
 
+func TestAJobSaysWhatItWasAskedFor(t *testing.T) {
+	c := newContract()
+	c.ended("restore", `{"repository_id":"`+repositoryID+`","snapshot_id":"`+snapshotID+`","paths":["/etc","/srv"],"target":"staging","verify":true,"unknown":1}`, `{}`, "succeeded")
+	wantOnPage(t, visitPage(t, newPages(t, c), "GET", "/jobs/"+jobID, nil).Body.String(), `<dt>Snapshot id</dt><dd><a class="mono" href="`+snapshotURL+`">bbbbbbbb</a>`, "<dt>Paths</dt><dd>/etc<br>/srv</dd>", "<dt>Verify</dt><dd>yes</dd>")
+}
+
 func TestTwoSnapshotsAreComparedFromTheOlderToTheNewer(t *testing.T) {
 	keys := []string{repositoryID + ":" + snapshotID, repositoryID + ":" + olderID}
 	for name, tc := range map[string]struct {
@@ -200,5 +206,149 @@ func TestTwoSnapshotsAreComparedFromTheOlderToTheNewer(t *testing.T) {
 				t.Errorf("sent %q, want %q; led to %q", c.got, want, w.Header().Get("Location"))
 			}
 		})
+	}
+}
+
+func TestARestoreIsOrderedAsItWasChosen(t *testing.T) {
+	at := "/hosts/" + hostID + "/restore"
+	base := url.Values{"repository": {repositoryID}, "snapshot": {snapshotID}, "to": {"staging"}, "path": {"/etc", "/etc/nginx", "/etc"}, "do": {"run"}, "overwrite": {"if-newer"}, "typed": {"web-1"}}
+	with := func(name string, values ...string) url.Values {
+		q := url.Values{}
+		for k, v := range base {
+			q[k] = v
+		}
+		q[name] = values
+		return q
+	}
+	order := func(params, confirm string) string {
+		return "POST /api/v1/hosts/" + hostID + `/jobs {` + confirm + `"operation":"restore","params":{"snapshot_id":"` + snapshotID + `",` + params + `},"repository_id":"` + repositoryID + `"}`
+	}
+	const typed = `"confirm":"web-1",`
+	for name, tc := range map[string]struct {
+		form       url.Values
+		sent, want string
+	}{
+		"to a fresh folder":          {base, order(`"paths":["/etc"],"target":"staging"`, typed), ""},
+		"everything":                 {with("path", "/", "/etc"), order(`"target":"staging"`, typed), ""},
+		"in place":                   {with("to", "in_place"), order(`"paths":["/etc"],"target":"in_place","overwrite":"if-newer"`, typed), ""},
+		"a dry run needs no name":    {with("do", "dry"), order(`"paths":["/etc"],"target":"staging","dry_run":true`, ""), ""},
+		"nothing picked":             {with("path"), "", "Pick files or folders, or everything."},
+		"what is no path":            {with("path", "etc"), "", "Pick files or folders, or everything."},
+		"another host, not chosen":   {with("to", "other"), "", "Choose a host."},
+		"a folder is opened instead": {with("toggle", "/home"), "", `value="/home/&lt;img`},
+		"a search instead":           {with("do", "find"), "", "is called like that"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newContract()
+			if name == "a search instead" {
+				tc.form = with("do", "find")
+				tc.form["find"] = []string{"fstab"}
+			}
+			w := visitPage(t, newPages(t, c), "POST", at, tc.form)
+			if tc.sent == "" {
+				if wantOnPage(t, w.Body.String(), tc.want); len(c.got) > 0 {
+					t.Errorf("sent %q", c.got)
+				}
+				return
+			}
+			if len(c.got) != 1 || c.got[0] != tc.sent || w.Code != http.StatusSeeOther {
+				t.Errorf("got %d, sent %q, want %q", w.Code, c.got, tc.sent)
+			}
+		})
+	}
+}
+
+func TestARefusedRestoreKeepsWhatWasChosenAndSaysItWhereItBelongs(t *testing.T) {
+	c := newContract()
+	c.answers["POST /api/v1/hosts/"+hostID+"/jobs"] = &api.Problem{Status: 422, Code: "confirmation_required", Title: "Not valid", Field: "/confirm", Detail: "Type the host's name."}
+	w := visitPage(t, newPages(t, c), "POST", "/hosts/"+hostID+"/restore", url.Values{"repository": {repositoryID}, "snapshot": {snapshotID}, "to": {"in_place"}, "path": {"/etc"}, "do": {"run"}, "verify": {"true"}, "typed": {"wrong"}})
+	wantOnPage(t, w.Body.String(), `id="f-typed-error"`, `value="wrong"`, `value="/etc" checked`, `name="to" value="in_place" checked`, `checked id="f-verify"`)
+}
+
+func TestADryRunSaysWhetherItWasAboutTheSame(t *testing.T) {
+	c := newContract()
+	c.ended("restore", `{"snapshot_id":"`+snapshotID+`","paths":["/etc"],"target":"staging","dry_run":true}`, `{"planned_files":4,"planned_bytes":2048}`, "succeeded")
+	pages := newPages(t, c)
+	at := "/hosts/" + hostID + "/restore"
+	wantOnPage(t, visitPage(t, pages, "GET", at+"?dry="+jobID, nil).Body.String(), "Dry run agrees", "restic would restore 4 entries", `value="/etc" checked`)
+	form := url.Values{"repository": {repositoryID}, "snapshot": {snapshotID}, "to": {"staging"}, "path": {"/srv"}, "dry": {jobID}, "toggle": {"/srv"}}
+	wantOnPage(t, visitPage(t, pages, "POST", at, form).Body.String(), "Something else is chosen now")
+}
+
+func TestWhereTheHostDoesNotAllowItsOwnPlacesTheChoiceIsOff(t *testing.T) {
+	c := newContract()
+	h := c.answers["GET /api/v1/hosts/"+hostID].(api.Host)
+	h.Policy = &api.PolicyReport{State: "ok", Restore: api.RestoreRule{StagingDir: "/var/stage"}}
+	c.answers["GET /api/v1/hosts/"+hostID] = h
+	w := visitPage(t, newPages(t, c), "GET", "/hosts/"+hostID+"/restore?path=/srv/it%27s", nil)
+	wantOnPage(t, w.Body.String(), `value="in_place" disabled`, "policy allow restore-in-place --under &#39;/srv/it&#39;\\&#39;&#39;s&#39; --for 24h", "/var/stage")
+}
+
+func TestTheFilesOfAHostThatIsGoneComeBackOnAnother(t *testing.T) {
+	c := newContract()
+	d := c.answers["GET "+snapshotAt].(api.SnapshotDetail)
+	d.Snapshot.HostId, d.Snapshot.HostName = "", ""
+	c.answers["GET "+snapshotAt] = d
+	pages := newPages(t, c)
+	wantOnPage(t, visitPage(t, pages, "GET", snapshotURL, nil).Body.String(), "its host is not here any more", `name="host_name"`)
+	form := url.Values{"repository": {repositoryID}, "snapshot": {snapshotID}, "path": {"/etc"}, "host_name": {markup}}
+	to := "/hosts/" + hostID + "/restore?path=%2Fetc&repository=" + repositoryID + "&snapshot=" + snapshotID
+	if got := visitPage(t, pages, "POST", "/restore", form).Header().Get("Location"); got != to {
+		t.Errorf("led to %q, want %q", got, to)
+	}
+	wantOnPage(t, visitPage(t, pages, "GET", to, nil).Body.String(), "<h1>Restore onto ", "Others of this repository")
+	form.Del("host_name")
+	if got := visitPage(t, pages, "POST", "/restore", form).Header().Get("Location"); got != snapshotURL+"?choose=1#restore" {
+		t.Errorf("without a host led to %q", got)
+	}
+}
+
+func TestAnyOperationIsStartedByItsFields(t *testing.T) {
+	form := url.Values{"snapshot_ids": {snapshotID, olderID}, "most": {"7"}, "dry_run": {"true"}, "reason": {" as it was "}, "mode": {""}, "confirm": {"nas"}}
+	t.Run("at a repository", func(t *testing.T) {
+		c := newContract()
+		w := visitPage(t, newPages(t, c), "POST", "/repositories/"+repositoryID+"/run/forget", form)
+		want := "POST " + repositoryPath + `/jobs {"confirm":"nas","operation":"forget","params":{"dry_run":true,"most":7,"reason":" as it was ","snapshot_ids":["` + snapshotID + `","` + olderID + `"]}}`
+		if len(c.got) != 1 || c.got[0] != want || w.Header().Get("Location") != "/jobs/"+jobID {
+			t.Errorf("sent %q, want %q", c.got, want)
+		}
+	})
+	t.Run("at a host, which names the repository", func(t *testing.T) {
+		c := newContract()
+		visitPage(t, newPages(t, c), "POST", "/hosts/"+hostID+"/run/restore", url.Values{"repository_id": {repositoryID}, "snapshot_id": {snapshotID}, "paths": {"/etc\r\n/srv\r\n"}, "target": {"staging"}})
+		want := "POST /api/v1/hosts/" + hostID + `/jobs {"operation":"restore","params":{"paths":["/etc","/srv"],"snapshot_id":"` + snapshotID + `","target":"staging"},"repository_id":"` + repositoryID + `"}`
+		if len(c.got) != 1 || c.got[0] != want {
+			t.Errorf("sent %q, want %q", c.got, want)
+		}
+	})
+	t.Run("what is no number is marked and sent nowhere", func(t *testing.T) {
+		c := newContract()
+		form["most"] = []string{"many"}
+		w := visitPage(t, newPages(t, c), "POST", "/repositories/"+repositoryID+"/run/forget", form)
+		wantOnPage(t, w.Body.String(), "Type a whole number.", `value="many"`, `value="`+olderID+`" checked`, `value=" as it was "`)
+		if len(c.got) > 0 {
+			t.Errorf("sent %q", c.got)
+		}
+	})
+	t.Run("the contract's mistakes stand at their fields", func(t *testing.T) {
+		c := newContract()
+		form["most"] = []string{"7"}
+		c.answers["POST "+repositoryPath+"/jobs"] = &api.Problem{Status: 422, Code: "invalid_field", Title: "Not valid", Fields: []api.FieldProblem{{Field: "/params/most", Detail: "Too many."}, {Field: "/confirm", Detail: "Not its name."}, {Field: "/params/snapshot_ids/0", Detail: "Protected."}}}
+		w := visitPage(t, newPages(t, c), "POST", "/repositories/"+repositoryID+"/run/forget", form)
+		wantOnPage(t, w.Body.String(), `id="f-most-error"`, `id="f-confirm-error"`, `id="f-snapshot_ids-error"`, "Not its name.")
+	})
+	t.Run("a name is asked for where the contract wants one", func(t *testing.T) {
+		c := newContract()
+		c.answers["POST /api/v1/hosts/"+hostID+"/jobs"] = &api.Problem{Status: 422, Code: "confirmation_required", Title: "Type the name", Detail: "Type the host's name."}
+		w := visitPage(t, newPages(t, c), "POST", "/hosts/"+hostID+"/run/restore", url.Values{"target": {"in_place"}})
+		wantOnPage(t, w.Body.String(), `name="confirm"`)
+	})
+}
+
+func TestWhatAHostCannotDoIsSaidBesideIt(t *testing.T) {
+	body := visitPage(t, newPages(t, newContract()), "GET", "/hosts/"+hostID+"/run", nil).Body.String()
+	wantOnPage(t, body, "only at a maintenance host", "from the host&#39;s schedules", `href="/hosts/`+hostID+`/run/diff"`)
+	if strings.Contains(body, `/run/forget"`) {
+		t.Error("what the host's policy does not allow is offered")
 	}
 }

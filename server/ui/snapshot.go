@@ -74,17 +74,17 @@ func (v *visit) snapshotFilter() ([]web.Field, error) {
 
 type snapshotView struct {
 	web.Shell
-	Snapshot  api.Snapshot
-	Index     indexView
-	Tree      *tree
-	Tags      []string // a person's own
-	Gone      bool     // the host is not here any more
-	Hosts     web.Field
-	Others    web.Field // to compare with
-	Next      string    // further entries, without a script
-	MayOrder  bool
-	Refused   *web.Banner
-	At        string
+	Snapshot api.Snapshot
+	Index    indexView
+	Tree     *tree
+	Tags     []string // a person's own
+	Gone     bool     // the host is not here any more
+	Hosts    web.Field
+	Others   web.Field // to compare with
+	Next     string    // further entries, without a script
+	MayOrder bool
+	Refused  *web.Banner
+	At       string
 }
 
 // indexView is how far a snapshot can be browsed.
