@@ -140,7 +140,12 @@ func (q Queries) RepositoriesWithoutPlan(ctx context.Context) ([]fleet.Repositor
 
 // SaveHealth writes what was found out about a repository, which must have been locked.
 func (tx *Tx) SaveHealth(ctx context.Context, id fleet.RepositoryID, health fleet.Doc) error {
-	n, err := tx.exec(ctx, `UPDATE repositories SET health = ?, version = version + 1 WHERE id = ? AND health <> ?`, health, id, health)
+	var sums fleet.RepositoryHealth
+	if err := health.Read(&sums); err != nil {
+		return fmt.Errorf("read the health of repository %s: %w", id, err)
+	}
+	n, err := tx.exec(ctx, `UPDATE repositories SET health = ?, stored_bytes = ?, source_bytes = ?, growth_per_day = ?, version = version + 1
+		WHERE id = ? AND health <> ?`, health, sums.StoredBytes, sums.SourceBytes, sums.GrowthPerDay, id, health)
 	if err != nil {
 		return fmt.Errorf("write the health of repository %s: %w", id, err)
 	}

@@ -27,6 +27,12 @@ type Overview struct {
 	Unscheduled int `db:"unscheduled"`
 	NeverBacked int `db:"never_backed"`
 
+	StoredBytes  int64 `db:"-"` // of all repositories that were measured, Measured of them
+	SourceBytes  int64 `db:"-"`
+	GrowthPerDay int64 `db:"-"`
+	Measured     int   `db:"-"`
+	Held         int   `db:"-"` // repositories where an exclusive job runs or waits for its turn
+
 	NextBreach *Due  `db:"-"` // nil: no objective is going to be missed
 	DueNext    []Due `db:"-"`
 }
@@ -86,13 +92,19 @@ func (q Queries) Overview(ctx context.Context) (*Overview, error) {
 	if err != nil {
 		return nil, fmt.Errorf("add up hosts: %w", err)
 	}
-	var r struct{ Repositories, Ready, Snapshots int }
+	var r struct {
+		Repositories, Ready, Snapshots, Measured, Held int
+		Stored, Source, Growth                         int64
+	}
 	err = q.get(ctx, &r, `SELECT count(*) AS repositories, COALESCE(SUM(CASE WHEN state = 'ready' THEN 1 ELSE 0 END), 0) AS ready,
-		COALESCE(SUM(snapshots), 0) AS snapshots FROM repositories`)
+		COALESCE(SUM(snapshots), 0) AS snapshots, COALESCE(SUM(CASE WHEN stored_bytes > 0 THEN 1 ELSE 0 END), 0) AS measured,
+		COALESCE(SUM(CASE WHEN hold_job <> '' THEN 1 ELSE 0 END), 0) AS held, CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT) AS stored,
+		CAST(COALESCE(SUM(source_bytes), 0) AS BIGINT) AS source, CAST(COALESCE(SUM(growth_per_day), 0) AS BIGINT) AS growth FROM repositories`)
 	if err != nil {
 		return nil, fmt.Errorf("add up repositories: %w", err)
 	}
-	o.Repositories, o.RepositoriesReady, o.Snapshots = r.Repositories, r.Ready, r.Snapshots
+	o.Repositories, o.RepositoriesReady, o.Snapshots, o.Held = r.Repositories, r.Ready, r.Snapshots, r.Held
+	o.Measured, o.StoredBytes, o.SourceBytes, o.GrowthPerDay = r.Measured, r.Stored, r.Source, r.Growth
 	if err := q.get(ctx, &o.Conditions, `SELECT count(*) FROM conditions`); err != nil {
 		return nil, fmt.Errorf("count conditions: %w", err)
 	}

@@ -29,10 +29,19 @@ func TestTheOverviewAddsUpWhatRowsSay(t *testing.T) {
 				}
 			}
 			for name, r := range map[string]fleet.Repository{
-				"a": {State: fleet.RepositoryReady, Snapshots: 4}, "b": {State: fleet.RepositoryNew, Snapshots: 3},
+				"a": {State: fleet.RepositoryReady, Snapshots: 4, Health: `{"stored_bytes":6000000000,"source_bytes":30,"growth_per_day":-3}`},
+				"b": {State: fleet.RepositoryNew, Snapshots: 3}, "c": {State: fleet.RepositoryReady, Health: `{"stored_bytes":4,"growth_per_day":10}`},
 			} {
 				r.ID, r.Name = fleet.NewID[fleet.RepositoryID](), name
+				health := r.Health
+				r.Health = ""
 				if err := tx.CreateRepository(t.Context(), &r); err != nil {
+					return err
+				}
+				if health == "" {
+					continue
+				}
+				if err := tx.SaveHealth(t.Context(), r.ID, health); err != nil {
 					return err
 				}
 			}
@@ -40,7 +49,7 @@ func TestTheOverviewAddsUpWhatRowsSay(t *testing.T) {
 			return err
 		})
 		want := store.Overview{Hosts: 3, Online: 1, Offline: 1, Never: 1, NotScheduled: 2, ActiveJobs: 3,
-			Snapshots: 7, Repositories: 2, RepositoriesReady: 1, Conditions: 1, Unscheduled: 3}
+			Snapshots: 7, Repositories: 3, RepositoriesReady: 2, Measured: 2, StoredBytes: 6000000004, SourceBytes: 30, GrowthPerDay: 7, Conditions: 1, Unscheduled: 3}
 		before := s.Stats().Statements
 		if o, err := s.Overview(t.Context()); err != nil || cmp.Diff(want, *o) != "" {
 			t.Errorf("%+v, %v; want %+v", o, err, want)

@@ -273,7 +273,7 @@ func sampleFleet() *contract {
 	snapshot := c.answers["GET /api/v1/snapshots"].(api.SnapshotPage).Snapshots[0]
 	snapshot.HostName, snapshot.RepositoryName, snapshot.Hostname, snapshot.Paths = "db-2", "nas-main", "db-2", []string{"/etc", "/home"}
 	for key, answer := range map[string]any{
-		"GET /api/v1/overview": api.Overview{Hosts: 12, Online: 11, Offline: 1, Repositories: 1, RepositoriesReady: 1, ActiveJobs: 2, Snapshots: 533, Alerts: 2, Score: 64, Protection: api.ProtectionCounts{Protected: 7, AtRisk: 1, Unprotected: 1, Asleep: 1, NotScheduled: 1, Never: 1},
+		"GET /api/v1/overview": api.Overview{Hosts: 12, Online: 11, Offline: 1, Repositories: 1, RepositoriesReady: 1, ActiveJobs: 2, Snapshots: 533, Alerts: 2, Score: 64, StoredBytes: 612 << 30, SourceBytes: 3100 << 30, GrowthBytesPerDay: 2 << 30, RepositoriesMeasured: 1, RepositoriesHeld: 1, Protection: api.ProtectionCounts{Protected: 7, AtRisk: 1, Unprotected: 1, Asleep: 1, NotScheduled: 1, Never: 1},
 			NextBreach: api.Due{HostId: hostID, HostName: "web-1", ScheduleId: scheduleID, ScheduleName: "nightly", At: noon.Add(5 * time.Hour)},
 			DueNext:    []api.Due{{HostId: hostID, HostName: "git", ScheduleId: scheduleID, ScheduleName: "nightly", At: noon.Add(time.Hour)}, {HostId: hostID, HostName: "web-1", ScheduleId: scheduleID, ScheduleName: "hourly", At: noon.Add(2 * time.Hour)}}},
 		"GET /api/v1/hosts/" + hostID:                one,

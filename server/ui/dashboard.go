@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -25,6 +26,8 @@ type dashboardView struct {
 	MoreRuns  bool
 	Recent    []api.Job
 	Due       []dueAt
+	Storage   []web.Fact // nil while nothing was measured
+	Held      string     // repositories that an exclusive job has, or waits for
 	Empty     *web.Empty // the first step, while there is no host
 }
 
@@ -50,6 +53,10 @@ func (u *UI) dashboard(v *visit) error {
 	p := counts.Protection
 	view.Score, view.Scored = counts.Score, counted(p) > p.NotScheduled
 	view.Due, view.NextDue = dueNext(counts, u.now())
+	view.Storage = storageFacts(counts)
+	if n := counts.RepositoriesHeld; n > 0 {
+		view.Held = plural(n, "repository", "repositories") + ": an exclusive job, such as a prune, runs there or waits for its turn."
+	}
 	if err := v.fillAttention(&view, counts); err != nil {
 		return err
 	}
@@ -77,6 +84,22 @@ func dueNext(c api.Overview, now time.Time) (list []dueAt, breach *dueAt) {
 		breach = &dueAt{c.NextBreach, !c.NextBreach.At.After(now)}
 	}
 	return list, breach
+}
+
+// storageFacts are what all repositories take together, as far as they were measured.
+func storageFacts(c api.Overview) []web.Fact {
+	if c.RepositoriesMeasured == 0 {
+		return nil
+	}
+	stored := web.Fact{Term: "Stored", Big: web.Bytes(c.StoredBytes), Note: "in " + plural(c.RepositoriesMeasured, "repository", "repositories")}
+	if n := c.Repositories - c.RepositoriesMeasured; n > 0 {
+		stored.Note += fmt.Sprintf(", %d not measured", n)
+	}
+	growth := web.Fact{Term: "Growth a day", Big: web.Bytes(c.GrowthBytesPerDay), Note: "over the last 30 days"}
+	if c.SourceBytes > 0 && c.StoredBytes > 0 {
+		growth.Note = times(c.SourceBytes, c.StoredBytes) + " smaller than the source"
+	}
+	return []web.Fact{stored, growth}
 }
 
 // fillAttention adds what needs a person: alerts by their cause, then what no alert

@@ -96,7 +96,11 @@ func TestARepositorySaysWhetherItIsHealthyAndWhatToDoFirst(t *testing.T) {
 		"a lock of the dead":       {func(*api.Repository) {}, []api.RepositoryLock{{Id: "a", Removable: "by_rule"}}, "Healthy: ", ""},
 		"a sheet that nobody has":  {func(r *api.Repository) { r.SheetSaved = false }, nil, "Not quite healthy: its recovery sheet was not saved.", "Show the sheet"},
 		"the worst comes first":    {func(r *api.Repository) { r.SheetSaved, r.Health.LastCheck.Result = false, "failed" }, nil, "Not healthy: the last check: failed. Then 1 more thing.", "Show the job"},
-		"not made yet":             {func(r *api.Repository) { r.State = "new" }, nil, "Not made yet", ""},
+		"said once": {func(r *api.Repository) {
+			r.Health.Suspects = 2
+			r.Conditions = []api.Condition{{Code: "suspect_snapshots", Severity: "critical", Message: "the same"}}
+		}, nil, "Not healthy: 2 snapshots of another time than they claim, or otherwise odd.", "Look at them"},
+		"not made yet": {func(r *api.Repository) { r.State = "new" }, nil, "Not made yet", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := healthy()

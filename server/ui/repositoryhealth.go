@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ const stale = 35 * 24 * time.Hour
 // finding is something about a repository that a person may want to do something
 // about, with the one thing that helps.
 type finding struct {
+	Code    string // of the condition that says the same; empty: none does
 	State   web.State
 	Text    string // a sentence
 	Note    string
@@ -72,6 +74,7 @@ func healthOf(r api.Repository, locks []api.RepositoryLock, now time.Time) healt
 	for _, list := range [][]finding{maintained(r), checked(r, now), reclaimed(r, now), odd(r, locks), roomLeft(r, now)} {
 		all = append(all, list...)
 	}
+	all = once(all)
 	for _, tone := range []web.Tone{web.Risk, web.Warn, web.Idle} {
 		for _, f := range all {
 			if f.State.Tone != tone {
@@ -85,6 +88,22 @@ func healthOf(r api.Repository, locks []api.RepositoryLock, now time.Time) healt
 	}
 	h.sum(r, now)
 	return h
+}
+
+// once leaves of what is said twice, by a condition and by what is looked at here, the
+// second, which can be acted on, as grave as the first.
+func once(all []finding) (left []finding) {
+	for i, f := range all {
+		said := slices.IndexFunc(all[i+1:], func(other finding) bool { return f.Code != "" && other.Code == f.Code })
+		if said < 0 {
+			left = append(left, f)
+			continue
+		}
+		if again := &all[i+1+said]; f.State.Tone == web.Risk {
+			again.State.Tone, again.State.Glyph = web.Risk, "risk"
+		}
+	}
+	return left
 }
 
 // sum says the whole in one sentence.
@@ -132,7 +151,7 @@ const whole = 0.995
 
 func troubles(r api.Repository) (list []finding) {
 	for _, c := range r.Conditions {
-		f := finding{State: noteLook("Note"), Text: c.Message, Note: c.NextStep}
+		f := finding{Code: c.Code, State: noteLook("Note"), Text: c.Message, Note: c.NextStep}
 		switch c.Severity {
 		case api.SeverityCritical:
 			f.State = riskLook("Critical")
@@ -162,7 +181,7 @@ func maintained(r api.Repository) (list []finding) {
 		return []finding{{State: warnLook("Nobody's"), Text: "Nobody maintains it.", Note: "Old snapshots are never removed and space never comes back. Choose the machine with the storage; hosts stay unable to delete.",
 			Do: &doing{Label: "Choose who maintains it", Href: at(r, "/maintenance#who"), Need: "admin"}}}
 	case m.Allowed == api.RepositoryMaintenanceAllowedNo:
-		return []finding{{State: warnLook("Not allowed"), Text: who + " does not allow it yet.", Note: m.NextStep, Do: &doing{Label: "How to allow it", Href: at(r, "/maintenance#who")}}}
+		return []finding{{Code: "maintenance_not_allowed", State: warnLook("Not allowed"), Text: who + " does not allow it yet.", Note: m.NextStep, Do: &doing{Label: "How to allow it", Href: at(r, "/maintenance#who")}}}
 	case m.NextStep != "":
 		list = append(list, finding{State: warnLook("Not ready"), Text: who + " cannot maintain it yet.", Note: m.NextStep, Do: &doing{Label: "Who maintains it", Href: at(r, "/maintenance#who")}})
 	}
@@ -176,15 +195,15 @@ func maintained(r api.Repository) (list []finding) {
 func checked(r api.Repository, now time.Time) (list []finding) {
 	h := r.Health
 	if f, bad := failed(h.LastCheck, "check"); bad {
-		f.State = riskLook("Check failed")
+		f.State, f.Code = riskLook("Check failed"), "check_failed"
 		f.Note = strings.TrimSpace(f.Note + " Some of its data may be damaged.")
 		list = append(list, f)
 	}
 	switch {
 	case h.LastGoodCheckAt.IsZero():
-		list = append(list, finding{State: warnLook("Never checked"), Text: "No check has gone well yet.", Note: "A check proves that the data can be read and restored.", Do: start(r, "Check now", "check")})
+		list = append(list, finding{Code: "check_overdue", State: warnLook("Never checked"), Text: "No check has gone well yet.", Note: "A check proves that the data can be read and restored.", Do: start(r, "Check now", "check")})
 	case now.Sub(h.LastGoodCheckAt) > stale:
-		list = append(list, finding{State: warnLook("Check is old"), Text: "The last good check was " + web.Relative(h.LastGoodCheckAt, now) + ".", Do: start(r, "Check now", "check")})
+		list = append(list, finding{Code: "check_overdue", State: warnLook("Check is old"), Text: "The last good check was " + web.Relative(h.LastGoodCheckAt, now) + ".", Do: start(r, "Check now", "check")})
 	case h.ReadShare < whole && r.Plan.Check == "":
 		list = append(list, finding{State: warnLook("Not all read"), Text: "Checks have read " + percent(h.ReadShare) + " of its data, and no further check is planned.",
 			Do: &doing{Label: "Plan checks", Href: at(r, "/maintenance#plan"), Need: "operator"}})
@@ -204,6 +223,7 @@ func reclaimed(r api.Repository, now time.Time) (list []finding) {
 	}
 	switch f, bad := failed(h.LastPrune, "prune"); {
 	case bad:
+		f.Code = "prune_blocked"
 		list = append(list, f)
 	case h.LastPrune == nil && r.Plan.Prune == "":
 		list = append(list, finding{State: warnLook("Never pruned"), Text: "Space was never reclaimed.", Do: &doing{Label: "Reclaim now…", Dialog: "reclaim", Need: "operator"}})
@@ -249,11 +269,11 @@ func odd(r api.Repository, locks []api.RepositoryLock) (list []finding) {
 		list = append(list, finding{State: warnLook("Locked"), Text: plural(doubtful, "lock", "locks") + " whose owner is not known to be alive.", Note: "Nothing exclusive can run until it is gone.", Do: &doing{Label: "Look at the locks", Href: "#locks"}})
 	}
 	if h.Suspects > 0 {
-		list = append(list, finding{State: warnLook("Odd snapshots"), Text: plural(int(h.Suspects), "snapshot", "snapshots") + " of another time than they claim, or otherwise odd.", Note: "They are kept, and fill no place of a good one. Look which they are; somebody may have tried to push good ones out.",
+		list = append(list, finding{Code: "suspect_snapshots", State: warnLook("Odd snapshots"), Text: plural(int(h.Suspects), "snapshot", "snapshots") + " of another time than they claim, or otherwise odd.", Note: "They are kept, and fill no place of a good one. Look which they are; somebody may have tried to push good ones out.",
 			Do: &doing{Label: "Look at them", Href: at(r, "/retention?show=suspect")}})
 	}
 	if h.ForeignObjects > 0 {
-		f := finding{State: warnLook("Foreign files"), Text: plural(int(h.ForeignObjects), "file", "files") + " in the folder that restic did not make or that cannot be read.", Note: "They are passed over, and nothing deletes them."}
+		f := finding{Code: "foreign_objects", State: warnLook("Foreign files"), Text: plural(int(h.ForeignObjects), "file", "files") + " in the folder that restic did not make or that cannot be read.", Note: "They are passed over, and nothing deletes them."}
 		if h.InspectJobId != "" {
 			f.Do = &doing{Label: "Which they are", Href: "/jobs/" + string(h.InspectJobId)}
 		}
