@@ -42,6 +42,7 @@ type Options struct {
 	// never.
 	FindRestic func(context.Context) (path string, err error)
 
+	Upkeep       string          // folder for what is remembered of repositories that this host maintains
 	Storage      *http.Client    // nil asks no storage what a credential can do
 	Recipes      []runner.Recipe // nil for all
 	FirstContact time.Duration   // the first contact comes after a random part of this
@@ -126,7 +127,7 @@ func New(o Options) (*Agent, error) {
 	}
 	a.jobs = newJobs(o.Spool, runner.New(runner.Options{
 		Spool: o.Spool, Restic: o.Restic, Policy: o.Policy, Config: a.inForce.get, Secrets: a.vault,
-		Listings: a, Storage: o.Storage, Recipes: o.Recipes, Now: o.Now, Log: o.Log, Understand: understandRepository,
+		Listings: a, Storage: o.Storage, Recipes: o.Recipes, Now: o.Now, Log: o.Log, Upkeep: o.Upkeep, Understand: understandRepository,
 	}))
 	return a, nil
 }

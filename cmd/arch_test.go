@@ -55,8 +55,9 @@ var arrows = map[string][]string{
 	"agent/spool":     {"agent/control", "agent/custody"},
 	"agent/schedule":  {"agent/slot", "agent/spool", "agent/control"},
 	"agent/retention": {"restic"},
-	"agent/stage":     {"restic"},
-	"agent/runner":    {"agent/slot", "agent/spool", "agent/policy", "agent/secret", "agent/retention", "agent/stage", "restic", "restic/listing"},
+	"agent/stage":     {"restic", "agent/custody"},
+	"agent/upkeep":    {},
+	"agent/runner":    {"agent/slot", "agent/spool", "agent/policy", "agent/secret", "agent/retention", "agent/stage", "agent/upkeep", "restic", "restic/listing"},
 	"agent":           {"agent/*", "restic"},
 
 	"cmd/server": {"server"},

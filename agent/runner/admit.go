@@ -140,12 +140,17 @@ func notInForce(message string) *Ending {
 
 // permit asks the host's policy about everything that the job would touch.
 func (t *Task) permit(rules *policy.Policy) error {
-	location := t.Repository.Location.String()
+	if err := t.choose(rules); err != nil {
+		return err
+	}
+	location := t.reach.location.String()
 	if err := rules.AllowOperation(t.Operation, location); err != nil { //guard:permit-operation
 		return err
 	}
-	if err := rules.AllowRepository(location); err != nil { //guard:permit-repository
-		return err
+	if !t.reach.maintained || t.reach.usual {
+		if err := rules.AllowRepository(location); err != nil { //guard:permit-repository
+			return err
+		}
 	}
 	if t.recipe.Permit != nil {
 		if err := t.recipe.Permit(t, rules); err != nil {

@@ -47,6 +47,9 @@ func (t *Task) pinned(ctx context.Context) (restic.RepositoryConfig, *Ending) {
 			fmt.Sprintf("the repository at this location is not the one it was: its id is %.12s…, and was %.12s…", result.Value.ID, known),
 			"find out who replaced it; if that was meant, add it as a repository of its own")
 	}
+	if e := t.reach.pin(result.Value.ID); e != nil { //guard:maintenance-pin
+		return result.Value, e
+	}
 	t.seen = result.Value.ID
 	return result.Value, nil
 }

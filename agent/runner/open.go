@@ -28,14 +28,17 @@ func (t *Task) unseal(ctx context.Context) *Ending {
 		return t.noSecret(ctx, "password", err)
 	}
 	t.access = restic.Access{
-		Location: t.Repository.Location,
+		Location: t.reach.location,
 		Password: password.Secret,
 		KeyHint:  t.Repository.KeyID,
 	}
-	if t.Repository.Credential == (secret.Ref{}) {
+	if e := t.become(); e != nil {
+		return e
+	}
+	if t.reach.credential == (secret.Ref{}) {
 		return nil
 	}
-	credential, err := get(ctx, t.Repository.Credential)
+	credential, err := t.credential(ctx, get)
 	if err != nil {
 		return t.noSecret(ctx, "credential", err)
 	}
@@ -54,10 +57,10 @@ func (t *Task) noSecret(ctx context.Context, what string, err error) *Ending {
 // proveCredential refuses a credential that can delete, unless an admin has allowed
 // it. A storage that gives no clear answer is asked again the next time.
 func (t *Task) proveCredential(ctx context.Context) *Ending {
-	if t.runner.storage == nil || !t.access.Location.REST() {
+	if t.runner.storage == nil || !t.access.Location.REST() || t.reach.handed {
 		return nil
 	}
-	key := provenKey{t.access.Location.String(), t.Repository.Credential}
+	key := provenKey{t.access.Location.String(), t.reach.credential}
 	found, known := t.runner.proven.get(key)
 	if !known || t.recipe.Operation == "init" || t.recipe.Operation == "identify" {
 		var err error

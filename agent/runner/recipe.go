@@ -43,6 +43,10 @@ func Recipes() []Recipe {
 		{Operation: "backup", Run: runBackup, Recover: recoverBackup},
 		{Operation: "snapshots", Run: runSnapshots},
 		{Operation: "locks", Run: runLocks},
+		{Operation: "retention", Run: runRetention},
+		{Operation: "forget", Run: runForget},
+		{Operation: "prune", Run: runPrune},
+		{Operation: "inspect", Run: runInspect},
 		{Operation: "ls", Run: runLs},
 		{Operation: "index", Run: runIndex},
 		{Operation: "find", Run: runFind},
@@ -76,6 +80,7 @@ type Task struct {
 
 	recipe  Recipe
 	runner  *Runner
+	reach   reach
 	uploads []*upload // results under way
 	access  restic.Access
 	scripts

@@ -54,6 +54,9 @@ type Options struct {
 	Now      func() time.Time // the clock on the wall; nil for time.Now
 	Log      *slog.Logger
 
+	// Upkeep is the folder for what is remembered of maintained repositories.
+	Upkeep string
+
 	// Understand checks a repository that came along with a command.
 	Understand func(spool.Repository) (Repository, error)
 }
@@ -70,6 +73,7 @@ type Runner struct {
 	recipes  []Recipe
 	now      func() time.Time
 	log      *slog.Logger
+	keepsake string // Options.Upkeep
 
 	understand func(spool.Repository) (Repository, error)
 
@@ -93,7 +97,7 @@ func New(o Options) *Runner {
 	}
 	return &Runner{
 		spool: o.Spool, restic: o.Restic, policy: o.Policy, config: o.Config, secrets: o.Secrets,
-		listings: o.Listings, storage: o.Storage, recipes: o.Recipes, now: o.Now, log: o.Log,
+		listings: o.Listings, storage: o.Storage, recipes: o.Recipes, now: o.Now, log: o.Log, keepsake: o.Upkeep,
 		understand: o.Understand,
 		afterInit:  initPatience, latest: map[string]time.Time{},
 	}

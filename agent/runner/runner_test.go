@@ -37,10 +37,11 @@ type place struct {
 	seq     int64
 	log     *bytes.Buffer
 
-	mu       sync.Mutex
-	secrets  map[string]restic.Secret
-	listings map[string][]byte
-	once     []secret.Ref // asked for by Once
+	mu        sync.Mutex
+	secrets   map[string]restic.Secret
+	listings  map[string][]byte
+	usernames map[string]string // of credentials, where it is not host1
+	once      []secret.Ref      // asked for by Once
 }
 
 const (
@@ -99,7 +100,7 @@ func newPlace(t *testing.T, binary string) *place {
 			return rules, err
 		},
 		Config:  func() Config { p.mu.Lock(); defer p.mu.Unlock(); return p.config },
-		Secrets: p, Listings: p,
+		Secrets: p, Listings: p, Upkeep: filepath.Join(dir, "upkeep"),
 		Log: slog.New(slog.NewTextHandler(p.log, nil)),
 	}
 	p.runner = New(p.options)
@@ -140,6 +141,9 @@ func (p *place) Secret(_ context.Context, ref secret.Ref) (secret.Value, error) 
 	value, ok := p.secrets[ref.ID]
 	if !ok {
 		return secret.Value{}, errors.New("the server is away")
+	}
+	if name := p.usernames[ref.ID]; name != "" {
+		return secret.Value{Username: name, Secret: value}, nil
 	}
 	if ref.ID == credentialRef.ID {
 		return secret.Value{Username: "host1", Secret: value}, nil

@@ -1,0 +1,230 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"restic-manager/agent/policy"
+	"restic-manager/agent/retention"
+	"restic-manager/agent/upkeep"
+	"restic-manager/restic"
+)
+
+// Codes of what a maintenance host finds.
+const (
+	CodeLedgerDamaged     = "ledger_damaged"
+	CodeRetentionFloor    = "retention_below_floor"
+	CodeForgetIncomplete  = "forget_incomplete"
+	CodePruneUnverified   = "prune_blocked_unverified"
+	CodePruneNoUndo       = "prune_blocked_no_undo"
+	CodePruneDamaged      = "prune_left_damage"
+	CodeForeignObjects    = "repository_foreign_object"
+	CodeMaintenanceFolder = "maintenance_folder"
+)
+
+// outlook is what a maintenance job knows before it changes anything.
+type outlook struct {
+	id     string // restic's
+	ledger *upkeep.Ledger
+	folder *upkeep.Folder // nil where the repository is not in a folder here
+	listed map[string]restic.Snapshot
+	plan   retention.Plan
+	names  map[string]string // of schedules
+	copies []upkeep.Copy
+}
+
+// look opens the repository and its ledger, records what is new, and plans. What is wrong
+// with the ledger ends the job: without it nobody knows what is good.
+func (t *Task) look(ctx context.Context) (*outlook, *Ending) {
+	config, e := t.pinned(ctx)
+	if e != nil {
+		return nil, e
+	}
+	o := &outlook{id: config.ID, listed: map[string]restic.Snapshot{}, names: map[string]string{}}
+	var err error
+	if o.ledger, err = upkeep.OpenLedger(t.runner.keepsake, config.ID); err != nil { //guard:ledger-damaged
+		return nil, ledgerTrouble(err)
+	}
+	if path := t.reach.folder(); path != "" {
+		if o.folder, err = upkeep.OpenFolder(path); err != nil {
+			return nil, failed(CodeMaintenanceFolder, err.Error(), "look at the folder's owner and rights on the host")
+		}
+		if _, err := o.folder.Expire(t.runner.now().AddDate(0, 0, -t.reach.rule.UndoDays)); err != nil {
+			t.Note(err.Error())
+		}
+		if o.copies, err = o.folder.Copies(); err != nil {
+			t.Note(err.Error())
+		}
+	}
+	if e := t.see(ctx, o); e != nil {
+		o.close()
+		return nil, e
+	}
+	t.think(o)
+	return o, nil
+}
+
+func (o *outlook) close() {
+	if o.folder != nil {
+		o.folder.Close()
+	}
+}
+
+func ledgerTrouble(err error) *Ending {
+	var damaged *upkeep.Damaged
+	if errors.As(err, &damaged) {
+		return failed(CodeLedgerDamaged, damaged.Error()+": nothing is removed, since nobody knows when the snapshots were first seen",
+			"find out what changed the file; to begin anew with what is in the repository now, as root move it away: "+filepath.Base(damaged.Path))
+	}
+	return failed(CodeLedgerDamaged, err.Error(), "make room on the agent's disk, or look at its rights")
+}
+
+// see lists the snapshots and records those that are new.
+func (t *Task) see(ctx context.Context, o *outlook) *Ending {
+	listing, e := perform(ctx, t, restic.Snapshots{})
+	if e != nil {
+		return e
+	}
+	for _, s := range listing.Value {
+		o.listed[s.ID] = s
+	}
+	files := map[string]time.Time{}
+	if o.folder != nil {
+		var err error
+		if files, err = o.folder.SnapshotFiles(); err != nil {
+			return failed(CodeMaintenanceFolder, err.Error(), "look at the folder's owner and rights on the host")
+		}
+	}
+	var sightings []upkeep.Sighting
+	for id, s := range o.listed {
+		sightings = append(sightings, upkeep.Sighting{ID: id, Claimed: s.Time, File: files[id]})
+	}
+	for id, at := range files {
+		if _, read := o.listed[id]; !read {
+			sightings = append(sightings, upkeep.Sighting{ID: id, File: at})
+		}
+	}
+	slices.SortFunc(sightings, func(a, b upkeep.Sighting) int { return strings.Compare(a.ID, b.ID) })
+	if err := o.ledger.See(t.runner.now(), sightings); err != nil {
+		return ledgerTrouble(err)
+	}
+	for id := range files {
+		if _, read := o.listed[id]; !read {
+			o.listed[id] = restic.Snapshot{}
+		}
+	}
+	return nil
+}
+
+// think makes the plan.
+func (t *Task) think(o *outlook) {
+	var schedules []retention.Schedule
+	if m := t.Repository.Maintenance; m != nil {
+		for _, k := range m.Schedules {
+			schedules = append(schedules, retention.Schedule{ID: k.ScheduleID, Host: k.SnapshotHost, Zone: k.Zone, Rules: k.Rules})
+			o.names[k.ScheduleID] = k.Name + " of " + k.HostName
+		}
+	}
+	var snapshots []retention.Snapshot
+	for id, s := range o.listed {
+		seen := o.ledger.Snapshots[id]
+		one := retention.Snapshot{
+			ID: id, Claimed: s.Time, FirstSeen: seen.At, Adopted: seen.Adopted, Host: s.Host, Schedule: scheduleOf(s.Tags), Unread: s.ID == "",
+		}
+		if s.Summary != nil {
+			one.Size = s.Summary.TotalBytesProcessed
+			if begun := s.Summary.BackupStart.Sub(s.Time).Abs(); begun < time.Hour { //guard:outlook-span
+				one.Ended = s.Summary.BackupEnd // else it was given another time than that of its making
+			}
+		}
+		snapshots = append(snapshots, one)
+	}
+	o.plan = retention.Make(snapshots, schedules, floorsOf(t.reach.rule), t.runner.now())
+}
+
+func floorsOf(rule policy.Maintenance) retention.Floors {
+	return retention.Floors{KeepDays: rule.KeepDays, KeepLast: rule.KeepLast, MaxDeleteFraction: rule.MaxDeleteFraction}
+}
+
+// scheduleOf is the schedule that a snapshot's tags name; of several, none that is known.
+func scheduleOf(tags []string) string {
+	found := ""
+	for _, tag := range tags {
+		if id, ok := strings.CutPrefix(tag, "rm:schedule:"); ok {
+			if found != "" && found != id {
+				return "several"
+			}
+			found = id
+		}
+	}
+	return found
+}
+
+// rowsOf hands over what becomes of each snapshot.
+func (t *Task) decisions(ctx context.Context, o *outlook) *rows {
+	list := t.rows(ctx)
+	for _, d := range o.plan.Decisions {
+		row := map[string]any{
+			"snapshot_id": d.ID, "verdict": string(d.Verdict), "reasons": d.Reasons, "first_seen": d.FirstSeen.UTC(),
+			"host": d.Host, "schedule_id": d.Schedule, "schedule": o.names[d.Schedule], "bytes": d.Size,
+		}
+		if !d.Claimed.IsZero() {
+			row["time"] = d.Claimed.UTC()
+		}
+		if list.Add(row) != nil {
+			break
+		}
+	}
+	return list
+}
+
+// keepFacts are the facts of retention and forget.
+type keepFacts struct {
+	DryRun    bool      `json:"dry_run"`
+	Snapshots int       `json:"snapshots"`
+	Kept      int       `json:"kept"`
+	Removed   int       `json:"removed"`
+	Suspects  int       `json:"suspects"`
+	Left      int       `json:"left_for_next_run"`
+	KeepDays  int       `json:"keep_days"`
+	KeepLast  int       `json:"keep_last"`
+	Fraction  float64   `json:"max_delete_fraction"`
+	SeenBy    string    `json:"first_seen_by"`
+	UndoUntil time.Time `json:"undo_until,omitzero"`
+}
+
+func (t *Task) keepFacts(o *outlook, removed int) keepFacts {
+	rule, seenBy := t.reach.rule, "the storage: the times of its files"
+	if o.folder == nil {
+		seenBy = "this host, when it listed them first"
+	}
+	return keepFacts{
+		Snapshots: len(o.plan.Decisions), Removed: removed, Kept: len(o.plan.Decisions) - removed,
+		Suspects: len(o.plan.IDs(retention.Suspect)), Left: len(o.plan.IDs(retention.Later)),
+		KeepDays: rule.KeepDays, KeepLast: rule.KeepLast, Fraction: rule.MaxDeleteFraction, SeenBy: seenBy,
+	}
+}
+
+// summary says in words what a plan comes to.
+func (k keepFacts) summary() string {
+	verb := "removed"
+	if k.DryRun {
+		verb = "would remove"
+	}
+	text := fmt.Sprintf("%s %d of %d snapshots", verb, k.Removed, k.Snapshots)
+	if k.DryRun {
+		text = fmt.Sprintf("would remove %d of %d snapshots", k.Removed, k.Snapshots)
+	}
+	if k.Left > 0 {
+		text += fmt.Sprintf("; %d more are left for later runs", k.Left)
+	}
+	if k.Suspects > 0 {
+		text += fmt.Sprintf("; %d are suspects, which are kept and count for nothing", k.Suspects)
+	}
+	return text
+}
