@@ -99,16 +99,15 @@ func scanText(b []byte) (text, rest []byte, ok bool) {
 	if len(b) == 0 || b[0] != '"' {
 		return nil, nil, false
 	}
-	escaped := false
+	end := bytes.IndexByte(b[1:], '"') + 1
+	if end > 0 && bytes.IndexByte(b[1:end], '\\') < 0 {
+		return b[1:end], b[end+1:], true
+	}
 	for i := 1; i < len(b); i++ {
 		switch b[i] {
 		case '\\':
-			escaped = true
 			i++
 		case '"':
-			if !escaped {
-				return b[1:i], b[i+1:], true
-			}
 			var s string
 			if json.Unmarshal(b[:i+1], &s) != nil {
 				return nil, nil, false
@@ -125,14 +124,12 @@ func scanValue(b []byte) (value, rest []byte, text, ok bool) {
 		value, rest, ok = scanText(b)
 		return value, rest, true, ok
 	}
-	end := bytes.IndexAny(b, ",}")
-	if end <= 0 {
-		return nil, nil, false, false
+	end := 0
+	for end < len(b) && (b[end] >= '0' && b[end] <= '9' || b[end] == '-') {
+		end++
 	}
-	for _, c := range b[:end] {
-		if (c < '0' || c > '9') && c != '-' {
-			return nil, nil, false, false
-		}
+	if end == 0 || end == len(b) || b[end] != ',' && b[end] != '}' {
+		return nil, nil, false, false
 	}
 	return b[:end], b[end:], false, true
 }
