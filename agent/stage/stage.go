@@ -40,7 +40,7 @@ func Make(parent, jobID string, now time.Time) (*Folder, error) {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}
 	path := filepath.Join(parent, "restore-"+now.UTC().Format("20060102T150405Z")+"-"+jobID)
-	if err := os.Mkdir(path, folderMode); err != nil {
+	if err := makeOwn(path); err != nil {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}
 	dir, err := openOwn(path)

@@ -9,8 +9,18 @@ import (
 	"os"
 	"path/filepath"
 
+	"restic-manager/agent/custody"
 	"restic-manager/restic"
 )
+
+// makeOwn makes a folder whose access list lets nobody else in, below folders that nobody
+// else can change: here a path is all that there is to hold on to.
+func makeOwn(path string) error {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(fs.ErrExist, err)
+	}
+	return custody.MakeFolder(path)
+}
 
 func openOwn(path string) (*os.File, error) { return os.Open(path) }
 

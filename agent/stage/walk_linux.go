@@ -27,6 +27,8 @@ func openAt(dir int, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
+func makeOwn(path string) error { return os.Mkdir(path, folderMode) }
+
 // openOwn opens a folder that was just made. Somebody who may change the folder above can
 // put another in its place: it must be empty and let nobody but us in.
 func openOwn(path string) (*os.File, error) {
