@@ -335,6 +335,8 @@ var guards = []twin{
 	{"forget-empty", "restic", "TestAForgetNamesItsSnapshotsInFull"},
 	{"forget-ids", "restic", "TestAForgetNamesItsSnapshotsInFull"},
 	{"forget-none", "restic", "TestAForgetNamesItsSnapshotsInFull"},
+	{"users-outside", "cmd/agent", "TestScripts"},
+	{"user-name", "cmd/agent", "TestScripts"},
 	{"restic-access", "restic", "TestInvalidAccessIsRefusedBeforeAnythingStarts"},
 	{"claim-version", "server/job", "TestNoSlotIsMissedOfTimesThatWereNotInForce"},
 	{"claim-future", "server/job", "TestAnAgentThatLiesHarmsNobodyElse"},

@@ -82,6 +82,7 @@ type commands struct {
 	Service   serviceCommand   `cmd:"" help:"Look at the agent's service, or start, stop, install or remove it."`
 	Doctor    doctorCommand    `cmd:"" help:"Look at everything that the agent needs, and say what is wrong."`
 	Policy    policyCommand    `cmd:"" help:"Show or change what the agent may do on this machine."`
+	Storage   storageCommand   `cmd:"" help:"Set up rest-server on this machine, and look after its repositories' folders."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 

@@ -1,0 +1,251 @@
+package agent
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"restic-manager/agent/policy"
+	"restic-manager/agent/upkeep"
+	"restic-manager/restic"
+)
+
+// Storage is a folder that a rest-server serves, and the file with its users.
+type Storage struct {
+	Path  string
+	Users string // htpasswd file; "" for the folder's name with .htpasswd, beside it
+	Owner string // user as whom rest-server runs; "" for the folder's owner
+}
+
+// NewUser is a user that was made. Its password is kept nowhere.
+type NewUser struct {
+	Name     string
+	Password restic.Secret
+}
+
+const maxUsersFile = 4 << 20
+
+// userName is what rest-server can have as the first part of a path.
+var userName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// UsersFile is where the users are.
+func (s Storage) UsersFile() string { return orDefault(s.Users, filepath.Clean(s.Path)+".htpasswd") }
+
+// SetUp makes the folder and its users where they are not there yet, and returns those
+// that are new. Done again, it changes nothing.
+func (s Storage) SetUp(names []string) ([]NewUser, error) {
+	as, err := s.check(names)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(s.Path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("make the folder: %w", err)
+	} else if err == nil && as != nil {
+		if err := os.Lchown(s.Path, int(as.UID), int(as.GID)); err != nil {
+			return nil, fmt.Errorf("give the folder to its owner: %w", err)
+		}
+	}
+	if as == nil {
+		if owner, err := restic.OwnerOf(s.Path); err == nil {
+			as = &owner
+		}
+	}
+	return s.addUsers(names, as)
+}
+
+// check refuses what cannot be set up, before anything is made.
+func (s Storage) check(names []string) (*restic.RunAs, error) {
+	for _, path := range []string{s.Path, s.UsersFile()} {
+		if !filepath.IsAbs(path) || filepath.Clean(path) != path {
+			return nil, fmt.Errorf("%q must be an absolute path without dot segments", path)
+		}
+	}
+	if l, err := restic.ParseLocation(s.UsersFile()); err == nil {
+		if folder, err := restic.ParseLocation(s.Path); err == nil && l.Under(folder) { //guard:users-outside
+			return nil, fmt.Errorf("the file with the users, %s, must not lie in the folder that is served", s.UsersFile())
+		}
+	}
+	for _, name := range names {
+		if !userName.MatchString(name) { //guard:user-name
+			return nil, fmt.Errorf("%q cannot be a user: letters, digits and . _ -, at most 64, not beginning with one of these", name)
+		}
+	}
+	if s.Owner == "" {
+		return nil, nil
+	}
+	as, err := restic.UserNamed(s.Owner)
+	return &as, err
+}
+
+func (s Storage) addUsers(names []string, owner *restic.RunAs) ([]NewUser, error) {
+	lines, err := s.readUsers()
+	if err != nil {
+		return nil, err
+	}
+	var made []NewUser
+	for _, name := range names {
+		if hasUser(lines, name) {
+			continue
+		}
+		password := rand.Text()
+		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, name+":"+string(hash))
+		made = append(made, NewUser{name, restic.NewSecret(password)})
+	}
+	if len(made) == 0 {
+		return nil, nil
+	}
+	return made, s.writeUsers(lines, owner)
+}
+
+// RemoveUser takes a user out. rest-server refuses it within half a minute.
+func (s Storage) RemoveUser(name string) error {
+	if _, err := s.check([]string{name}); err != nil {
+		return err
+	}
+	lines, err := s.readUsers()
+	if err != nil {
+		return err
+	}
+	if !hasUser(lines, name) {
+		return fmt.Errorf("%s has no user %s", s.UsersFile(), name)
+	}
+	var left []string
+	for _, line := range lines {
+		if !strings.HasPrefix(line, name+":") {
+			left = append(left, line)
+		}
+	}
+	owner, err := restic.OwnerOf(s.UsersFile())
+	if err != nil {
+		return err
+	}
+	return s.writeUsers(left, &owner)
+}
+
+func hasUser(lines []string, name string) bool {
+	for _, line := range lines {
+		if strings.HasPrefix(line, name+":") {
+			return true
+		}
+	}
+	return false
+}
+
+func (s Storage) readUsers() ([]string, error) {
+	info, err := os.Lstat(s.UsersFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxUsersFile {
+		return nil, fmt.Errorf("%s is no file of users", s.UsersFile())
+	}
+	text, err := os.ReadFile(s.UsersFile())
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for line := range bytes.Lines(text) {
+		if line := strings.TrimSpace(string(line)); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines, nil
+}
+
+// writeUsers puts a new file in the place of the old one, for the owner alone.
+func (s Storage) writeUsers(lines []string, owner *restic.RunAs) error {
+	file, err := os.CreateTemp(filepath.Dir(s.UsersFile()), ".htpasswd-") // 0600
+	if err != nil {
+		return fmt.Errorf("write the users: %w", err)
+	}
+	defer os.Remove(file.Name())
+	_, err = file.WriteString(strings.Join(lines, "\n") + "\n")
+	if err == nil && owner != nil && os.Geteuid() == 0 {
+		err = file.Chown(int(owner.UID), int(owner.GID))
+	}
+	err = errors.Join(err, file.Sync(), file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), s.UsersFile())
+	}
+	if err != nil {
+		return fmt.Errorf("write the users: %w", err)
+	}
+	return nil
+}
+
+// ServerLine is the command that serves the folder so that hosts can add and not delete.
+func (s Storage) ServerLine(listen, cert, key string) string {
+	line := "rest-server --append-only --private-repos --path " + s.Path + " --htpasswd-file " + s.UsersFile() + " --listen " + listen
+	if cert != "" {
+		line += " --tls --tls-cert " + cert + " --tls-key " + key
+	}
+	return line
+}
+
+// PolicyEntry is what makes this host maintain what lies in the folder.
+func (s Storage) PolicyEntry() string {
+	return fmt.Sprintf("maintenance:\n  - path: %s\n    keep_days: %d\n    keep_last: %d\n    max_delete_fraction: %.1f\n    undo_days: %d\n",
+		s.Path, policy.DefaultKeepDays, policy.DefaultKeepLast, policy.DefaultMaxDeleteFraction, policy.DefaultUndoDays)
+}
+
+// Kept is an undo copy of a repository in a folder of this machine.
+type Kept struct {
+	Name   string
+	At     time.Time
+	Before string // what it was made for: prune, forget
+	Files  int
+	Path   string // a repository that plain restic reads, where Whole
+	Whole  bool
+}
+
+// UndoCopies lists what can be brought back, the oldest first.
+func UndoCopies(repository string) ([]Kept, error) {
+	folder, err := upkeep.OpenFolder(repository)
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	copies, err := folder.Copies()
+	var list []Kept
+	for _, c := range copies {
+		list = append(list, Kept{Name: c.Name, At: c.At, Before: c.Before, Files: c.Files, Path: c.Path, Whole: c.Whole})
+	}
+	return list, err
+}
+
+// BringBack puts what a repository lacks of an undo copy back into it, and returns how
+// many files that were. It removes nothing.
+func BringBack(repository, name string) (int, error) {
+	folder, err := upkeep.OpenFolder(repository)
+	if err != nil {
+		return 0, err
+	}
+	defer folder.Close()
+	return folder.BringBack(name)
+}
+
+// Quarantine moves files of a repository aside, and returns where to.
+func Quarantine(repository string, objects []string) (string, error) {
+	folder, err := upkeep.OpenFolder(repository)
+	if err != nil {
+		return "", err
+	}
+	defer folder.Close()
+	return folder.Quarantine(objects, time.Now())
+}
