@@ -94,7 +94,7 @@ func TestARepositorySaysWhetherItIsHealthyAndWhatToDoFirst(t *testing.T) {
 		"nearly full":              {func(r *api.Repository) { r.Health.FullAt = noon.AddDate(0, 0, 5) }, nil, "Not healthy: its storage is full in about 5 days.", "Reclaim now…"},
 		"a lock of nobody we know": {func(*api.Repository) {}, []api.RepositoryLock{{Id: "a", Removable: "typed"}}, "Not quite healthy: 1 lock whose owner", "Look at the locks"},
 		"a lock of the dead":       {func(*api.Repository) {}, []api.RepositoryLock{{Id: "a", Removable: "by_rule"}}, "Healthy: ", ""},
-		"a sheet that nobody has":  {func(r *api.Repository) { r.SheetSaved = false }, nil, "Not quite healthy: its recovery sheet was not saved.", "Show the sheet"},
+		"a sheet that nobody has":  {func(r *api.Repository) { r.SheetSaved = false }, nil, "Not quite healthy: its recovery sheet was not saved.", "Go to the sheet"},
 		"the worst comes first":    {func(r *api.Repository) { r.SheetSaved, r.Health.LastCheck.Result = false, "failed" }, nil, "Not healthy: the last check: failed. Then 1 more thing.", "Show the job"},
 		"said once": {func(r *api.Repository) {
 			r.Health.Suspects = 2

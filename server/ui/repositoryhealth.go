@@ -61,7 +61,7 @@ func noteLook(word string) web.State {
 func healthOf(r api.Repository, locks []api.RepositoryLock, now time.Time) health {
 	h := health{State: repositoryState(r)}
 	if r.State != api.RepositoryStateReady {
-		h.Findings = troubles(r)
+		h.Findings = append(troubles(r), sheetSaved(r)...)
 		h.Open = len(h.Findings)
 		h.Sentence = map[api.RepositoryState]string{
 			api.RepositoryStateNew:          "Not made yet: it waits for a host.",
@@ -279,13 +279,19 @@ func odd(r api.Repository, locks []api.RepositoryLock) (list []finding) {
 		}
 		list = append(list, f)
 	}
-	if !r.SheetSaved {
-		list = append(list, finding{State: warnLook("Not saved"), Text: "Its recovery sheet was not saved.", Note: "Without the password in it nobody can read these backups when this server is lost.", Do: &doing{Label: "Show the sheet", Href: at(r, "#sheet"), Need: "admin"}})
-	}
+	list = append(list, sheetSaved(r)...)
 	if h.MeasuredAt.IsZero() {
 		list = append(list, finding{State: noteLook("Not measured"), Text: "How large it is was not measured yet.", Do: start(r, "Measure now", "measure")})
 	}
 	return list
+}
+
+// sheetSaved tells of a recovery sheet that nobody has.
+func sheetSaved(r api.Repository) []finding {
+	if r.SheetSaved {
+		return nil
+	}
+	return []finding{{State: warnLook("Not saved"), Text: "Its recovery sheet was not saved.", Note: "Without the password in it nobody can read these backups when this server is lost.", Do: &doing{Label: "Go to the sheet", Href: at(r, "#sheet"), Need: "admin"}}}
 }
 
 func roomLeft(r api.Repository, now time.Time) []finding {
