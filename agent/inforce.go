@@ -144,10 +144,14 @@ func understandConfig(offered control.AgentConfig, host string) (runner.Config, 
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("schedule %s: %w", s.Id, err))
 		}
+		options, err := backupOptionsOf(s)
+		if err != nil { //guard:config-backup-options
+			wrong = append(wrong, fmt.Errorf("schedule %s: options.backup: %w", s.Id, err))
+		}
 		c.Schedules[s.Id] = runner.Schedule{
 			ID: s.Id, Name: s.Name, Version: s.Version, RepositoryID: s.RepositoryId,
 			Paths: s.Paths, Excludes: s.Excludes, Tags: s.Tags,
-			Source: s.Source, Hooks: hooksOf(s.Options), Timing: timing,
+			Source: s.Source, Hooks: hooksOf(s.Options), Options: options, Timing: timing,
 		}
 	}
 	return c, errors.Join(wrong...)

@@ -43,6 +43,29 @@ func TestAConfigurationIsTakenWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
+func TestBackupOptionsThatAreWrongAreRefusedWithTheConfiguration(t *testing.T) {
+	config := control.AgentConfig{
+		HostId: modelHost, SnapshotHost: "web-1",
+		Repositories: []control.AgentRepository{{Id: modelRepository, Location: "rest:https://nas.test/web-1/"}},
+		Schedules: []control.AgentSchedule{{Id: modelSchedule, RepositoryId: modelRepository, Options: &control.ScheduleOptions{
+			Backup: control.BackupOptions{ExcludeCaches: true, Compression: "max", ExcludeIfPresent: []string{".nobackup"}, SkipIfUnchanged: true},
+		}}},
+	}
+	got, err := understandConfig(config, modelHost)
+	if err != nil || !got.Schedules[modelSchedule].Options.ExcludeCaches || got.Schedules[modelSchedule].Options.Compression != "max" {
+		t.Fatalf("good ones: %+v, %v", got.Schedules[modelSchedule].Options, err)
+	}
+	config.Schedules[0].Source = "dump"
+	if _, err := understandConfig(config, modelHost); err == nil || !strings.Contains(err.Error(), "named source") {
+		t.Errorf("of a named source: %v", err)
+	}
+	config.Schedules[0].Source = ""
+	config.Schedules[0].Options.Backup.Compression = "--password-command=x"
+	if _, err := understandConfig(config, modelHost); err == nil || !strings.Contains(err.Error(), "options.backup") {
+		t.Errorf("an option in an option: %v", err)
+	}
+}
+
 func TestAConfigurationThatTheDiskDidNotTakeIsFetchedAgain(t *testing.T) {
 	m := newMachine(t, 17)
 	m.work = m.succeed

@@ -84,6 +84,24 @@ func optionsInto(timing *runner.Timing, o *control.ScheduleOptions, note func(er
 	}
 }
 
+// backupOptionsOf understands what a schedule chooses for its backups. What this system
+// cannot do is found out when a backup is due: the other schedules are to go on.
+func backupOptionsOf(s control.AgentSchedule) (restic.BackupOptions, error) {
+	if s.Options == nil {
+		return restic.BackupOptions{}, nil
+	}
+	b := s.Options.Backup
+	o := restic.BackupOptions{
+		ExcludeFiles: b.ExcludeFiles, ExcludeIfPresent: b.ExcludeIfPresent, ExcludeLargerThan: b.ExcludeLargerThan,
+		ExcludeCaches: b.ExcludeCaches, OneFileSystem: b.OneFileSystem, Compression: string(b.Compression),
+		ReadConcurrency: b.ReadConcurrency, SkipIfUnchanged: b.SkipIfUnchanged, UseFSSnapshot: b.UseFsSnapshot,
+	}
+	if err := o.Validate(); err != nil || s.Source == "" {
+		return o, err
+	}
+	return o, o.NamedSourceMistake()
+}
+
 // hoursInto understands the options that are hours of the day.
 func hoursInto(timing *runner.Timing, o *control.ScheduleOptions, note func(error)) {
 	if len(o.Windows) > maxWindows || len(o.Bandwidth) > maxWindows {

@@ -29,6 +29,23 @@ func backupOperation() Operation {
 	}
 }
 
+// previewOperation is an operation of its own, so that nothing ever takes a dry run for a
+// backup.
+func previewOperation() Operation {
+	o := backupOperation()
+	o.Name, o.Title = "preview", "Preview a backup"
+	o.Description = "Looks what the next backup of a schedule would store, and stores nothing. It is no backup: hooks do not run, and it counts nowhere."
+	o.Facts = []Column{
+		{"planned_files", "Files", ColumnInt},
+		{"planned_bytes", "Their size", ColumnBytes},
+		{"new_files", "New files", ColumnInt},
+		{"changed_files", "Changed files", ColumnInt},
+		{"added_bytes", "Would be added", ColumnBytes},
+		{"errors", "Cannot be read", ColumnInt},
+	}
+	return o
+}
+
 // Backup makes a snapshot of Sources. It is a Warning when a snapshot exists but
 // something was left out: unreadable items, or sources that do not exist. Without
 // a snapshot it is never a success, whatever restic's exit code.
@@ -50,6 +67,15 @@ type Backup struct {
 	Tags []string // the user's tags
 
 	Limits Limits // how fast
+
+	Options BackupOptions
+
+	// Parent is the snapshot that files are compared with, by its full id; empty for the
+	// one that restic chooses. With SkipIfUnchanged no snapshot is made that would have
+	// the same content.
+	Parent string
+
+	DryRun bool // look and compare, and store nothing
 
 	// ScheduleID and JobID become the tags rm:schedule:… and rm:job:…; a user's
 	// tag cannot begin like that. Both are UUIDs and may be empty.
@@ -76,6 +102,10 @@ type BackupSummary struct {
 	BackupStart         time.Time `json:"backup_start"`
 	BackupEnd           time.Time `json:"backup_end"`
 
+	// Unchanged says that no snapshot was made, since it would be the parent again.
+	Unchanged bool `json:"-"`
+	DryRun    bool `json:"dry_run"`
+
 	// MissingSources did not exist when the backup began.
 	MissingSources []string `json:"-"`
 }
@@ -83,7 +113,7 @@ type BackupSummary struct {
 var _ Op[BackupSummary] = Backup{}
 
 // Name returns "backup".
-func (Backup) Name() string { return "backup" }
+func (b Backup) Name() string { return dryName("backup", b.DryRun) }
 
 // Validate checks every field; see CheckSource, CheckExclude, CheckTag and
 // CheckHost.
@@ -105,6 +135,10 @@ func (b Backup) Validate() error {
 	}
 	errs = append(errs, hostErrors(b.Host)...)
 	errs = append(errs, b.Limits.mistakes()...)
+	errs = append(errs, b.Options.errorsFor(b.Named != nil)...)
+	if b.Parent != "" {
+		errs = append(errs, idErrors("parent", []string{b.Parent})...)
+	}
 	for field, id := range map[string]string{"schedule_id": b.ScheduleID, "job_id": b.JobID} {
 		if id != "" && !uuidPattern.MatchString(id) {
 			errs = append(errs, &Error{Code: CodeFieldInvalid, Field: field, Message: "must be a UUID in lower case"})
@@ -148,6 +182,10 @@ func (b Backup) plan(Version) plan {
 		p.flags = append(p.flags, "--tag="+tag)
 	}
 	p.flags = append(p.flags, b.Limits.flags()...)
+	p.flags = append(p.flags, b.Options.flags(b.Parent)...)
+	if b.DryRun {
+		p.flags = append(p.flags, "--dry-run")
+	}
 	return p
 }
 
@@ -175,7 +213,17 @@ func missingSources(sources []string) []string {
 
 func (b Backup) decode(out *output) (BackupSummary, error) {
 	var summary BackupSummary
-	if out.summary == nil || json.Unmarshal(out.summary, &summary) != nil || !fullIDPattern.MatchString(summary.SnapshotID) { //guard:restic-summary
+	if out.summary == nil || json.Unmarshal(out.summary, &summary) != nil {
+		return BackupSummary{}, noResult(b.Name(), "summary")
+	}
+	switch made := fullIDPattern.MatchString(summary.SnapshotID); {
+	case b.DryRun && !summary.DryRun:
+		return BackupSummary{}, noResult(b.Name(), "dry run")
+	case b.DryRun: // it names one all the same
+		summary.SnapshotID = "" //guard:dry-run-snapshot
+	case summary.SnapshotID == "" && b.Options.SkipIfUnchanged && b.Parent != "":
+		summary.Unchanged = true
+	case !made: //guard:restic-summary
 		return BackupSummary{}, noResult(b.Name(), "snapshot")
 	}
 	if b.Named != nil && summary.TotalFilesProcessed == 0 { //guard:source-empty

@@ -86,6 +86,7 @@ func Operations() []Operation {
 		initOperation(),
 		identifyOperation(),
 		backupOperation(),
+		previewOperation(),
 		snapshotsOperation(),
 		locksOperation(),
 		retentionOperation(),

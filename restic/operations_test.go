@@ -33,7 +33,7 @@ func TestTheListOfOperationsIsClosed(t *testing.T) {
 			t.Errorf("%s is not found by its name", op.Name)
 		}
 	}
-	if diff := cmp.Diff([]string{"init", "identify", "backup", "snapshots", "locks", "retention", "forget", "prune", "inspect", "ls", "index", "find", "stats", "diff", "dump", "restore",
+	if diff := cmp.Diff([]string{"init", "identify", "backup", "preview", "snapshots", "locks", "retention", "forget", "prune", "inspect", "ls", "index", "find", "stats", "diff", "dump", "restore",
 		"check", "unlock", "tag", "copy", "rewrite", "key-remove", "repair-index", "repair-snapshots", "repair-packs"}, names); diff != "" {
 		t.Error(diff)
 	}

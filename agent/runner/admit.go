@@ -166,10 +166,19 @@ func (t *Task) permit(rules *policy.Policy) error {
 	if t.Schedule.Source != "" {
 		return nil
 	}
-	if err := rules.AllowSources(t.Schedule.Paths, t.Schedule.Excludes); err != nil { //guard:permit-sources
+	excludes, err := t.excludes(rules)
+	if err != nil {
 		return err
 	}
-	t.Excludes = append(t.Excludes, rules.DeniedIn(t.Schedule.Paths)...) //guard:permit-excludes
+	if err := rules.AllowSources(t.Schedule.Paths, excludes); err != nil { //guard:permit-sources
+		return err
+	}
+	o := t.Schedule.Options
+	leaving := policy.LeavingOut{IfPresent: o.ExcludeIfPresent, LargerThan: o.ExcludeLargerThan, Caches: o.ExcludeCaches, OneFileSystem: o.OneFileSystem}
+	if err := rules.AllowLeavingOut(t.Schedule.Paths, leaving); err != nil { //guard:permit-leaving
+		return err
+	}
+	t.Excludes = append(excludes, rules.DeniedIn(t.Schedule.Paths)...) //guard:permit-excludes
 	return nil
 }
 

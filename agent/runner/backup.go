@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -22,8 +23,79 @@ func makeSnapshot(ctx context.Context, t *Task) *Ending {
 	if _, e := t.pinned(ctx); e != nil {
 		return e
 	}
+	if t.Schedule.Options.SkipIfUnchanged {
+		if e := t.findParent(ctx); e != nil {
+			return e
+		}
+	}
 	seen := t.sourcesSeen()
 	return carryOut(ctx, t).tellPlaces(t, seen)
+}
+
+// findParent looks for the newest snapshot of the schedule: only that one may stand for a
+// backup that is not made. restic itself would take any of the same host and paths,
+// whoever made it.
+func (t *Task) findParent(ctx context.Context) *Ending {
+	listed, e := perform(ctx, t, restic.Snapshots{Tags: restic.OwnTags(t.Schedule.ID, ""), Host: t.SnapshotHost})
+	if e != nil {
+		return e
+	}
+	now := time.Now()
+	var newest restic.Snapshot
+	for _, s := range listed.Value {
+		if s.Time.After(newest.Time) && !s.Time.After(now) && samePaths(s.Paths, t.Schedule.Paths) { //guard:parent-own
+			newest = s
+		}
+	}
+	t.parent = newest.ID
+	return nil
+}
+
+func samePaths(a, b []string) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	for i := range b {
+		b[i] = filepath.Clean(b[i])
+	}
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, slices.Compact(b))
+}
+
+// CodeUnchanged is of a backup that made no snapshot, since nothing had changed.
+const CodeUnchanged = "unchanged"
+
+// runPreview says what a backup would store.
+func runPreview(ctx context.Context, t *Task) *Ending {
+	if _, e := t.pinned(ctx); e != nil {
+		return e
+	}
+	b := t.backup()
+	b.DryRun, b.Options.SkipIfUnchanged = true, false
+	result, e := perform(ctx, t, b)
+	if e != nil {
+		return e
+	}
+	s := result.Value
+	e = outcomeOf(fmt.Sprintf("a backup would look at %s files, %s, and add %s", strings.ReplaceAll(humanize.Comma(s.TotalFilesProcessed), ",", " "),
+		humanize.IBytes(uint64(max(0, s.TotalBytesProcessed))), humanize.IBytes(uint64(max(0, s.DataAddedPacked)))))
+	if result.Outcome == restic.Warning {
+		told := ofFailure(result.Outcome, result.ExitCode, result.Failure)
+		told.Message = clip(told.Message+"; "+e.Message, 4000)
+		e = told
+	}
+	e.ResticExitCode = result.ExitCode
+	e.Warnings, e.WarningsTotal = warnings(s.MissingSources, result.Items)
+	e.facts(previewFacts{s.TotalFilesProcessed, s.TotalBytesProcessed, s.FilesNew, s.FilesChanged, s.DataAddedPacked, e.WarningsTotal})
+	return e
+}
+
+type previewFacts struct {
+	PlannedFiles int64 `json:"planned_files"`
+	PlannedBytes int64 `json:"planned_bytes"`
+	NewFiles     int64 `json:"new_files"`
+	ChangedFiles int64 `json:"changed_files"`
+	AddedBytes   int64 `json:"added_bytes"`
+	Errors       int64 `json:"errors"`
 }
 
 // carryOut runs restic and tells what came of it by facts.
@@ -39,8 +111,24 @@ func carryOut(ctx context.Context, t *Task) *Ending {
 	e.SnapshotId = result.Value.SnapshotID
 	e.Stats = statsOf(result.Value)
 	e.Warnings, e.WarningsTotal = warnings(result.Value.MissingSources, result.Items)
+	if result.Value.Unchanged {
+		return t.unchanged(ctx, e)
+	}
 	t.Say(saved(result.Value, e.WarningsTotal))
 	return t.confirm(ctx, e)
+}
+
+// unchanged is the ending of a backup that is the snapshot before it, as long as the
+// repository lists that one. It is not this job's own snapshot, and does not travel.
+func (t *Task) unchanged(ctx context.Context, e *Ending) *Ending {
+	e.SnapshotId = t.parent
+	t.Say(fmt.Sprintf("nothing changed: snapshot %.8s stands for this backup", t.parent))
+	e = t.confirm(ctx, e)
+	if e.Result == spool.Succeeded {
+		e.Code, e.Message = CodeUnchanged, "nothing has changed, so no snapshot was made: the one before it stands for this backup"
+	}
+	e.Snapshot = nil //guard:unchanged-owner
+	return e
 }
 
 // saved tells restic's summary in words, for those who read the log: "snapshot
@@ -63,6 +151,7 @@ func (t *Task) backup() restic.Backup {
 		Sources: t.Schedule.Paths, Excludes: t.Excludes,
 		Host: t.SnapshotHost, Tags: t.Schedule.Tags,
 		ScheduleID: t.Schedule.ID, JobID: t.Job.ID, Limits: t.limits,
+		Options: t.Schedule.Options, Parent: t.parent,
 	}
 	if t.Schedule.Source != "" {
 		b.Excludes, b.Named = nil, &restic.NamedSource{Script: t.source, Env: t.variables("", nil)}

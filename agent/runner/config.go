@@ -64,6 +64,7 @@ type Schedule struct {
 	Tags         []string
 	Source       string // the named source that is backed up instead of Paths
 	Hooks        Hooks
+	Options      restic.BackupOptions
 
 	Timing
 }

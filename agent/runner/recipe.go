@@ -41,6 +41,7 @@ func Recipes() []Recipe {
 		{Operation: "init", Run: runInit, Recover: recoverInit, Alone: true},
 		{Operation: "identify", Run: runIdentify},
 		{Operation: "backup", Run: runBackup, Recover: recoverBackup},
+		{Operation: "preview", Run: runPreview},
 		{Operation: "snapshots", Run: runSnapshots},
 		{Operation: "locks", Run: runLocks},
 		{Operation: "retention", Run: runRetention},
@@ -89,6 +90,7 @@ type Task struct {
 	phase   string // of its progress; "" for what a backup's numbers say
 
 	from      Repository         // of a copy
+	parent    string             // of a backup: the schedule's last snapshot, where it is looked for
 	listed    []restic.Key       // as they were listed last
 	holder    *restic.LockHolder // who had the repository locked, as restic said last
 	swept     int                // locks of dead processes that this attempt has removed

@@ -137,6 +137,7 @@ func (s *Schedule) checkOptions() Fields {
 		within(at+"/download_kib_s", o.Bandwidth[i].Download, 0, 10<<20, "KiB a second")
 	}
 	found = append(found, o.Hooks.check()...)
+	found = append(found, s.checkBackupOptions(o.Backup)...)
 	if s.Manual && len(o.Windows)+len(o.Bandwidth) > 0 {
 		if e := checkCron("0 0 * * *", s.Zone); e != nil {
 			found = append(found, e) // their clock is one of a zone
@@ -144,6 +145,26 @@ func (s *Schedule) checkOptions() Fields {
 	}
 	if gap := s.longestGap(); gap > 0 && o.Jitter > int64(gap/time.Second) {
 		wrong("/jitter_s", "The jitter is longer than the time between two runs, %s.", inWords(gap))
+	}
+	return found
+}
+
+// checkBackupOptions applies restic's rules to what a schedule chooses for its backups.
+func (s *Schedule) checkBackupOptions(o *restic.BackupOptions) Fields {
+	if o == nil {
+		return nil
+	}
+	var found Fields
+	var wrong restic.Errors
+	if errors.As(o.Validate(), &wrong) {
+		for _, e := range wrong {
+			field := strings.NewReplacer("[", "/", "]", "").Replace(e.Field)
+			found = append(found, Errorf(InvalidField, "%s.", sentence(e.Message, e.Next)).At("/options/backup/"+field))
+		}
+	}
+	var e *restic.Error
+	if s.Source != "" && errors.As(o.NamedSourceMistake(), &e) {
+		found = append(found, Errorf(InvalidField, "%s.", sentence(e.Message, e.Next)).At("/options/backup"))
 	}
 	return found
 }

@@ -1,5 +1,7 @@
 package fleet
 
+import "restic-manager/restic"
+
 // Retention says how many snapshots to keep by each rule; 0 keeps none by it, and
 // all zero keeps everything.
 type Retention struct {
@@ -23,6 +25,8 @@ type ScheduleOptions struct {
 	RetryAttempts int             `json:"retry_attempts,omitempty"` // beside the first
 	RetryAfter    int64           `json:"retry_after_s,omitempty"`  // seconds, doubled with each attempt
 	Hooks         *ScheduleHooks  `json:"hooks,omitempty"`
+
+	Backup *restic.BackupOptions `json:"backup,omitempty"`
 }
 
 // Window is a part of the day in the schedule's zone. To at or before From means the

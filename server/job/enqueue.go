@@ -382,8 +382,10 @@ func born(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
 	if err := tx.CountActiveJob(ctx, j.HostID, 1); err != nil {
 		return err
 	}
-	if err := tx.NoteScheduleJob(ctx, j); err != nil {
-		return err
+	if j.Operation == OperationBackup { //guard:preview-is-no-run
+		if err := tx.NoteScheduleJob(ctx, j); err != nil {
+			return err
+		}
 	}
 	touch(tx, j)
 	tx.Wake(j.HostID)

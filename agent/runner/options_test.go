@@ -1,0 +1,182 @@
+package runner
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"restic-manager/agent/policy"
+	"restic-manager/agent/spool"
+	"restic-manager/restic"
+	"restic-manager/restic/restictest"
+)
+
+// stored lists what the newest snapshot of the place has, below its source.
+func (p *place) stored(bins restictest.Binaries, id string) []string {
+	p.t.Helper()
+	c := exec.Command(bins.Restic, "ls", id)
+	c.Env = []string{"RESTIC_REPOSITORY=" + p.folder(), "RESTIC_PASSWORD=" + password, "RESTIC_CACHE_DIR=" + p.t.TempDir(), "HOME=" + p.t.TempDir()}
+	text, err := c.Output()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), p.source+"/"); ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestWhatIsChosenForABackupHolds(t *testing.T) {
+	eachSuite(t, func(t *testing.T, suite string) {
+		bins := restictest.Find(t, suite)
+		p := newPlace(t, bins.Restic)
+		p.initialise()
+		lists := filepath.Join(filepath.Dir(p.source), "lists", "patterns")
+		writeFile(t, lists, "# what nobody needs\n\n*.tmp\n  cost$$\n")
+		for name, text := range map[string]string{
+			"x.tmp": "1", "cost$": "1", "large": strings.Repeat("x", 5000), "cache/CACHEDIR.TAG": "Signature: 8a477f597d28d172789f06886806bc55", "cache/file": "1",
+			"skip/.nobackup": "", "skip/file": "1",
+		} {
+			writeFile(t, filepath.Join(p.source, name), text)
+		}
+		p.schedule(func(s *Schedule) {
+			s.Options = restic.BackupOptions{
+				ExcludeFiles: []string{lists}, ExcludeIfPresent: []string{".nobackup"}, ExcludeLargerThan: 4000, ExcludeCaches: true,
+				OneFileSystem: true, Compression: "max", ReadConcurrency: 3,
+			}
+		})
+		got := p.stored(bins, p.again())
+		want := []string{"a.txt", "b.txt", "cache", "cache/CACHEDIR.TAG", "skip", "skip/.nobackup"}
+		if !slices.Equal(got, want) {
+			t.Errorf("stored %v, want %v", got, want)
+		}
+	})
+}
+
+func TestABackupOfWhatHasNotChangedIsTheSnapshotBeforeIt(t *testing.T) {
+	eachSuite(t, func(t *testing.T, suite string) {
+		p := maintained(t, suite)
+		p.schedule(func(s *Schedule) { s.Options.SkipIfUnchanged = true })
+		first := p.again()
+		done := p.do("backup", backupParams())
+		got := done.want(spool.Succeeded, CodeUnchanged)
+		if got.SnapshotId != first || !got.Confirmed || done.finished[0].Snapshot != nil {
+			t.Errorf("it stands for %s, want %s; it told of %+v", got.SnapshotId, first, done.finished[0].Snapshot)
+		}
+		if n := len(p.snapshots()); n != 1 {
+			t.Errorf("there are %d snapshots", n)
+		}
+
+		// A snapshot of somebody else does not stand for it, however alike.
+		p.schedule(func(s *Schedule) { s.ID = "0193a5c0-0000-7000-8000-0000000000ff" })
+		p.mu.Lock()
+		other := p.config.Schedules[scheduleID]
+		p.mu.Unlock()
+		task := &Task{runner: p.runner, Schedule: other, SnapshotHost: "web-1", Repository: p.config.Repositories[repositoryID]}
+		task.Job = p.command("backup", backupParams())
+		if e := task.open(t.Context()); e != nil {
+			t.Fatal(e)
+		}
+		if e := task.findParent(t.Context()); e != nil || task.parent != "" {
+			t.Errorf("the parent is %q, %v", task.parent, e)
+		}
+
+		p.schedule(func(s *Schedule) { s.ID = scheduleID })
+		writeFile(t, filepath.Join(p.source, "new.txt"), "new")
+		if third := p.again(); third == first {
+			t.Error("a change made no snapshot")
+		}
+	})
+}
+
+func TestOnlyASnapshotOfTheSamePathsIsTheParent(t *testing.T) {
+	at := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339) }
+	entry := func(id, when, path string) string {
+		return `{"time":"` + when + `","tree":"t","paths":["` + path + `"],"hostname":"web-1","tags":["rm:schedule:x"],"id":"` + strings.Repeat(id, 64) + `"}`
+	}
+	fake := restictest.NewFake(t, fakeScript())
+	p := newPlace(t, fake.Path())
+	fake.SetScript(fakeScript(says("snapshots", "["+strings.Join([]string{
+		entry("a", at(-3*time.Hour), p.source), entry("b", at(-2*time.Hour), p.source), entry("c", at(-time.Hour), "/elsewhere"), entry("d", at(time.Hour), p.source),
+	}, ",")+"]", 0)))
+	task := &Task{runner: p.runner, Schedule: p.config.Schedules[scheduleID], SnapshotHost: "web-1", Repository: p.config.Repositories[repositoryID]}
+	task.Job = p.command("backup", backupParams())
+	if e := task.open(t.Context()); e != nil {
+		t.Fatal(e)
+	}
+	if e := task.findParent(t.Context()); e != nil || task.parent != strings.Repeat("b", 64) {
+		t.Errorf("the parent is %.8s, %v", task.parent, e)
+	}
+}
+
+func TestAPreviewStoresNothing(t *testing.T) {
+	eachSuite(t, func(t *testing.T, suite string) {
+		p := maintained(t, suite)
+		p.schedule(func(s *Schedule) { s.Options.SkipIfUnchanged = true })
+		p.again()
+		writeFile(t, filepath.Join(p.source, "new.txt"), incompressible(10_000))
+		done := p.do("preview", backupParams())
+		got := done.want(spool.Succeeded, "")
+		done.wantFacts("preview", map[string]any{"planned_files": 3.0, "new_files": 1.0, "errors": 0.0})
+		if got.SnapshotId != "" || got.Confirmed || done.finished[0].Snapshot != nil || len(p.snapshots()) != 1 {
+			t.Errorf("a preview told of a snapshot: %+v", got)
+		}
+	})
+}
+
+func TestExcludeFilesAreReadWithinThePolicy(t *testing.T) {
+	p := newPlace(t, restictest.NewFake(t, fakeScript(catConfig(), says("backup", summary(), 0), listed("x"))).Path())
+	folder := filepath.Dir(p.source)
+	write := func(name, text string) string {
+		path := filepath.Join(folder, name)
+		writeFile(t, path, text)
+		return path
+	}
+	choose := func(o restic.BackupOptions) { p.schedule(func(s *Schedule) { s.Options = o }) }
+	refused := func(code string) {
+		t.Helper()
+		p.do("backup", backupParams()).want(spool.Rejected, code)
+	}
+	rules := "version: 1\nprofile: guarded\nrepos:\n  allow: [" + p.folder() + "]\nbackup:\n  allow_roots: [" + p.source + ", " + filepath.Join(folder, "lists") + "]\n"
+	p.writePolicy(rules)
+
+	choose(restic.BackupOptions{ExcludeFiles: []string{write("elsewhere", "*.tmp\n")}})
+	refused(policy.CodePathNotAllowed)
+	choose(restic.BackupOptions{ExcludeFiles: []string{filepath.Join(folder, "lists", "missing")}})
+	refused(CodeExcludeFile)
+	choose(restic.BackupOptions{ExcludeFiles: []string{p.source}})
+	refused(CodeExcludeFile)
+	choose(restic.BackupOptions{ExcludeFiles: []string{write("lists/bad", "[\n")}})
+	refused(CodeExcludeFile)
+	choose(restic.BackupOptions{ExcludeFiles: []string{write("lists/many", strings.Repeat("*.x\n", 300))}})
+	refused(policy.CodeTooManyExcludes)
+
+	// What no backup may leave out stays in, whichever way it would go.
+	p.writePolicy(rules + "  must_include: [" + filepath.Join(p.source, "keep") + "]\n")
+	writeFile(t, filepath.Join(p.source, "keep", "file"), "1")
+	choose(restic.BackupOptions{ExcludeFiles: []string{write("lists/all", "keep\n")}})
+	refused(policy.CodePathRequired)
+	choose(restic.BackupOptions{ExcludeIfPresent: []string{"a.txt"}})
+	refused(policy.CodePathRequired)
+	choose(restic.BackupOptions{ExcludeLargerThan: 1})
+	refused(policy.CodePathRequired)
+	choose(restic.BackupOptions{ExcludeIfPresent: []string{"none-such"}, ExcludeLargerThan: 1 << 30, ExcludeCaches: true, OneFileSystem: true})
+	p.do("backup", backupParams()).want(spool.Succeeded, "")
+	writeFile(t, filepath.Join(p.source, "CACHEDIR.TAG"), "")
+	refused(policy.CodePathRequired)
+	if err := os.Remove(filepath.Join(p.source, "CACHEDIR.TAG")); err != nil {
+		t.Fatal(err)
+	}
+
+	p.writePolicy(rules)
+	choose(restic.BackupOptions{UseFSSnapshot: true})
+	refused("field_invalid")
+}
