@@ -207,7 +207,7 @@ func TestARestoreThatLacksSomethingIsAWarningThatNamesIt(t *testing.T) {
 
 func TestTheFenceHoldsWhatRunsInIt(t *testing.T) {
 	if !restic.CanFence() {
-		t.Skip("this kernel cannot fence")
+		restictest.Lacks(t, "this kernel cannot fence")
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"restic-manager/agent/control"
 	"restic-manager/agent/policy"
@@ -280,7 +279,7 @@ func TestParamsThatLeadAstrayAreRefused(t *testing.T) {
 // A link is planted in a folder for which a restore in place is allowed.
 func TestALinkOfAnotherUserIsInNoRestoresWay(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("this test must run as root")
+		restictest.Lacks(t, "this test must run as root")
 	}
 	v := withSnapshot(t, "trixie", func(p *place) { writeFile(t, p.source+"/docs/sub/f", "evil") })
 	v.allow("restore:\n  in_place_allow: ['" + v.source + "']\n")
@@ -313,10 +312,7 @@ func TestALinkOfAnotherUserIsInNoRestoresWay(t *testing.T) {
 func TestARestoreThatDoesNotFitIsRefusedBeforeItBegins(t *testing.T) {
 	v := withSnapshot(t, "trixie", func(p *place) { writeFile(t, p.source+"/large", strings.Repeat("x", 3<<20)) })
 	disk := t.TempDir()
-	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=2m,mode=755"); err != nil {
-		t.Skipf("a file system cannot be mounted here: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(disk, unix.MNT_DETACH) })
+	restictest.Disk(t, disk, "2m")
 	v.allow("restore:\n  staging_dir: '" + disk + "/restore'\n")
 	got := v.do("restore", v.params(nil)).want(spool.Failed, CodeNoSpace)
 	if !strings.Contains(got.Message, "needs 3.0 MiB") || !strings.Contains(got.Message, "has 2.0 MiB free") {
