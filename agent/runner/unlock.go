@@ -49,7 +49,7 @@ func (t *Task) listLocks(ctx context.Context) ([]heldLock, *Ending) {
 
 // sweepLocks removes the locks that dead processes of this machine left, and says so.
 func (t *Task) sweepLocks(ctx context.Context) {
-	if h := t.holder; h != nil && !thisMachine(h.Host) {
+	if h := t.holder; t.runner.restic == nil || h != nil && !thisMachine(h.Host) { // without restic, recipes of their own left none
 		return
 	}
 	locks, e := t.listLocks(ctx)

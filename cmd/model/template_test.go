@@ -94,6 +94,10 @@ func (m *template) furnish(ctx context.Context, p *plane) error {
 			return err
 		}
 		*id = made.ID
+		// The model is of backups: nothing is maintained by itself.
+		if err := admin.call(ctx, "PUT", "/api/v1/repositories/"+made.ID+"/maintenance-plan", "", obj{"zone": "UTC"}, nil); err != nil {
+			return err
+		}
 	}
 	for i := range fleetSize {
 		h, err := m.enrol(ctx, admin, i)
