@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"restic-manager/server/api"
@@ -154,7 +155,11 @@ func (v *visit) fillWho(view *maintenanceView, f *form) error {
 	if under == "" {
 		under = "FOLDER"
 	}
-	view.Policy = web.Copy{ID: "allow", Text: "restic-manager-agent policy allow maintenance --under " + quoted(under), Label: "the command that allows it"}
+	allow := "restic-manager-agent policy allow maintenance --under " + quoted(under)
+	if strings.Contains(view.Who.Next, allow) { // it stands below, to be copied
+		view.Who.Next = "Its own policy file does not allow it yet. The command below does that."
+	}
+	view.Policy = web.Copy{ID: "allow", Text: allow, Label: "the command that allows it"}
 	view.Storage = web.Copy{ID: "storage", Text: "restic-manager-agent storage setup", Label: "the command that sets up rest-server"}
 	for _, c := range r.Credentials {
 		view.HasSecret = view.HasSecret || c.Slot == "maintenance"
