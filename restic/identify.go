@@ -14,6 +14,11 @@ func identifyOperation() Operation {
 		Lock:        LockNone,
 		Slot:        SlotAppend,
 		Places:      []Place{PlaceHost, PlaceMaintenanceHost},
+		Facts: []Column{
+			{"restic_id", "Id", ColumnID},
+			{"format_version", "Format", ColumnInt},
+			{"keys", "Keys", ColumnInt},
+		},
 		Rows: []Column{
 			{"id", "Key", ColumnID},
 			{"current", "Ours", ColumnBool},

@@ -15,6 +15,11 @@ func locksOperation() Operation {
 		Lock:        LockNone,
 		Slot:        SlotAppend,
 		Places:      []Place{PlaceHost, PlaceMaintenanceHost},
+		Facts: []Column{
+			{"locks", "Locks", ColumnInt},
+			{"exclusive", "Exclusive ones", ColumnInt},
+			{"dead", "Whose owner is proven dead", ColumnInt},
+		},
 	}
 }
 

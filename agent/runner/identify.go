@@ -19,11 +19,18 @@ func runIdentify(ctx context.Context, t *Task) *Ending {
 		_ = rows.Add(keyRow{key.ID, key.Current, key.User, key.Host, key.Created}) // told by into
 	}
 	e = &Ending{Outcome: spool.Outcome{Result: spool.Succeeded, Repository: identity}}
+	e.facts(identifyFacts{identity.ResticId, identity.FormatVersion, identity.KeyCount})
 	if told := rows.into(e); told != e && ctx.Err() == nil {
 		e.addMessage("its list of keys could not be handed over") // what it is matters more
 		return e
 	}
 	return e
+}
+
+type identifyFacts struct {
+	ResticID      string `json:"restic_id"`
+	FormatVersion int    `json:"format_version"`
+	Keys          int    `json:"keys"`
 }
 
 // keyRow is a key of the repository.

@@ -6,6 +6,12 @@ import (
 	"restic-manager/agent/spool"
 )
 
+type locksFacts struct {
+	Locks     int `json:"locks"`
+	Exclusive int `json:"exclusive"`
+	Dead      int `json:"dead"`
+}
+
 // runLocks lists the repository's locks with their owners, and says of those of this
 // machine whether their process lives. One that is released meanwhile is left out.
 func runLocks(ctx context.Context, t *Task) *Ending {
@@ -14,9 +20,18 @@ func runLocks(ctx context.Context, t *Task) *Ending {
 		return e
 	}
 	ending := &Ending{Outcome: spool.Outcome{Result: spool.Succeeded, Locks: []spool.LockInfo{}}}
+	facts := locksFacts{Locks: t.lockCount}
 	for _, l := range locks {
-		ending.Locks = append(ending.Locks, l.info())
+		info := l.info()
+		ending.Locks = append(ending.Locks, info)
+		if info.Exclusive {
+			facts.Exclusive++
+		}
+		if info.Alive == "no" {
+			facts.Dead++
+		}
 	}
+	ending.facts(facts)
 	if t.lockCount > maxLocks {
 		ending.Message = "there are more locks than can be listed"
 	}

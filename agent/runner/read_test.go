@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"restic-manager/agent/policy"
 	"restic-manager/agent/spool"
 	"restic-manager/agent/stage"
+	"restic-manager/restic"
 	"restic-manager/restic/restictest"
 )
 
@@ -331,4 +333,61 @@ func TestReadingsPinTheRepository(t *testing.T) {
 	} {
 		p.do(operation, reading(members...)).want(spool.Failed, CodeRepositoryChanged)
 	}
+}
+
+func TestARepositoryTellsItsFacts(t *testing.T) {
+	p := newPlace(t, restictest.Find(t, restictest.Suites()[0]).Restic)
+	identity := p.initialise()
+	if _, facts, _ := rowsOf[keyRow, identifyFacts](p, "identify", reading()); facts != (identifyFacts{identity.ResticId, 2, 1}) {
+		t.Errorf("%+v, want those of %+v", facts, identity)
+	}
+	if _, facts, _ := rowsOf[struct{}, locksFacts](p, "locks", reading()); facts != (locksFacts{}) {
+		t.Errorf("%+v of a repository without locks", facts)
+	}
+}
+
+// TestWhatOperationsTellIsWhatTheyDeclare: a page knows the members of facts and rows from
+// the operation alone.
+func TestWhatOperationsTellIsWhatTheyDeclare(t *testing.T) {
+	for name, told := range map[string]struct{ facts, row any }{
+		"ls": {lsFacts{}, nodeRow{}}, "index": {indexFacts{}, nil}, "find": {findFacts{}, nodeRow{}}, "stats": {statsFacts{}, nil},
+		"diff": {diffFacts{}, diffRow{}}, "dump": {dumpFacts{}, nil}, "identify": {identifyFacts{}, keyRow{}}, "locks": {locksFacts{}, nil},
+		"restore": {restoreFacts{}, restoreRow{}},
+	} {
+		operation, ok := restic.OperationNamed(name)
+		if !ok {
+			t.Fatalf("no operation %s", name)
+		}
+		for what, pair := range map[string]struct {
+			columns []restic.Column
+			value   any
+		}{"facts": {operation.Facts, told.facts}, "rows": {operation.Rows, told.row}} {
+			var declared []string
+			for _, c := range pair.columns {
+				declared = append(declared, c.Name)
+			}
+			written := membersOf(pair.value)
+			if name == "ls" { // rows of find name their snapshot, those of ls have one
+				written = slices.DeleteFunc(written, func(n string) bool { return n == "snapshot_id" })
+			}
+			slices.Sort(declared)
+			slices.Sort(written)
+			if diff := cmp.Diff(declared, written); diff != "" {
+				t.Errorf("%s of %s: declared (-), written (+)\n%s", what, name, diff)
+			}
+		}
+	}
+}
+
+// membersOf are the names of a struct's members in JSON.
+func membersOf(v any) (names []string) {
+	if v == nil {
+		return nil
+	}
+	kind := reflect.TypeOf(v)
+	for i := range kind.NumField() {
+		name, _, _ := strings.Cut(kind.Field(i).Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
 }
