@@ -112,6 +112,9 @@ func asked(j api.Job, o api.Operation) (list []found) {
 		if f.Type == "snapshot_id" && c.Text != "" && j.RepositoryId != "" {
 			c.Href = snapshotHref(string(j.RepositoryId), c.Text)
 		}
+		if ok && f.Type == "path_list" {
+			c.Kind = f.Type
+		}
 		if ok {
 			list = append(list, found{name: f.Name, Label: f.Label, Value: c})
 		}

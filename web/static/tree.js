@@ -58,13 +58,14 @@ class FileTree extends HTMLElement {
   }
 
   #upgrade(row) {
-    const { type, path } = row.dataset;
+    const { type } = row.dataset;
     row.setAttribute("role", "treeitem");
     row.setAttribute("aria-level", String(Number(row.dataset.level) + 1));
     row.tabIndex = -1;
     const box = row.querySelector("input");
     box.removeAttribute("name");
     for (const control of row.querySelectorAll("input, button, a")) control.tabIndex = -1;
+    row.querySelector("label .vh")?.remove(); // aria-checked says it
     const twist = row.querySelector(".twist");
     if (type === "dir" && twist) row.setAttribute("aria-expanded", String("open" in row.dataset));
     twist?.removeAttribute("aria-expanded");
@@ -72,7 +73,6 @@ class FileTree extends HTMLElement {
       box.id = `row${++this.#rows}`;
       row.querySelector("label").htmlFor = box.id;
     }
-    return path;
   }
 
   #row(entry, level, label) {
