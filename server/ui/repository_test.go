@@ -220,3 +220,18 @@ func TestHowSoonStorageIsFullIsToldRoughly(t *testing.T) {
 		}
 	}
 }
+
+// A number that nobody has found out is not told as one.
+func TestWhatIsNotKnownOfARepositoryIsNotTold(t *testing.T) {
+	r := api.Repository{State: "ready", Plan: api.MaintenancePlan{Prune: "0 5 * * 0"}, Health: api.RepositoryHealth{NextPruneAt: noon.Add(time.Hour), NextRetentionAt: noon.Add(time.Hour)}}
+	told := map[string]string{}
+	for _, f := range repositoryFacts(r, time.Time{}, noon) {
+		told[f.Term] = f.Big + " " + f.Note
+	}
+	for term, want := range map[string]string{"Locks": "– not listed yet", "Stored": "– not known yet", "Data read by checks": "– not known yet", "Foreign files": "– seen where its folder is",
+		"Space reclaimed": "never nobody maintains it", "Thinned out": "never nobody maintains it", "Checked": "never not planned"} {
+		if told[term] != want {
+			t.Errorf("%s: %q, want %q", term, told[term], want)
+		}
+	}
+}

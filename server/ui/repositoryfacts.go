@@ -8,7 +8,7 @@ import (
 )
 
 // repositoryFacts are the numbers of a repository, in rows of four.
-func repositoryFacts(r api.Repository, now time.Time) []web.Fact {
+func repositoryFacts(r api.Repository, locksSeen, now time.Time) []web.Fact {
 	h := r.Health
 	unknown := func(f web.Fact, known bool) web.Fact {
 		if !known {
@@ -38,8 +38,11 @@ func repositoryFacts(r api.Repository, now time.Time) []web.Fact {
 	undo.Term = "Space reclaimed"
 	thinned, check := lastly(h.LastRetention, h.NextRetentionAt, now), lastly(h.LastCheck, h.NextCheckAt, now)
 	thinned.Term, check.Term = "Thinned out", "Checked"
+	if r.Maintenance.HostId == "" { // the plan passes over what deletes
+		thinned.Note, undo.Note = "nobody maintains it", "nobody maintains it"
+	}
 	odd, foreign := foundFacts(h)
-	return []web.Fact{stored, saved, growthFact(h, now), snapshots, check, read, thinned, undo, lockFact(h), odd, foreign, deleteFact(r, now)}
+	return []web.Fact{stored, saved, growthFact(h, now), snapshots, check, read, thinned, undo, lockFact(h, locksSeen, now), odd, foreign, deleteFact(r, now)}
 }
 
 func growthFact(h api.RepositoryHealth, now time.Time) web.Fact {
@@ -71,8 +74,12 @@ func lastly(job *api.JobBrief, next, now time.Time) web.Fact {
 	return f
 }
 
-func lockFact(h api.RepositoryHealth) web.Fact {
-	f := web.Fact{Term: "Locks", Big: "none", Note: "as last listed"}
+func lockFact(h api.RepositoryHealth, seen, now time.Time) web.Fact {
+	f := web.Fact{Term: "Locks", Big: "–", Note: "not listed yet"}
+	if seen.IsZero() {
+		return f
+	}
+	f.Big, f.Note = "none", "listed "+web.Relative(seen, now)
 	if h.Locks > 0 {
 		f.Big = web.Count(int64(h.Locks))
 	}

@@ -178,7 +178,7 @@ func maintained(r api.Repository) (list []finding) {
 	who := string(m.HostName)
 	switch {
 	case m.Mode == api.RepositoryMaintenanceModeNone || m.HostId == "":
-		return []finding{{State: warnLook("Nobody's"), Text: "Nobody maintains it.", Note: "Old snapshots are never removed and space never comes back. Choose the machine with the storage; hosts stay unable to delete.",
+		return []finding{{State: warnLook("Unmaintained"), Text: "Nobody maintains it.", Note: "Old snapshots are never removed and space never comes back. Choose the machine with the storage; hosts stay unable to delete.",
 			Do: &doing{Label: "Choose who maintains it", Href: at(r, "/maintenance#who"), Need: "admin"}}}
 	case m.Allowed == api.RepositoryMaintenanceAllowedNo:
 		return []finding{{Code: "maintenance_not_allowed", State: warnLook("Not allowed"), Text: who + " does not allow it yet.", Note: m.NextStep, Do: &doing{Label: "How to allow it", Href: at(r, "/maintenance#who")}}}
@@ -201,7 +201,7 @@ func checked(r api.Repository, now time.Time) (list []finding) {
 	}
 	switch {
 	case h.LastGoodCheckAt.IsZero():
-		list = append(list, finding{Code: "check_overdue", State: warnLook("Never checked"), Text: "No check has gone well yet.", Note: "A check proves that the data can be read and restored.", Do: start(r, "Check now", "check")})
+		list = append(list, finding{Code: "check_overdue", State: warnLook("Never checked"), Text: "No check has gone well yet.", Note: "A check looks whether everything is there; one that reads all data also finds flipped bits.", Do: start(r, "Check now", "check")})
 	case now.Sub(h.LastGoodCheckAt) > stale:
 		list = append(list, finding{Code: "check_overdue", State: warnLook("Check is old"), Text: "The last good check was " + web.Relative(h.LastGoodCheckAt, now) + ".", Do: start(r, "Check now", "check")})
 	case h.ReadShare < whole && r.Plan.Check == "":
