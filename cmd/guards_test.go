@@ -133,6 +133,8 @@ var guards = []twin{
 	{"artifact-name", "server/job", "TestAnIndexIsTakenFromTheJobThatIsToMakeIt"},
 	{"index-damaged", "server/job", "TestADamagedIndexIsRefusedAndLeavesNothing"},
 	{"index-crowd", "server/job", "TestIndexesHaveLimits"},
+	{"browse-damaged", "server/api", "TestAnIndexThatTurnsOutDamagedCanBeMadeAgain"},
+	{"block-cache", "server/api", "TestTheCacheOfBlocksIsBoundedAndKeepsWhatIsUsed"},
 	{"agent-opened", "server/job", "TestAnAgentCannotPutAJobToWhatIsNotItsHosts"},
 	{"report-epoch", "server/job", "TestAnOldEpochIsFenced"},
 	{"log-chunk", "server/job", "TestAChunkThatIsNotWhatItSaysBecomesOneLine"},

@@ -45,6 +45,8 @@ type Options struct {
 	HistoryDays int `default:"400" help:"How long jobs are kept after their end, in days; 0 is for ever."`
 	LogDays     int `default:"90" help:"How long their logs are kept, in days; 0 is as long as the jobs."`
 
+	BrowseIndexMiB int `name:"browse-index-mib" default:"1024" help:"MiB of the database that the indexes by which snapshots are browsed take together."`
+
 	PasswordMemory   uint32        `default:"64" help:"MiB that one password hash takes."`
 	PasswordRounds   uint32        `default:"3" help:"Rounds of one password hash."`
 	PasswordParallel int           `default:"2" help:"Password hashes made at the same time."`
@@ -55,6 +57,7 @@ type Options struct {
 func Defaults() Options {
 	return Options{
 		Listen: "127.0.0.1:8080", LogLevel: "info", LogFormat: "text", HistoryDays: 400, LogDays: 90,
+		BrowseIndexMiB: job.DefaultBrowseBytes >> 20,
 		PasswordMemory: 64, PasswordRounds: 3, PasswordParallel: 2, StopTimeout: 20 * time.Second,
 	}
 }
@@ -92,6 +95,9 @@ func (o Options) check() (*settings, error) {
 		note("log_format", "must be text or json")
 	}
 	s.checkHistory(note)
+	if s.BrowseIndexMiB < 16 || s.BrowseIndexMiB > 1<<20 {
+		note("browse_index_mib", "must be from 16 to 1048576 MiB; an index takes about 10 MiB for a million files")
+	}
 	if o.StopTimeout <= 0 || o.StopTimeout > 5*time.Minute {
 		note("stop_timeout", "must be more than 0s and at most 5m")
 	}

@@ -35,7 +35,7 @@ func (s *Server) wire(ctx context.Context, version, pin string) (http.Handler, e
 		Secure: s.settings.public.Scheme == "https", SetupFile: s.settings.setupFile(),
 	})
 	s.waker = wake.New(s.store, s.log)
-	s.jobs = &job.Service{Store: s.store, Sealer: seals, Logger: s.log, Keep: s.settings.keep()}
+	s.jobs = &job.Service{Store: s.store, Sealer: seals, Logger: s.log, Keep: s.settings.keep(), BrowseBytes: int64(s.settings.BrowseIndexMiB) << 20}
 	s.lot = api.NewLot()
 	s.notify = &notify.Service{
 		Store: s.store, Seals: seals.keys, Log: s.log, PublicURL: s.URL(),

@@ -66,7 +66,15 @@ func (c *blockCache) put(key blockKey, data []byte) {
 		return
 	}
 	c.of[key] = c.order.PushFront(cachedBlock{key, data})
-	for c.held += len(data); c.held > c.most; {
+	c.held += len(data)
+	if c.held > c.most { //guard:block-cache
+		c.shrink()
+	}
+}
+
+// shrink lets the blocks go that were not used for longest. The lock is held.
+func (c *blockCache) shrink() {
+	for c.held > c.most {
 		last := c.order.Back()
 		old := c.order.Remove(last).(cachedBlock)
 		delete(c.of, old.key)

@@ -117,7 +117,7 @@ func (h *Handlers) browse(ctx context.Context, repository fleet.RepositoryID, id
 		return EntryPage{}, fleet.Errorf(fleet.NotFound, "The snapshot has no such folder.").At(field)
 	case errors.Is(err, listing.ErrPosition):
 		return EntryPage{}, fleet.Errorf(fleet.InvalidPageToken, "The page token belongs to another list; begin again without one.").At("page_token")
-	case errors.Is(err, listing.ErrDamaged):
+	case errors.Is(err, listing.ErrDamaged): //guard:browse-damaged
 		return EntryPage{}, errors.Join(notIndexed("The index of this snapshot was damaged or has just been dropped: have it made again."), h.jobs.Spoilt(ctx, l))
 	case err != nil:
 		return EntryPage{}, err
