@@ -55,7 +55,7 @@ func TestMeasurementsFillHealthAndDays(t *testing.T) {
 		if got := w.codes(store.ObjectRepository, string(r.ID)); got != "keys_changed" {
 			w.Errorf("conditions %q", got)
 		}
-		w.does(nas, r, "inspect", nil, job.Outcome{Result: "succeeded", Facts: json.RawMessage(`{"keys":"many","suspects":[]}`)})
+		w.does(nas, r, "inspect", nil, job.Outcome{Result: "succeeded", Facts: json.RawMessage(`{"suspects":5,"keys":"many"}`)})
 		if got := w.codes(store.ObjectRepository, string(r.ID)); got != "keys_changed" {
 			w.Errorf("facts of another shape changed what is known: %q", got)
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"restic-manager/restic"
 	"restic-manager/server/fleet"
 	"restic-manager/server/store"
 )
@@ -110,6 +111,13 @@ func (s *Service) fulfil(ctx context.Context, seen *fleet.Repository, d duty) er
 		case err != nil:
 			return err
 		}
+		refused, err := s.wouldRefuse(ctx, seen, host, order.operation)
+		if err != nil {
+			return err
+		}
+		if refused { // the repository's condition says so; a job a day that is rejected says no more
+			continue
+		}
 		if order.operation == OperationInspect && seen.MaintenanceLocation == "" {
 			continue // there is no folder to look at
 		}
@@ -121,7 +129,7 @@ func (s *Service) fulfil(ctx context.Context, seen *fleet.Repository, d duty) er
 	due := *d.next(seen)
 	return s.Store.Write(ctx, func(tx *store.Tx) error {
 		r, err := tx.LockRepository(ctx, seen.ID)
-		if fleet.Is(err, fleet.NotFound) || err == nil && *d.next(r) != due { //guard:plan-once
+		if fleet.Is(err, fleet.NotFound) || err == nil && *d.next(r) != due {
 			return nil
 		}
 		if err != nil {
@@ -137,6 +145,21 @@ func (s *Service) fulfil(ctx context.Context, seen *fleet.Repository, d duty) er
 		}
 		return s.orderAll(ctx, tx, r, &plan, wishes)
 	})
+}
+
+// wouldRefuse tells whether the host that maintains a repository says in its own policy
+// file that it does not, for what runs only there.
+func (s *Service) wouldRefuse(ctx context.Context, r *fleet.Repository, host *fleet.Host, operation string) (bool, error) {
+	op, _ := restic.OperationNamed(operation)
+	if op.At(restic.PlaceHost) {
+		return false, nil
+	}
+	credential, err := s.Store.MaintenanceCredential(ctx, r.ID)
+	if err != nil && !fleet.Is(err, fleet.NotFound) {
+		return false, err
+	}
+	allowed, _ := host.Maintains(r.MaintainedAt(credential))
+	return allowed == fleet.AllowedNo, nil
 }
 
 // orderAll makes the jobs of a duty, but for those of whose operation one has not ended

@@ -122,6 +122,31 @@ func TestNothingThatDeletesIsOrderedWithoutAMaintenanceHost(t *testing.T) {
 	}
 }
 
+func TestAPlanOrdersNothingThatItsHostRefuses(t *testing.T) {
+	w := lite(t)
+	r, nas, _ := w.maintained(1)
+	w.plan(r, fleet.MaintenancePlan{Prune: "0 * * * *"})
+	allow := func(location string) {
+		nas.told.Policy = &job.PolicyReport{State: job.PolicyOK, Maintenance: []fleet.MaintenanceRule{{Location: location}}}
+		w.later(time.Hour, nas)
+		w.must(w.jobs.Maintain(w.Context()))
+	}
+	allow("/srv/other")
+	if got := w.ordered(r); got != "" {
+		t.Errorf("refused by its policy file, and ordered: %q", got)
+	}
+	if got := w.codes(store.ObjectRepository, string(r.ID)); got != job.CodeMaintenanceNotAllowed {
+		t.Errorf("conditions %q", got)
+	}
+	allow("/srv")
+	if got := w.ordered(r); got != "prune" {
+		t.Errorf("allowed by its policy file, and ordered: %q", got)
+	}
+	if got := w.codes(store.ObjectRepository, string(r.ID)); got != "" {
+		t.Errorf("conditions %q", got)
+	}
+}
+
 func TestAPlanReadsAllPartsInTurn(t *testing.T) {
 	w := lite(t)
 	r, nas, _ := w.maintained(1)
