@@ -631,3 +631,15 @@ func TestAForgetThatTheStorageRefusedIsNoSuccess(t *testing.T) {
 		}
 	})
 }
+
+// TestASnapshotWithOtherTagsKeepsItsPlace tags one of a schedule: it is another to restic.
+func TestASnapshotWithOtherTagsKeepsItsPlace(t *testing.T) {
+	n := newNas(t, "trixie", "  keep_days: 1\n  keep_last: 1\n  max_delete_fraction: 1\n")
+	id := n.good(3)
+	n.good(1)
+	n.must(spool.Succeeded, "", "tag", map[string]any{"snapshot_ids": []string{id}, "add": []string{"mine"}})
+	_, facts, rows := n.must(spool.Succeeded, "", "retention", map[string]any{"dry_run": true})
+	if facts["suspects"] != 0.0 || facts["snapshots"] != 2.0 {
+		t.Errorf("facts %v, rows %v", facts, rows)
+	}
+}

@@ -47,7 +47,7 @@ func (t *Task) look(ctx context.Context) (*outlook, *Ending) {
 	}
 	o := &outlook{id: config.ID, listed: map[string]restic.Snapshot{}, names: map[string]string{}}
 	var err error
-	if o.ledger, err = upkeep.OpenLedger(t.runner.keepsake, config.ID); err != nil { //guard:ledger-damaged
+	if o.ledger, err = t.openLedger(config.ID); err != nil { //guard:ledger-damaged
 		return nil, ledgerTrouble(err)
 	}
 	if path := t.reach.folder(); path != "" {
@@ -67,6 +67,10 @@ func (t *Task) look(ctx context.Context) (*outlook, *Ending) {
 	}
 	t.think(o)
 	return o, nil
+}
+
+func (t *Task) openLedger(id string) (*upkeep.Ledger, error) {
+	return upkeep.OpenLedger(t.runner.keepsake, id)
 }
 
 func (o *outlook) close() {

@@ -112,6 +112,12 @@ func replace[T any](ctx context.Context, t *Task, ids []string, op restic.Op[T],
 	if e != nil {
 		return e
 	}
+	if forget && !dry {
+		_, rewritten := any(op).(restic.Rewrite) // a repair only takes out what is lost
+		if e := t.spare(ctx, before, rewritten); e != nil {
+			return e
+		}
+	}
 	result, e := perform(ctx, t, op)
 	if e != nil {
 		return e
@@ -133,6 +139,7 @@ func replace[T any](ctx context.Context, t *Task, ids []string, op restic.Op[T],
 // replaced is the ending of a job that was to change snapshots, by facts: as many as
 // restic said, and with the old ones gone where they were to go.
 func (t *Task) replaced(ctx context.Context, changed []replacedRow, found replacedFacts, said int, forget bool) *Ending {
+	t.inherit(changed)
 	rows := t.rows(ctx)
 	for _, row := range changed {
 		_ = rows.Add(row) // told by into
@@ -184,6 +191,9 @@ func runTag(ctx context.Context, t *Task) *Ending {
 	add, remove := t.Params.Strings("add"), t.Params.Strings("remove")
 	if set := t.Params.Strings("set"); len(set) > 0 {
 		add, remove = set, otherTags(before, set)
+	}
+	if e := t.spare(ctx, before, false); e != nil {
+		return e
 	}
 	if _, e := perform(ctx, t, restic.Tag{SnapshotIDs: t.Params.Strings("snapshot_ids"), Add: add, Remove: remove}); e != nil {
 		return e

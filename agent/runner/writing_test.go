@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -150,6 +151,7 @@ func TestATagThatTheStorageRefusesIsNoSuccess(t *testing.T) {
 		p.initialise()
 		first := p.again()
 		p.writePolicy("version: 1\nprofile: guarded\nrepos:\n  allow: ['" + server.Location("repository") + "']\nmaintenance:\n  - location: '" + server.Location("repository") + "'\n")
+		p.repository(func(r *Repository) { r.Maintenance = &Maintenance{Location: r.Location, Credential: r.Credential} })
 		done, _ := p.order("tag", map[string]any{"snapshot_ids": []string{first}, "remove": []string{"nightly"}})
 		if got := done.outcome(); got.Result != spool.Failed {
 			t.Errorf("an append-only storage, and the job ended as %s %s %s", got.Result, got.Code, got.Message)
@@ -174,6 +176,9 @@ func TestRefusedTagsAreNoSuccess(t *testing.T) {
 	fake := restictest.NewFake(t, fakeScript(catConfig(), says("tag", `{"message_type":"summary","changed_snapshots":0}`, 0), snapshotsOf(fakeSnap)))
 	p := newPlace(t, fake.Path())
 	p.allowMaintenance()
+	if err := os.MkdirAll(p.folder(), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	done, _ := p.order("tag", map[string]any{"snapshot_ids": []string{fakeSnap}, "remove": []string{"nightly"}})
 	done.want(spool.Failed, CodeNotReplaced)
 }
@@ -214,6 +219,10 @@ func TestWhatIsTakenOutOfSnapshotsIsToldByTheList(t *testing.T) {
 			t.Errorf("rows %v", rows)
 		}
 		rewrite["forget"], rewrite["excludes"] = true, []string{"a.txt"}
+		done, _ = p.order("rewrite", rewrite)
+		done.want(spool.Rejected, CodeRetentionFloor) // it was seen today
+		p.options.Now = func() time.Time { return time.Now().AddDate(0, 0, 30) }
+		p.runner = New(p.options)
 		done, id = p.order("rewrite", rewrite)
 		done.want(spool.Succeeded, "")
 		done.wantFacts("rewrite", map[string]any{"changed": 1.0, "removed": 1.0})

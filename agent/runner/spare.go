@@ -1,0 +1,62 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+
+	"restic-manager/restic"
+)
+
+// spare keeps aside the files of snapshots that are about to be replaced by others. Where
+// what is in them changes, the floors hold as for any removal: else an order to rewrite
+// would take what an order to remove may not.
+func (t *Task) spare(ctx context.Context, doomed []restic.Snapshot, floors bool) *Ending {
+	if !t.reach.maintained || len(doomed) == 0 {
+		return nil
+	}
+	o, e := t.look(ctx)
+	if e != nil {
+		return e
+	}
+	defer o.close()
+	ids := make([]string, len(doomed))
+	for i, s := range doomed {
+		ids[i] = s.ID
+	}
+	if refused := o.plan.Refused(ids); floors && len(refused) > 0 { //guard:replace-floor
+		return rejected(CodeRetentionFloor, refusals(refused),
+			"leave the old ones beside the new ones, or as root change the floors in the maintenance section of this host's policy file")
+	}
+	if o.folder == nil {
+		return nil
+	}
+	made, err := o.folder.Keep("forget", o.id, ids, t.runner.now())
+	if err != nil {
+		return failed(CodePruneNoUndo, fmt.Sprintf("nothing was changed, since the snapshots could not be kept aside: %v", err),
+			"look at the room and the rights beside the repository's folder")
+	}
+	t.Say("the snapshots' files are kept aside in " + made.Path)
+	return nil
+}
+
+// inherit gives snapshots the first-seen times of those that they have taken the place of.
+// One that lies beside the old one is a newcomer, and a suspect: else it could take the
+// old one's place in the rules.
+func (t *Task) inherit(changed []replacedRow) {
+	if !t.reach.maintained || t.seen == "" {
+		return
+	}
+	from := map[string]string{}
+	for _, row := range changed {
+		if row.Removed && row.NewID != "" { //guard:replace-inherit
+			from[row.NewID] = row.OldID
+		}
+	}
+	ledger, err := t.openLedger(t.seen)
+	if err == nil {
+		err = ledger.Inherit(t.runner.now(), from)
+	}
+	if err != nil {
+		t.Note("the new snapshots count as first seen now: " + err.Error())
+	}
+}
