@@ -97,6 +97,9 @@ func (s *Service) close(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outco
 	if err := settleListing(ctx, tx, j, o); err != nil {
 		return err
 	}
+	if err := listAgain(ctx, tx, j); err != nil {
+		return err
+	}
 	if err := noteHealth(ctx, tx, j, o); err != nil {
 		return err
 	}

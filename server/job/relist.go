@@ -1,0 +1,45 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+
+	"restic-manager/restic"
+	"restic-manager/server/fleet"
+	"restic-manager/server/store"
+)
+
+// listAgain has the snapshots of a repository listed where a job has ended that may have
+// removed or replaced some, also one that failed half-way: what is gone disappears here.
+func listAgain(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
+	op, known := restic.OperationNamed(j.Operation)
+	began := []fleet.Result{fleet.Succeeded, fleet.Warning, fleet.Failed, fleet.Interrupted, fleet.Cancelled}
+	if !known || !op.Deletes || j.RepositoryID == "" || j.StartedAt.IsZero() || !slices.Contains(began, j.Result) {
+		return nil
+	}
+	var params struct {
+		DryRun bool `json:"dry_run"`
+	}
+	if json.Unmarshal([]byte(j.Params), &params) == nil && params.DryRun {
+		return nil
+	}
+	r, err := tx.Repository(ctx, j.RepositoryID)
+	if fleet.Is(err, fleet.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	active, err := tx.ActiveJobs(ctx, j.HostID)
+	if err != nil {
+		return err
+	}
+	for i := range active {
+		waits := active[i].State == fleet.Pending // one that runs may have looked before
+		if waits && active[i].Operation == OperationSnapshots && active[i].RepositoryID == r.ID {
+			return nil
+		}
+	}
+	return list(ctx, tx, r, j)
+}
