@@ -11,7 +11,9 @@ import (
 func TestWhatDeletesIsFollowedByAListing(t *testing.T) {
 	each(t, func(w *world) {
 		a, s := w.ready()
-		w.write(func(tx *store.Tx) error { return tx.SetMaintenance(w.Context(), s.RepositoryID, a.id.Host, "/srv/restic") })
+		w.write(func(tx *store.Tx) error {
+			return tx.SetMaintenance(w.Context(), s.RepositoryID, a.id.Host, "/srv/restic")
+		})
 		id := w.snapshotOf(a, s)
 		w.must(w.store.FlushContacts(w.Context()))
 		listings := func() int {
