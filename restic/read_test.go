@@ -108,3 +108,17 @@ func TestADumpGoesIntoAFileOfAPlainName(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsNoPatternIsRefused(t *testing.T) {
+	for _, pattern := range []string{"", "[a", "a\\", "a\x00b"} {
+		if (restic.Find{Patterns: []string{"*", pattern}}).Validate() == nil {
+			t.Errorf("%q was taken", pattern)
+		}
+	}
+	if err := (restic.Find{Patterns: []string{"*", "--help", "[[]x", "a\nb"}, SnapshotID: aSnapshot}).Validate(); err != nil {
+		t.Error(err)
+	}
+	if (restic.Find{}).Validate() == nil || (restic.Find{Patterns: []string{"a"}, SnapshotID: "latest"}).Validate() == nil {
+		t.Error("no pattern, or no full id, was taken")
+	}
+}

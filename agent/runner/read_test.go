@@ -299,12 +299,13 @@ func TestADumpThatIsNotWholeIsAFailure(t *testing.T) {
 	if e := (toDump{}).whole(target + ".none"); e == nil || e.Code != CodeDumpIncomplete {
 		t.Errorf("no file: %+v", e)
 	}
+	writeFile(t, target, "")
 	if e := (toDump{kind: "file", bytes: 0}).whole(target); e != nil {
 		t.Errorf("an empty file: %+v", e)
 	}
 }
 
-func TestADumpNeedsRoom(t *testing.T) {
+func TestADumpNeedsRoomAndThePolicysLeave(t *testing.T) {
 	p := newPlace(t, restictest.NewFake(t, restictest.Script{}).Path())
 	folder, err := stage.Make(t.TempDir(), "job", time.Now())
 	if err != nil {
@@ -317,8 +318,12 @@ func TestADumpNeedsRoom(t *testing.T) {
 			t.Errorf("%+v: %+v", d, e)
 		}
 	}
-	if e := task.roomFor(folder, toDump{kind: "file", bytes: 1}); e != nil {
-		t.Errorf("one byte: %+v", e)
+	if e := task.roomFor(folder, toDump{kind: "file", bytes: 1001}); e != nil {
+		t.Errorf("a kilobyte: %+v", e)
+	}
+	task.restore.rules.Restore.MaxBytes = 1000
+	if e := task.roomFor(folder, toDump{kind: "file", bytes: 1001}); e == nil || e.Code != policy.CodeRestoreTooLarge {
+		t.Errorf("more than the policy allows: %+v", e)
 	}
 }
 
