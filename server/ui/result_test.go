@@ -303,6 +303,16 @@ func TestTheFilesOfAHostThatIsGoneComeBackOnAnother(t *testing.T) {
 	}
 }
 
+func TestAFormLeadsBackToPagesOfOursAlone(t *testing.T) {
+	for back, want := range map[string]string{"/hosts/x/restore?path=%2Fetc": "/hosts/x/restore?path=%2Fetc", "//evil.test/": snapshotURL, "https://evil.test/": snapshotURL, "/\\evil.test": snapshotURL, "": snapshotURL} {
+		c := newContract()
+		w := visitPage(t, newPages(t, c), "POST", snapshotURL+"/index", url.Values{"back": {back}})
+		if got := w.Header().Get("Location"); got != want || len(c.got) != 1 {
+			t.Errorf("%q led to %q, want %q; sent %q", back, got, want, c.got)
+		}
+	}
+}
+
 func TestAnyOperationIsStartedByItsFields(t *testing.T) {
 	form := url.Values{"snapshot_ids": {snapshotID, olderID}, "most": {"7"}, "dry_run": {"true"}, "reason": {" as it was "}, "mode": {""}, "confirm": {"nas"}}
 	t.Run("at a repository", func(t *testing.T) {

@@ -192,16 +192,10 @@ func (u *UI) makeBrowsable(v *visit) error {
 		banner.State.Word = "Cannot be browsed now"
 		return v.showSnapshot(http.StatusConflict, banner)
 	}
-	if to := f.get("back"); ownPath(to) {
+	if to := local(f.get("back")); to != "" {
 		return v.goTo(to)
 	}
 	return v.goTo(snapshotHref(v.param("repository"), v.param("snapshot")))
-}
-
-// ownPath tells whether an address leads to a page here and to nowhere else.
-func ownPath(to string) bool {
-	u, err := url.Parse(to)
-	return err == nil && u.Scheme == "" && u.Host == "" && strings.HasPrefix(to, "/") && !strings.HasPrefix(to, "//") && !strings.ContainsAny(to, "\\\r\n\t")
 }
 
 // otherSnapshots are what a snapshot can be compared with: those of its repository, the
