@@ -28,6 +28,7 @@ type maintenanceView struct {
 	Hosts     []string // names to choose from
 	Policy    web.Copy
 	Storage   web.Copy
+	Undo      *web.Copy // where there is a folder
 	Username  web.Field
 	Secret    web.Field
 	Reach     web.Field
@@ -160,7 +161,10 @@ func (v *visit) fillWho(view *maintenanceView, f *form) error {
 		view.Who.Next = "Its own policy file does not allow it yet. The command below does that."
 	}
 	view.Policy = web.Copy{ID: "allow", Text: allow, Label: "the command that allows it"}
-	view.Storage = web.Copy{ID: "storage", Text: "restic-manager-agent storage setup", Label: "the command that sets up rest-server"}
+	view.Storage = web.Copy{ID: "storage", Text: "restic-manager-agent storage setup --path FOLDER --user USER", Label: "the command that sets up rest-server"}
+	if m.Location != "" {
+		view.Undo = &web.Copy{ID: "undo", Text: "restic-manager-agent storage undo --path " + quoted(m.Location), Label: "the command that lists what can be brought back"}
+	}
 	for _, c := range r.Credentials {
 		view.HasSecret = view.HasSecret || c.Slot == "maintenance"
 	}
