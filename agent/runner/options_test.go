@@ -64,7 +64,8 @@ func TestWhatIsChosenForABackupHolds(t *testing.T) {
 func TestABackupOfWhatHasNotChangedIsTheSnapshotBeforeIt(t *testing.T) {
 	eachSuite(t, func(t *testing.T, suite string) {
 		p := maintained(t, suite)
-		p.schedule(func(s *Schedule) { s.Options.SkipIfUnchanged = true })
+		// What restic compares has the folders above the source in it: none of these changes.
+		p.schedule(func(s *Schedule) { s.Options.SkipIfUnchanged, s.Paths = true, []string{"/usr/bin/env"} })
 		first := p.again()
 		done := p.do("backup", backupParams())
 		got := done.want(spool.Succeeded, CodeUnchanged)
@@ -76,25 +77,39 @@ func TestABackupOfWhatHasNotChangedIsTheSnapshotBeforeIt(t *testing.T) {
 		}
 
 		// A snapshot of somebody else does not stand for it, however alike.
-		p.schedule(func(s *Schedule) { s.ID = "0193a5c0-0000-7000-8000-0000000000ff" })
+		const other = "0193a5c0-0000-7000-8000-0000000000ff"
 		p.mu.Lock()
-		other := p.config.Schedules[scheduleID]
+		s := p.config.Schedules[scheduleID]
+		s.ID = other
+		p.config.Schedules = map[string]Schedule{scheduleID: p.config.Schedules[scheduleID], other: s}
 		p.mu.Unlock()
-		task := &Task{runner: p.runner, Schedule: other, SnapshotHost: "web-1", Repository: p.config.Repositories[repositoryID]}
-		task.Job = p.command("backup", backupParams())
-		if e := task.open(t.Context()); e != nil {
-			t.Fatal(e)
+		if parent := p.parentOf(other); parent != "" {
+			t.Errorf("the parent is %q", parent)
 		}
-		if e := task.findParent(t.Context()); e != nil || task.parent != "" {
-			t.Errorf("the parent is %q, %v", task.parent, e)
+		if parent := p.parentOf(scheduleID); parent != first {
+			t.Errorf("the parent is %q, want %q", parent, first)
 		}
-
-		p.schedule(func(s *Schedule) { s.ID = scheduleID })
-		writeFile(t, filepath.Join(p.source, "new.txt"), "new")
+		p.schedule(func(s *Schedule) { s.Paths = append(s.Paths, p.source) })
 		if third := p.again(); third == first {
 			t.Error("a change made no snapshot")
 		}
 	})
+}
+
+// parentOf is the snapshot that a backup of a schedule would be compared with.
+func (p *place) parentOf(schedule string) string {
+	p.t.Helper()
+	task, refused := p.runner.admit(p.command("backup", map[string]any{"schedule_id": schedule, "schedule_version": 3}))
+	if refused != nil {
+		p.t.Fatal(refused)
+	}
+	if e := task.open(p.t.Context()); e != nil {
+		p.t.Fatal(e)
+	}
+	if e := task.findParent(p.t.Context()); e != nil {
+		p.t.Fatal(e)
+	}
+	return task.parent
 }
 
 func TestOnlyASnapshotOfTheSamePathsIsTheParent(t *testing.T) {
@@ -107,13 +122,8 @@ func TestOnlyASnapshotOfTheSamePathsIsTheParent(t *testing.T) {
 	fake.SetScript(fakeScript(says("snapshots", "["+strings.Join([]string{
 		entry("a", at(-3*time.Hour), p.source), entry("b", at(-2*time.Hour), p.source), entry("c", at(-time.Hour), "/elsewhere"), entry("d", at(time.Hour), p.source),
 	}, ",")+"]", 0)))
-	task := &Task{runner: p.runner, Schedule: p.config.Schedules[scheduleID], SnapshotHost: "web-1", Repository: p.config.Repositories[repositoryID]}
-	task.Job = p.command("backup", backupParams())
-	if e := task.open(t.Context()); e != nil {
-		t.Fatal(e)
-	}
-	if e := task.findParent(t.Context()); e != nil || task.parent != strings.Repeat("b", 64) {
-		t.Errorf("the parent is %.8s, %v", task.parent, e)
+	if parent := p.parentOf(scheduleID); parent != strings.Repeat("b", 64) {
+		t.Errorf("the parent is %.8s", parent)
 	}
 }
 
