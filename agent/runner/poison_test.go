@@ -15,7 +15,8 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/crypto/poly1305" //nolint:staticcheck // restic's own format
+	//lint:ignore SA1019 it is what restic's own format takes
+	"golang.org/x/crypto/poly1305"
 
 	"restic-manager/agent/spool"
 )
