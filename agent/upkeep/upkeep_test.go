@@ -268,11 +268,12 @@ func TestForeignFilesAreFoundByTheirNamesSizesAndContents(t *testing.T) {
 	for path, text := range map[string]string{
 		"index/junk": long, "keys/" + name("tiny"): "tiny", "snapshots/" + name("not this"): long, "keys/" + name(long): long,
 		"data/zz/" + name(long): long, "data/" + name(long): long, "other/file": long, "config.old": long,
+		"data/ju/junk": long, "data/" + name("tiny")[:2] + "/" + name("tiny"): "tiny",
 	} {
 		write(t, filepath.Join(dir, path), text)
 	}
 	census, err := f.Count()
-	if err != nil || len(census.Foreign) != 8 {
+	if err != nil || len(census.Foreign) != 10 {
 		t.Errorf("%d: %+v, %v", len(census.Foreign), census.Foreign, err)
 	}
 }
