@@ -88,7 +88,7 @@ func (a *attending) park(wait int) <-chan *answer {
 
 // newAttending starts a server with a host whose repository is ready and whose agent
 // has its configuration.
-func newAttending(t *testing.T) (*world, *client, *attending, api.HostCreated) {
+func newAttending(t testing.TB) (*world, *client, *attending, api.HostCreated) {
 	t.Helper()
 	w, admin := newAdmin(t)
 	repository := admin.repository("nas")

@@ -26,7 +26,7 @@ type browsed struct {
 }
 
 // newBrowsed is a host with a snapshot that nobody has browsed yet.
-func newBrowsed(t *testing.T) *browsed {
+func newBrowsed(t testing.TB) *browsed {
 	t.Helper()
 	w, admin, a, h := newAttending(t)
 	repositories, _, err := w.store.Repositories(t.Context(), store.RepositoryFilter{}, store.Page{})
