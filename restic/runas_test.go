@@ -148,7 +148,7 @@ func TestAnAgentThatIsNotRootBecomesNobodyElse(t *testing.T) {
 	restic.PretendUser(t, 1000)
 	s.access.RunAs = &restic.RunAs{UID: stranger, GID: stranger}
 	_, err := restic.Run(t.Context(), s.runner, restic.CatConfig{}, s.access, restic.Handlers{})
-	if restic.CodeOf(err) != restic.CodeRunAsRefused || !strings.Contains(err.Error(), "user 54321") {
+	if restic.CodeOf(err) != restic.CodeRunAsRefused || !strings.Contains(err.Error(), "user 54321, and the agent, which is user 1000, cannot") {
 		t.Errorf("got %v", err)
 	}
 	if n := len(s.fake.Calls()); n > 0 {
