@@ -13,6 +13,7 @@ import (
 // Bounds of a result's rows, of the contract where it has them.
 const (
 	maxRows      = 1_000_000
+	maxRowsBytes = 31 << 20 // compressed; a server takes a little more
 	maxPartRows  = 5_000
 	maxPartPlain = 4 << 20
 	maxRow       = 48 << 10 // bytes of one row; longer texts in it are cut
@@ -37,6 +38,7 @@ type rows struct {
 	inPart  int // rows in the part
 	plain   int // their bytes
 	written int // of those, since the compressor was asked
+	sent    int // bytes of the parts before
 
 	taken, omitted, cut int64
 	err                 error
@@ -50,14 +52,14 @@ func (t *Task) rows(ctx context.Context) *rows {
 	return r
 }
 
-// Add appends a row, which marshals to a JSON object. Rows after the first 1 000 000 are
-// only counted. An error means that the result cannot be handed over: there is no point in
+// Add appends a row, which marshals to a JSON object. Rows after the first 1 000 000, or
+// the first 31 MiB of compressed ones, are only counted. An error means that the result cannot be handed over: there is no point in
 // going on for its sake.
 func (r *rows) Add(row any) error {
 	if r.err != nil {
 		return r.err
 	}
-	if r.taken == maxRows {
+	if r.taken == maxRows || r.sent > maxRowsBytes-partSize || r.omitted > 0 {
 		r.omitted++
 		return nil
 	}
@@ -119,6 +121,7 @@ func (r *rows) flush() error {
 	if err := r.up.add(r.part.Bytes()); err != nil {
 		return err
 	}
+	r.sent += r.part.Len()
 	r.part.Reset()
 	r.pack.Reset(&r.part)
 	r.inPart, r.plain, r.written = 0, 0, 0

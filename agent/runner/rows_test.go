@@ -216,6 +216,17 @@ func TestRowsAfterTheMostAreCountedAndToldOf(t *testing.T) {
 	}
 }
 
+func TestRowsThatAreTooManyBytesAreCountedAndToldOf(t *testing.T) {
+	server := &takes{}
+	_, r := rowsAt(t, server)
+	for r.omitted == 0 {
+		mustAdd(t, r, testRow{Path: noise(maxRow * 5 / 8)})
+	}
+	if e := r.into(outcomeOf("")); len(server.whole) > 32<<20 || len(server.whole) < 30<<20 || !strings.Contains(e.Message, "1 more are not in it") {
+		t.Errorf("%d bytes, %d rows: %s", len(server.whole), e.Rows, e.Message)
+	}
+}
+
 func TestAResultThatNobodyTakesIsAFailureAndLeavesNoFile(t *testing.T) {
 	task, r := rowsAt(t, &takes{err: errors.New("no such job")})
 	for i := range 10 {
