@@ -155,7 +155,7 @@ func TestExcludeFilesAreReadWithinThePolicy(t *testing.T) {
 		t.Helper()
 		p.do("backup", backupParams()).want(spool.Rejected, code)
 	}
-	rules := "version: 1\nprofile: guarded\nrepos:\n  allow: [" + p.folder() + "]\nbackup:\n  allow_roots: [" + p.source + ", " + filepath.Join(folder, "lists") + "]\n"
+	rules := "version: 1\nprofile: guarded\nrepos:\n  allow: [" + p.folder() + "]\nbackup:\n  allow_roots: [" + p.source + ", " + filepath.Join(folder, "lists") + ", /dev]\n"
 	p.writePolicy(rules)
 
 	choose(restic.BackupOptions{ExcludeFiles: []string{write("elsewhere", "*.tmp\n")}})
@@ -163,6 +163,8 @@ func TestExcludeFilesAreReadWithinThePolicy(t *testing.T) {
 	choose(restic.BackupOptions{ExcludeFiles: []string{filepath.Join(folder, "lists", "missing")}})
 	refused(CodeExcludeFile)
 	choose(restic.BackupOptions{ExcludeFiles: []string{p.source}})
+	refused(CodeExcludeFile)
+	choose(restic.BackupOptions{ExcludeFiles: []string{"/dev/null"}})
 	refused(CodeExcludeFile)
 	choose(restic.BackupOptions{ExcludeFiles: []string{write("lists/bad", "[\n")}})
 	refused(CodeExcludeFile)
