@@ -320,7 +320,7 @@ func TestANamedSourceIsBackedUpAndItsFailureIsOne(t *testing.T) {
 	}
 	task := &Task{Job: interrupted, runner: p.runner, Schedule: p.config.Schedules[scheduleID], Repository: p.config.Repositories[repositoryID]}
 	task.SnapshotHost = "web-1"
-	task.reach = reach{location: task.Repository.Location, usual: true}
+	task.reach = reach{location: task.Repository.Location, credential: task.Repository.Credential, usual: true}
 	if e := task.unseal(t.Context()); e != nil {
 		t.Fatal(e)
 	}
