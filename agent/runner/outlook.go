@@ -141,9 +141,9 @@ func (t *Task) think(o *outlook) {
 			ID: id, Claimed: s.Time, FirstSeen: seen.At, Adopted: seen.Adopted, Host: s.Host, Schedule: scheduleOf(s.Tags), Unread: s.ID == "",
 		}
 		if s.Summary != nil {
-			one.Size = s.Summary.TotalBytesProcessed
-			if begun := s.Summary.BackupStart.Sub(s.Time).Abs(); begun < time.Hour { //guard:outlook-span
-				one.Ended = s.Summary.BackupEnd // else it was given another time than that of its making
+			one.Ended, one.Size = s.Summary.BackupEnd, s.Summary.TotalBytesProcessed
+			if begun := s.Summary.BackupStart.Sub(s.Time).Abs(); begun >= time.Hour { //guard:outlook-span
+				one.Ended = time.Time{} // it was given another time than that of its making
 			}
 		}
 		snapshots = append(snapshots, one)
