@@ -52,10 +52,10 @@ func becomeFenced(places, command []string) error {
 			return fmt.Errorf("open %s in the fence: %w", place, err)
 		}
 	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+	err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	if err != nil {
 		return fmt.Errorf("give up new rights: %w", err)
 	}
-	var err error
 	err = closeFence(ruleset) //guard:restore-fence
 	if err != nil {
 		return fmt.Errorf("close the fence: %w", err)

@@ -300,7 +300,7 @@ func withoutCrowds(sorted []record) []record {
 
 func (w *Writer) appendPlaces(plain []byte, r record) []byte {
 	if !r.several {
-		plain = binary.AppendUvarint(plain, uint64(r.back)<<1|formOne)
+		plain = binary.AppendUvarint(plain, uint64(r.back)<<1) // formOne
 		return binary.AppendUvarint(plain, uint64(r.block))
 	}
 	at := w.several[r.block]

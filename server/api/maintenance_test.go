@@ -57,7 +57,6 @@ func TestARepositoryIsMaintainedByAHostInItsFolder(t *testing.T) {
 	}
 
 	// What is kept, and whose snapshots, is a part of it.
-	before = nas.config
 	schedule := get[api.SchedulePage](admin, "/api/v1/hosts/"+web.host+"/schedules").Schedules[0]
 	admin.must(http.StatusOK, "PUT", "/api/v1/hosts/"+web.host+"/schedules/"+schedule.Id+"?if_version="+strconv.FormatInt(schedule.Version, 10), obj{
 		"name": schedule.Name, "repository_id": repository.Id, "paths": []string{"/etc"}, "manual": true, "enabled": true,

@@ -18,7 +18,6 @@ type yard struct {
 	now     fleet.Time
 	random  *rand.Rand
 	jobs    []*yardJob
-	longest time.Duration // backup
 	backups time.Duration // the longest that a backup waited
 	turns   time.Duration // the longest that an exclusive job waited for its turn as the next
 	n       int

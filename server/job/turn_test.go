@@ -235,7 +235,7 @@ func TestTenHostsAndAPruneShareARepository(t *testing.T) {
 			}
 			for _, a := range hosts {
 				answer := a.sync()
-				held := answer.Holds != nil && len(answer.Holds) > 0
+				held := len(answer.Holds) > 0
 				a.holds = nil
 				for _, h := range answer.Holds {
 					a.holds = append(a.holds, h.Job)
