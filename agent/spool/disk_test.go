@@ -308,6 +308,9 @@ func (r *logReader) read(item control.ReportItem) {
 func (r *logReader) follow() error {
 	r.skip()
 	for _, c := range r.chunks {
+		if c.Seq <= r.last && r.declared(c.Seq) {
+			continue // the server had it before the agent, who was not told, gave it up
+		}
 		if c.Seq != r.last+1 {
 			return fmt.Errorf("chunk %d comes after %d and no gap record says why", c.Seq, r.last)
 		}
@@ -318,6 +321,16 @@ func (r *logReader) follow() error {
 		r.skip()
 	}
 	return nil
+}
+
+// declared tells whether a gap record covers a chunk.
+func (r *logReader) declared(seq int64) bool {
+	for _, gap := range r.holes {
+		if gap.FirstSeq <= seq && seq <= gap.LastSeq {
+			return true
+		}
+	}
+	return false
 }
 
 // skip passes over what is known to be missing.
