@@ -133,6 +133,7 @@ var guards = []twin{
 	{"artifact-name", "server/job", "TestAnIndexIsTakenFromTheJobThatIsToMakeIt"},
 	{"index-damaged", "server/job", "TestADamagedIndexIsRefusedAndLeavesNothing"},
 	{"index-crowd", "server/job", "TestIndexesHaveLimits"},
+	{"index-elsewhere", "server/job", "TestASnapshotIsListedWhereSomebodyIsOnline"},
 	{"browse-damaged", "server/api", "TestAnIndexThatTurnsOutDamagedCanBeMadeAgain"},
 	{"block-cache", "server/api", "TestTheCacheOfBlocksIsBoundedAndKeepsWhatIsUsed"},
 	{"agent-opened", "server/job", "TestAnAgentCannotPutAJobToWhatIsNotItsHosts"},

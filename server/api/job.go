@@ -15,7 +15,11 @@ import (
 // actor is the person of a request, as the verbs of server/job want to know them.
 func actor(ctx context.Context) job.Actor {
 	v := auth.VisitOf(ctx)
-	return job.Actor{Name: v.Actor, Address: v.Address.String(), RequestID: v.ID}
+	person := auth.Person(ctx)
+	return job.Actor{
+		Name: v.Actor, Address: v.Address.String(), RequestID: v.ID,
+		Operates: person != nil && person.Role.Allows(fleet.Operator),
+	}
 }
 
 // CreateJob starts an operation on a host.

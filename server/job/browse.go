@@ -77,7 +77,7 @@ func (s *Service) Index(ctx context.Context, actor Actor, repository fleet.Repos
 	if n >= maxIndexing { //guard:index-crowd
 		return fleet.Errorf(fleet.TooManyRequests, "%d snapshots are being made browsable; try again when some of them are.", n)
 	}
-	host, err := s.reader(ctx, repository, snapshot)
+	host, err := s.reader(ctx, actor, repository, snapshot)
 	if err != nil {
 		return err
 	}
@@ -95,9 +95,10 @@ func (s *Service) Index(ctx context.Context, actor Actor, repository fleet.Repos
 }
 
 // reader finds a host that can read a snapshot: the one that made it, another one that
-// backs up there, the one that maintains the repository, or any whose own policy lets it
-// go there; the first that is online.
-func (s *Service) reader(ctx context.Context, id fleet.RepositoryID, snapshot *fleet.Snapshot) (fleet.HostID, error) {
+// backs up there, the one that maintains the repository, or, for who may order operations,
+// any whose own policy lets it go there; the first that is online. Such a host is handed
+// the repository's password for the job, which nobody may cause who only looks.
+func (s *Service) reader(ctx context.Context, actor Actor, id fleet.RepositoryID, snapshot *fleet.Snapshot) (fleet.HostID, error) {
 	r, err := s.Store.Repository(ctx, id)
 	if err != nil {
 		return "", err
@@ -133,6 +134,9 @@ func (s *Service) reader(ctx context.Context, id fleet.RepositoryID, snapshot *f
 			return h.ID, nil
 		}
 	}
+	if !actor.Operates { //guard:index-elsewhere
+		return "", noReader(r, candidates)
+	}
 	return s.readerElsewhere(ctx, r, candidates)
 }
 
@@ -164,6 +168,11 @@ func (s *Service) readerElsewhere(ctx context.Context, r *fleet.Repository, abse
 			break
 		}
 	}
+	return "", noReader(r, absent)
+}
+
+// noReader names who could read a repository and is away.
+func noReader(r *fleet.Repository, absent []*fleet.Host) error {
 	var names []string
 	for _, h := range absent {
 		if name := h.Name; len(names) < 5 && (len(names) == 0 || names[len(names)-1] != name) {
@@ -171,10 +180,10 @@ func (s *Service) readerElsewhere(ctx context.Context, r *fleet.Repository, abse
 		}
 	}
 	if len(names) == 0 {
-		return "", fleet.Errorf(fleet.NoHostOnline,
+		return fleet.Errorf(fleet.NoHostOnline,
 			"No host that may read %s is online. Let a host's policy file allow its location, or give one a schedule there.", r.Name)
 	}
-	return "", fleet.Errorf(fleet.NoHostOnline, "No host that can read %s is online; start one of them: %s.", r.Name, strings.Join(names, ", "))
+	return fleet.Errorf(fleet.NoHostOnline, "No host that can read %s is online; start one of them: %s.", r.Name, strings.Join(names, ", "))
 }
 
 // allowsAll tells whether a host's policy, as its agent reports it, lets it go to all

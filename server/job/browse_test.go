@@ -167,6 +167,11 @@ func TestASnapshotIsListedWhereSomebodyIsOnline(t *testing.T) {
 		}
 		w.must(w.store.FlushContacts(t.Context()))
 		w.must(w.jobs.Expire(t.Context()))
+		if step.want == near {
+			viewer := someone
+			viewer.Operates = false
+			w.wantCode(w.jobs.Index(t.Context(), viewer, s.RepositoryID, id), fleet.NoHostOnline)
+		}
 		l := w.index(s.RepositoryID, id)
 		if got := w.job(l.JobID); got.HostID != step.want.id.Host {
 			t.Errorf("the snapshot is listed at %s, want %s", w.name(got.HostID), w.name(step.want.id.Host))

@@ -136,7 +136,7 @@ func (w *world) wantCode(err error, want fleet.Code) {
 	}
 }
 
-var someone = job.Actor{Name: "ana", Address: "127.0.0.1", RequestID: "r"}
+var someone = job.Actor{Name: "ana", Address: "127.0.0.1", RequestID: "r", Operates: true}
 
 // host adds an enrolled host and gives its agent, which has opened no session.
 func (w *world) host(name string) *agent {

@@ -23,6 +23,7 @@ type Actor struct {
 	Name      string // user name, "agent:<host id>", "server"
 	Address   string
 	RequestID string
+	Operates  bool // may order operations, not only look
 }
 
 // Agent is who a request of an agent comes from, as its bearer secret proved.
