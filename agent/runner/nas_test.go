@@ -72,6 +72,7 @@ func newNas(t *testing.T, suite, floors string) *nas {
 	})
 	n.writePolicy("version: 1\nprofile: guarded\nrepos:\n  allow: [\"" + location.String() + "\"]\nmaintenance:\n- path: " + n.folder + "\n" + floors)
 	n.restic("init")
+	restictest.CheapKey(t, bins.Restic, n.folder, password)
 	return n
 }
 
@@ -501,11 +502,14 @@ func TestJunkIsFoundAndPutAside(t *testing.T) {
 			{"locks", 64, map[string]bool{"retention": false, "snapshots": true, "restore": true, "backup": false}},
 			{"data", 64, map[string]bool{"retention": true, "snapshots": true, "restore": true, "backup": true}},
 		} {
+			if junk.folder == "locks" && suite != "trixie" {
+				continue // both wait half a minute for such a lock
+			}
 			t.Run(fmt.Sprint(junk.folder, junk.size), func(t *testing.T) {
 				n := newNas(t, suite, "  keep_days: 1\n  keep_last: 1\n  max_delete_fraction: 1\n")
-				key := ""
+				key, newest := "", ""
 				for days := 4; days > 0; days-- {
-					n.good(days)
+					newest = n.good(days)
 				}
 				if entries, err := os.ReadDir(filepath.Join(n.folder, "keys")); err != nil || len(entries) != 1 {
 					t.Fatal(err)
@@ -514,7 +518,6 @@ func TestJunkIsFoundAndPutAside(t *testing.T) {
 				}
 				n.repository(func(r *Repository) { r.KeyID = key })
 				n.must(spool.Succeeded, "", "inspect", nil)
-				newest := n.snapshots()[0]
 				content := make([]byte, junk.size)
 				rand.Read(content)
 				name := n.upload(junk.folder, content)
@@ -556,8 +559,10 @@ func TestJunkIsFoundAndPutAside(t *testing.T) {
 				if _, err := folder.Quarantine([]string{object}, n.now); err != nil {
 					t.Fatal(err)
 				}
-				if !restore() || !backup() {
-					t.Error("with the junk put aside, restic does not work")
+				for _, args := range [][]string{{"restore", newest, "--no-lock", "--target", t.TempDir()}, {"backup", n.source}} {
+					if out, err := n.tryIn(n.server.Location(repositoryName), append([]string{"--key-hint=" + key}, args...)...); err != nil {
+						t.Errorf("with the junk put aside, restic %s does not work: %v\n%s", args[0], err, out)
+					}
 				}
 				_, facts, _ = n.order("inspect", nil)
 				if facts["foreign_objects"] != 0.0 {

@@ -29,6 +29,7 @@ const (
 	CodeEndNotSeen           = "end_not_seen"
 	CodeInitInterrupted      = "init_interrupted"
 	CodeListingNotDelivered  = "listing_not_delivered"
+	CodeKeyKnown             = "key_known"
 )
 
 // Ending is how a job ended, by facts: an outcome, and the snapshot it made as

@@ -4,9 +4,6 @@ package runner
 
 import (
 	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -15,48 +12,15 @@ import (
 	"strings"
 	"testing"
 
-	//lint:ignore SA1019 it is what restic's own format takes
-	"golang.org/x/crypto/poly1305"
-
 	"restic-manager/agent/spool"
+	"restic-manager/restic/restictest"
 )
-
-// masterKey is what the password of a repository opens.
-type masterKey struct {
-	MAC struct {
-		K []byte `json:"k"`
-		R []byte `json:"r"`
-	} `json:"mac"`
-	Encrypt []byte `json:"encrypt"`
-}
-
-// seal encrypts as restic does.
-func (k masterKey) seal(plain []byte) []byte {
-	sealed := make([]byte, 16, 16+len(plain)+16)
-	rand.Read(sealed)
-	block, err := aes.NewCipher(k.Encrypt)
-	if err != nil {
-		panic(err)
-	}
-	body := make([]byte, len(plain))
-	cipher.NewCTR(block, sealed).XORKeyStream(body, plain)
-	mac, err := aes.NewCipher(k.MAC.K)
-	if err != nil {
-		panic(err)
-	}
-	var key [32]byte
-	copy(key[:16], k.MAC.R)
-	mac.Encrypt(key[16:], sealed[:16])
-	var tag [16]byte
-	poly1305.Sum(&tag, body, &key)
-	return append(append(sealed, body...), tag[:]...)
-}
 
 // poison stores a second copy of each data blob, with other content, and an index that
 // says so: whoever has the password and the append credential can do that (L4).
 func (n *nas) poison() (pack string) {
 	n.t.Helper()
-	var key masterKey
+	var key restictest.MasterKey
 	if err := json.Unmarshal([]byte(n.restic("cat", "masterkey", "--no-lock", "--quiet")), &key); err != nil {
 		n.t.Fatal(err)
 	}
@@ -73,7 +37,7 @@ func (n *nas) poison() (pack string) {
 		if !ok {
 			continue
 		}
-		blob := key.seal([]byte("not what it says it is"))
+		blob := key.Seal([]byte("not what it says it is"))
 		raw, err := hex.DecodeString(id)
 		if err != nil {
 			n.t.Fatal(err)
@@ -84,7 +48,7 @@ func (n *nas) poison() (pack string) {
 		entries = append(entries, entry{id, "data", file.Len(), len(blob)})
 		file.Write(blob)
 	}
-	sealed := key.seal(header.Bytes())
+	sealed := key.Seal(header.Bytes())
 	file.Write(sealed)
 	_ = binary.Write(&file, binary.LittleEndian, uint32(len(sealed)))
 	sum := sha256.Sum256(file.Bytes())
@@ -94,7 +58,7 @@ func (n *nas) poison() (pack string) {
 	if err != nil || len(entries) == 0 {
 		n.t.Fatal(len(entries), err)
 	}
-	n.upload("index", key.seal(index))
+	n.upload("index", key.Seal(index))
 	return pack
 }
 

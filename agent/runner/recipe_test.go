@@ -42,6 +42,7 @@ func (p *place) onStorage(server *restictest.RestServer) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.storage = server.RepositoryDir("repository")
 	p.repository(func(r *Repository) { r.Location, r.Credential = location, credentialRef })
 	p.secrets[credentialRef.ID] = restic.NewSecret(server.Password)
 	p.options.Storage = &http.Client{}
@@ -56,6 +57,12 @@ func (p *place) initialise() control.RepositoryIdentity {
 	if got.Repository == nil {
 		p.t.Fatal("init reported no identity")
 	}
+	restictest.CheapKey(p.t, p.program, p.storage, password)
+	keys, err := os.ReadDir(filepath.Join(p.storage, "keys"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	got.Repository.KeyId = keys[0].Name()
 	p.repository(func(r *Repository) { r.ResticID, r.KeyID = got.Repository.ResticId, got.Repository.KeyId })
 	return *got.Repository
 }

@@ -47,7 +47,30 @@ func runRepairPacks(ctx context.Context, t *Task) *Ending {
 	return e
 }
 
-// runKeyRemove removes a key, and never the one that is in use.
+// foreignKey refuses to remove a key that this host does not call foreign. Whoever has the
+// password and may add to the repository can plant a key, have this host open the
+// repository with it, and order that all others go; after which nobody else can open it.
+func (t *Task) foreignKey(keys []restic.Key, id string) *Ending {
+	ledger, err := t.openLedger(t.Repository.ResticID)
+	if err != nil {
+		return ledgerTrouble(err)
+	}
+	ids := make([]string, len(keys))
+	for i, k := range keys {
+		ids[i] = k.ID
+	}
+	foreign, err := ledger.SeeKeys(t.runner.now(), ids, false)
+	if err != nil {
+		return ledgerTrouble(err)
+	}
+	if t.Repository.ResticID == "" || !slices.Contains(foreign, id) { //guard:key-known
+		return failed(CodeKeyKnown, "this key was there when this host first looked at the repository's keys, so no order removes it",
+			"to remove it all the same, use plain restic as root on this host")
+	}
+	return nil
+}
+
+// runKeyRemove removes a key that was planted, and never the one that is in use.
 func runKeyRemove(ctx context.Context, t *Task) *Ending {
 	if _, e := t.pinned(ctx); e != nil {
 		return e
@@ -63,6 +86,9 @@ func runKeyRemove(ctx context.Context, t *Task) *Ending {
 		return failed(string(restic.CodeKeyNotFound), "the repository has no key with this id", "identify the repository again: its rows list the keys")
 	case before.Value[i].Current || id == t.Repository.KeyID: //guard:key-in-use
 		return failed(CodeKeyInUse, "this is the key that this host opens the repository with, so it was not removed", "choose another key")
+	}
+	if e := t.foreignKey(before.Value, id); e != nil {
+		return e
 	}
 	if _, e := perform(ctx, t, restic.KeyRemove{ID: id}); e != nil {
 		return e

@@ -27,6 +27,8 @@ func TestMain(m *testing.M) { os.Exit(restictest.Main(m)) }
 
 // place is a host of its own: spool, policy file, configuration, and a restic.
 type place struct {
+	program string // the restic
+	storage string // the folder of the repository, wherever it is reached
 	t       *testing.T
 	spool   *spool.Spool
 	runner  *Runner
@@ -67,6 +69,7 @@ func newPlace(t *testing.T, binary string) *place {
 		listings: map[string][]byte{},
 	}
 	repository := filepath.Join(dir, "repository")
+	p.program, p.storage = binary, repository
 	for name, text := range map[string]string{"a.txt": "one", "b.txt": "two"} {
 		writeFile(t, filepath.Join(p.source, name), text)
 	}

@@ -335,25 +335,34 @@ func TestAKeyIsRemovedAndNeverOurOwn(t *testing.T) {
 	eachSuite(t, func(t *testing.T, suite string) {
 		bins := restictest.Find(t, suite)
 		p := maintained(t, suite)
-		other := filepath.Join(t.TempDir(), "other")
-		writeFile(t, other, "another password")
-		add := exec.Command(bins.Restic, "key", "add", "--new-password-file", other, "--user", "ada", "--host", "desk")
-		add.Env = []string{"RESTIC_REPOSITORY=" + p.folder(), "RESTIC_PASSWORD=" + password, "RESTIC_CACHE_DIR=" + t.TempDir(), "HOME=" + t.TempDir()}
-		if out, err := add.CombinedOutput(); err != nil {
-			t.Fatal(err, string(out))
+		add := func(user string) {
+			other := filepath.Join(t.TempDir(), "other")
+			writeFile(t, other, "another password")
+			cmd := exec.Command(bins.Restic, "key", "add", "--new-password-file", other, "--user", user, "--host", "desk")
+			cmd.Env = []string{"RESTIC_REPOSITORY=" + p.folder(), "RESTIC_PASSWORD=" + password, "RESTIC_CACHE_DIR=" + t.TempDir(), "HOME=" + t.TempDir()}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatal(err, string(out))
+			}
 		}
+		add("bob")
+		done, _ := p.order("inspect", nil) // from here on bob's key is known
+		done.want(spool.Succeeded, "")
+		add("ada")
 		done, id := p.order("identify", nil)
 		done.want(spool.Succeeded, "")
 		rows := p.resultRows(id)
 		i := slices.IndexFunc(rows, func(r map[string]any) bool { return r["username"] == "ada" })
-		if len(rows) != 2 || i < 0 || rows[i]["current"] != false || rows[i]["hostname"] != "desk" {
+		bob := slices.IndexFunc(rows, func(r map[string]any) bool { return r["username"] == "bob" })
+		if len(rows) != 3 || bob < 0 || i < 0 || rows[i]["current"] != false || rows[i]["hostname"] != "desk" {
 			t.Fatalf("keys %v", rows)
 		}
 		done, _ = p.order("key-remove", map[string]any{"key_id": p.config.Repositories[repositoryID].KeyID})
 		done.want(spool.Failed, CodeKeyInUse)
+		done, _ = p.order("key-remove", map[string]any{"key_id": rows[bob]["id"]})
+		done.want(spool.Failed, CodeKeyKnown)
 		done, _ = p.order("key-remove", map[string]any{"key_id": rows[i]["id"]})
 		done.want(spool.Succeeded, "")
-		done.wantFacts("key-remove", map[string]any{"keys": 1.0})
+		done.wantFacts("key-remove", map[string]any{"keys": 2.0})
 		done, _ = p.order("key-remove", map[string]any{"key_id": rows[i]["id"]})
 		done.want(spool.Failed, "key_not_found")
 	})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"restic-manager/restic"
 	"restic-manager/server/fleet"
 	"restic-manager/server/store"
 )
@@ -135,6 +136,13 @@ func birthsSettled(ctx context.Context, tx *store.Tx, host fleet.HostID) error {
 	return err
 }
 
+// saysOfRepository tells whether the server believes a job of the operation something about
+// its repository as a whole, or lets it keep others out.
+func saysOfRepository(operation string) bool {
+	op, known := restic.OperationNamed(operation)
+	return fillers[operation] != nil || known && (op.Lock == restic.LockExclusive || op.Slot == restic.SlotMaintenance)
+}
+
 // place fills in schedule and repository as far as they are the host's: an agent
 // cannot put a job, or the snapshot that it makes, to what is another's. A schedule
 // that was deleted meanwhile stays named. It gives the schedule where it is there.
@@ -159,6 +167,9 @@ func place(ctx context.Context, tx *store.Tx, host *fleet.Host, o *Opened, j *fl
 		if _, another := names[o.Schedule]; another || !uuidForm.MatchString(string(o.Schedule)) {
 			j.ScheduleID = ""
 		}
+	}
+	if saysOfRepository(o.Operation) { //guard:agent-opened-operation
+		j.RepositoryID = "" // nobody ordered it: it says nothing of a repository, and is in nobody's way there
 	}
 	isTheirs := slices.ContainsFunc(list, func(r fleet.Repository) bool { return r.ID == j.RepositoryID })
 	if !isTheirs { //guard:agent-opened

@@ -107,14 +107,11 @@ func (s *Service) reader(ctx context.Context, actor Actor, id fleet.RepositoryID
 	if err != nil {
 		return "", err
 	}
-	own, maintains := []fleet.HostID{}, []fleet.HostID{}
-	if snapshot.HostID != "" {
-		own = append(own, snapshot.HostID)
-	}
+	var maintains []fleet.HostID
 	if r.MaintenanceHost != "" {
 		maintains = append(maintains, r.MaintenanceHost)
 	}
-	named, err := s.Store.HostsNamed(ctx, append(own, maintains...))
+	named, err := s.Store.HostsNamed(ctx, maintains)
 	if err != nil {
 		return "", err
 	}
@@ -124,9 +121,16 @@ func (s *Service) reader(ctx context.Context, actor Actor, id fleet.RepositoryID
 			candidates = append(candidates, h)
 		}
 	}
-	add(named[snapshot.HostID])
+	// The host that made it comes first, as long as it still backs up there.
 	for i := range hosts {
-		add(&hosts[i])
+		if hosts[i].ID == snapshot.HostID {
+			add(&hosts[i])
+		}
+	}
+	for i := range hosts {
+		if hosts[i].ID != snapshot.HostID {
+			add(&hosts[i])
+		}
 	}
 	add(named[r.MaintenanceHost])
 	for _, h := range candidates {

@@ -118,8 +118,24 @@ func readFacts(raw json.RawMessage, into *facts) error {
 	if len(raw) == 0 {
 		return nil
 	}
-	return json.Unmarshal(raw, into)
+	if err := json.Unmarshal(raw, into); err != nil {
+		return err
+	}
+	for _, n := range []**int64{
+		&into.TotalSize, &into.PlainBytes, &into.Blobs, &into.Snapshots, &into.FreeBytes, &into.TotalBytes, &into.ForeignObjects, &into.Suspects,
+	} {
+		if *n != nil && (**n < 0 || **n > maxFact) { //guard:fact-size
+			*n = nil
+		}
+	}
+	if u := into.UndoUntil; u != nil && (u.UTC().Year() < 2000 || u.UTC().Year() > 2200) { //guard:fact-time
+		into.UndoUntil = nil
+	}
+	return nil
 }
+
+// maxFact is above any number of bytes that a repository has; sums of a thousand such fit.
+const maxFact = 1 << 50
 
 func put[T any](into *T, value *T) {
 	if value != nil {
@@ -184,7 +200,7 @@ func measured(ctx context.Context, tx *store.Tx, f *finding, found *facts) error
 
 // space keeps how much room the storage has, where the job looked at it.
 func (f *finding) space() {
-	if s := f.out.Storage; s != nil && s.TotalBytes > 0 {
+	if s := f.out.Storage; s != nil && s.TotalBytes > 0 && s.TotalBytes < maxFact && s.FreeBytes >= 0 && s.FreeBytes < maxFact {
 		f.health.FreeBytes, f.health.TotalBytes = s.FreeBytes, s.TotalBytes
 	}
 }

@@ -147,3 +147,34 @@ func TestLocksAreMatchedAndSweptByTheirHosts(t *testing.T) {
 		}
 	})
 }
+
+func TestFactsBeyondReasonAreNotKept(t *testing.T) {
+	each(t, func(w *world) {
+		r, nas, _ := w.maintained(1)
+		w.does(nas, r, "stats", map[string]any{"mode": "raw-data"}, job.Outcome{Result: "succeeded", Facts: json.RawMessage(
+			`{"mode":"raw-data","total_size":9223372036854775807,"total_blob_count":-4}`)})
+		w.does(nas, r, "inspect", nil, job.Outcome{Result: "succeeded", Facts: json.RawMessage(`{"foreign_objects":7,"undo_until":"9999-12-31T23:59:59-01:00"}`)})
+		if h := w.health(r); h.StoredBytes != 0 || h.Blobs != 0 || !h.UndoUntil.IsZero() || h.ForeignObjects != 7 {
+			w.Errorf("got %+v", h)
+		}
+	})
+}
+
+func TestWhatNobodyOrderedSaysNothingOfARepository(t *testing.T) {
+	each(t, func(w *world) {
+		a, s := w.ready()
+		for _, operation := range []string{"inspect", "check", "prune", "locks", "stats"} {
+			wk := a.bear(fleet.NewID[fleet.JobID](), &job.Opened{Operation: operation, Repository: s.RepositoryID, Trigger: fleet.ByMaintenance, At: w.clock.now()})
+			a.event(wk, job.Event{Kind: job.EventRunning})
+			a.finish(wk, job.Outcome{Result: "succeeded", Facts: json.RawMessage(`{"mode":"raw-data","total_size":5,"keys":9,"foreign_objects":9,"foreign_keys":1}`)}, nil)
+			if got := w.job(wk.job); got.RepositoryID != "" {
+				w.Errorf("a %s that the agent began by itself is of repository %s", operation, got.RepositoryID)
+			}
+		}
+		r, err := w.store.Repository(w.Context(), s.RepositoryID)
+		w.must(err)
+		if h := w.health(r); h.Keys != 0 || h.StoredBytes != 0 || !h.LastGoodCheck.IsZero() || h.LastPrune != "" {
+			w.Errorf("got %+v", h)
+		}
+	})
+}

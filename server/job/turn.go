@@ -78,6 +78,9 @@ func (s *Service) makeRoom(ctx context.Context, tx *store.Tx, j *fleet.Job) erro
 func (s *Service) takeTurns(ctx context.Context, tx *store.Tx, id fleet.RepositoryID, ended fleet.JobID) error {
 	r, err := tx.LockRepository(ctx, id)
 	if fleet.Is(err, fleet.NotFound) {
+		if ended != "" {
+			return nil // the loop ends what else waits there
+		}
 		return s.endHeldOf(ctx, tx, id)
 	}
 	if err != nil {
