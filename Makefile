@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 BUILD   := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
 # What a test, a benchmark or a proof may take in all; each has its own, shorter limits inside.
-TEST_TIMEOUT  ?= 20m
+TEST_TIMEOUT  ?= 40m
 PROOF_TIMEOUT ?= 4h
 
 # Where goroutines share most; `make race RACE="./agent/... ./server/... ./restic"` looks everywhere.
