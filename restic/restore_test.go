@@ -43,6 +43,7 @@ func newDepot(t *testing.T, suite, source string) *depot {
 	if made, err := restic.Run(t.Context(), d.runner, restic.Init{}, d.access, restic.Handlers{}); err != nil || made.Outcome != restic.Succeeded {
 		t.Fatalf("init: %+v, %v", made.Failure, err)
 	}
+	restictest.CheapKey(t, restictest.Find(t, suite).Restic, location.Path(), "swordfish")
 	saved, err := restic.Run(t.Context(), d.runner, restic.Backup{Sources: []string{source}, Host: "web-1"}, d.access, restic.Handlers{})
 	if err != nil || saved.Outcome != restic.Succeeded {
 		t.Fatalf("backup: %+v, %v", saved.Failure, err)
