@@ -180,7 +180,7 @@ func (h *host) claims() []string {
 func (h *host) absences() []string {
 	var list []string
 	for _, a := range h.s.Absences() {
-		list = append(list, a.Reason+" "+a.From.Round(time.Minute).Format("01-02 15:04")+" to "+a.To.Round(time.Minute).Format("01-02 15:04"))
+		list = append(list, a.Reason+" "+a.From.Round(10*time.Second).Format("01-02 15:04")+" to "+a.To.Round(10*time.Second).Format("01-02 15:04"))
 	}
 	return list
 }
