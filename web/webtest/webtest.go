@@ -46,7 +46,8 @@ func Open(t *testing.T, browser context.Context, quiet ...string) context.Contex
 			if err != nil {
 				return
 			}
-			hint := message.Type == chromedp.ConsoleDebug // of the browser, about style
+			hint := message.Type == chromedp.ConsoleDebug || // of the browser, about style
+				strings.HasPrefix(message.Text, "Autofocus processing was blocked") // a key came before it, and rightly keeps the focus
 			if !hint && !slices.ContainsFunc(quiet, func(word string) bool { return strings.Contains(message.Text, word) }) {
 				t.Errorf("console: %s: %s", message.Type, message.Text)
 			}
