@@ -87,6 +87,11 @@ func TestLog(t *testing.T) {
 	}
 }
 
+func TestLongThere(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) {})
+	t.Run("PostgreSQL", TestLong)
+}
+
 func TestNothing(t *testing.T) { Allowed("long") }
 
 func TestBroken(t *testing.T) { t.Error("always") }
@@ -121,6 +126,7 @@ func TestAGuardIsOnlyProvenByATestThatFailsWithoutIt(t *testing.T) {
 		want string
 	}{
 		{twin{"long", "p", "TestLong"}, failsWhenOff},
+		{twin{"long", "p", "TestLongThere"}, failsWhenOff},
 		{twin{"refused", "p", "TestRefused"}, failsWhenOff},
 		{twin{"strict", "p", "TestDefaults"}, failsWhenOff},
 		{twin{"most", "p", "TestDefaults"}, failsWhenOff},

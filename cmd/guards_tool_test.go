@@ -176,7 +176,7 @@ type prover struct {
 
 	mu    sync.Mutex
 	built map[string]func() (string, error) // by package
-	stood map[string]func() error           // by package and test
+	stood map[string]func() error           // by package, test and share
 }
 
 // switchName is the variable that names the guard to take away.
@@ -191,14 +191,32 @@ func newProver(root, temp string, marks map[string][]mark) (*prover, error) {
 	}, err
 }
 
+// A share is which of a test's parts are run.
+type share string
+
+// The shares: what fails without PostgreSQL needs no cluster made for its proof, and
+// most guards are of no database.
+const (
+	quickShare share = "PostgreSQL" // all parts but those of this name
+	wholeShare share = ""
+)
+
 // prove runs the test of a twin as the code is, and with the guard off. Only a test
 // that passes first and then fails by itself proves anything: one that does not
 // compile fails too.
 func (p *prover) prove(ctx context.Context, t twin) (outcome string, err error) {
-	if err := p.stands(ctx, t); err != nil {
+	outcome, err = p.proveShare(ctx, t, quickShare)
+	if outcome == passesWhenOff {
+		outcome, err = p.proveShare(ctx, t, wholeShare)
+	}
+	return outcome, err
+}
+
+func (p *prover) proveShare(ctx context.Context, t twin, parts share) (outcome string, err error) {
+	if err := p.stands(ctx, t, parts); err != nil {
 		return failsAnyway, err
 	}
-	passed, failed, err := p.run(ctx, t, t.guard)
+	passed, failed, err := p.run(ctx, t, parts, t.guard)
 	switch {
 	case err != nil:
 		return "", err
@@ -213,18 +231,19 @@ func (p *prover) prove(ctx context.Context, t twin) (outcome string, err error) 
 var errDoesNotStand = errors.New("the test fails although every guard is on")
 
 // stands runs a test with every guard on, once however many guards it proves.
-func (p *prover) stands(ctx context.Context, t twin) error {
+func (p *prover) stands(ctx context.Context, t twin, parts share) error {
+	what := fmt.Sprintf("%s.%s without %q", t.pkg, t.test, parts)
 	p.mu.Lock()
-	once, ok := p.stood[t.pkg+"."+t.test]
+	once, ok := p.stood[what]
 	if !ok {
 		once = sync.OnceValue(func() error {
-			passed, _, err := p.run(ctx, t, "")
+			passed, _, err := p.run(ctx, t, parts, "")
 			if err == nil && !passed {
 				err = errDoesNotStand
 			}
 			return err
 		})
-		p.stood[t.pkg+"."+t.test] = once
+		p.stood[what] = once
 	}
 	p.mu.Unlock()
 	return once()
@@ -250,14 +269,19 @@ func (p *prover) binary(ctx context.Context, pkg string) (string, error) {
 	return once()
 }
 
-// run runs one test of a package without the guard that off names. It reports what
-// the test itself said; when it said neither, err has the output.
-func (p *prover) run(ctx context.Context, t twin, off string) (passed, failed bool, err error) {
+// run runs one test of a package without the guard that off names, up to its first
+// failure. It reports what the test itself said; when it said neither, err has the
+// output.
+func (p *prover) run(ctx context.Context, t twin, parts share, off string) (passed, failed bool, err error) {
 	binary, err := p.binary(ctx, t.pkg)
 	if err != nil {
 		return false, false, err
 	}
-	cmd := exec.CommandContext(ctx, binary, "-test.v", "-test.timeout=120s", "-test.run=^"+regexp.QuoteMeta(t.test)+"$")
+	name := "^" + regexp.QuoteMeta(t.test) + "$"
+	cmd := exec.CommandContext(ctx, binary, "-test.v", "-test.failfast", "-test.timeout=120s", "-test.run="+name)
+	if parts != wholeShare {
+		cmd.Args = append(cmd.Args, "-test.skip="+name+"/^"+string(parts)+"$")
+	}
 	cmd.Dir = filepath.Join(p.root, filepath.FromSlash(t.pkg))
 	cmd.Env = append(os.Environ(), switchName+"="+off)
 	out, err := cmd.CombinedOutput()
