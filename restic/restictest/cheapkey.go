@@ -61,23 +61,42 @@ func CheapKey(t testing.TB, program, folder, password string) {
 	if err != nil {
 		t.Fatalf("read the master key: %v", err)
 	}
+	var key MasterKey
+	if err := json.Unmarshal(master, &key); err != nil {
+		t.Fatal(err)
+	}
+	cheap, err := cheapKey(key, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replaceKeys(t, filepath.Join(folder, "keys"), cheap)
+}
+
+// cheapKey is a key file by which a password opens a master key at little cost.
+func cheapKey(master MasterKey, password string) ([]byte, error) {
 	const n, r, p = 1 << 10, 8, 1
 	salt := make([]byte, 64)
 	_, _ = rand.Read(salt)
 	derived, err := scrypt.Key([]byte(password), salt, n, r, p, 64)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
+	}
+	plain, err := json.Marshal(master)
+	if err != nil {
+		return nil, err
 	}
 	user := MasterKey{Encrypt: derived[:32]}
 	user.MAC.K, user.MAC.R = derived[32:48], derived[48:]
-	key, err := json.Marshal(map[string]any{
+	return json.Marshal(map[string]any{
 		"created": time.Now(), "username": "root", "hostname": "test", "kdf": "scrypt", "N": n, "r": r, "p": p,
-		"salt": salt, "data": user.Seal(master),
+		"salt": salt, "data": user.Seal(plain),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	replaceKeys(t, filepath.Join(folder, "keys"), key)
+}
+
+// writeKey stores a key under the name that its content gives.
+func writeKey(folder string, key []byte) error {
+	sum := sha256.Sum256(key)
+	return os.WriteFile(filepath.Join(folder, hex.EncodeToString(sum[:])), key, 0o600)
 }
 
 // replaceKeys leaves one key in a folder.
@@ -87,8 +106,7 @@ func replaceKeys(t testing.TB, folder string, key []byte) {
 	if err != nil || len(before) != 1 {
 		t.Fatalf("a new repository has %d keys, %v", len(before), err)
 	}
-	sum := sha256.Sum256(key)
-	if err := os.WriteFile(filepath.Join(folder, hex.EncodeToString(sum[:])), key, 0o600); err != nil {
+	if err := writeKey(folder, key); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(filepath.Join(folder, before[0].Name())); err != nil {
