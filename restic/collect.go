@@ -108,7 +108,7 @@ func (c *collector) line(stream Stream, raw []byte, omitted int64) {
 		c.status(raw)
 		return
 	case "summary":
-		c.output.summary = json.RawMessage(strings.Clone(string(raw)))
+		c.output.summary, c.changed = json.RawMessage(strings.Clone(string(raw))), c.now()
 	case "error":
 		c.itemError(raw)
 	case "exit_error":
@@ -274,8 +274,9 @@ func (c *collector) finish(named *NamedSource) {
 	}
 }
 
-// silentTimes is how many times longer a restic may take until its first word: the first
-// download of a large index goes by in silence, and may take hours on a thin line.
+// silentTimes is how many times longer a restic may take where it works in silence: until
+// its first word, which a large index that is downloaded over a thin line may keep back for
+// hours, and after its summary, since a restore says nothing while it verifies.
 const silentTimes = 24
 
 // patience is how long the counters may still stay as they are, given how long they may
@@ -283,8 +284,11 @@ const silentTimes = 24
 func (c *collector) patience(stuckAfter time.Duration) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.changed.IsZero() {
+	switch {
+	case c.changed.IsZero():
 		return c.began.Add(silentTimes * stuckAfter).Sub(c.now())
+	case c.output.summary != nil:
+		return c.changed.Add(silentTimes * stuckAfter).Sub(c.now())
 	}
 	return c.changed.Add(stuckAfter).Sub(c.now())
 }

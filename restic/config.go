@@ -20,7 +20,7 @@ type Config struct {
 	CACertFile string // PEM file of the authorities that sign the repository's certificate
 
 	Grace         time.Duration // from the interrupt to the kill; default 75 s
-	StuckAfter    time.Duration // a backup without progress is stopped, counted from its first word on; default 30 min
+	StuckAfter    time.Duration // what makes no progress is stopped, counted from its first word on; default 30 min
 	ProbeDeadline time.Duration // for everything that is not a backup; default 2 min
 
 	// Starter is the program that calls StartScript; default the running one.
