@@ -77,3 +77,37 @@ func TestOnlyWholeLockMessagesNameAHolder(t *testing.T) {
 		}
 	}
 }
+
+// TestDataThatCouldNotBeReadIsNoDamage has what check says of a storage that went away, and
+// of an interrupt: an error, in the same summary as of damage.
+func TestDataThatCouldNotBeReadIsNoDamage(t *testing.T) {
+	for _, structure := range []bool{false, true} {
+		op := ReadData{StructureOnly: structure}
+		for _, test := range []struct {
+			name, said string
+			stop       stopReason
+			outcome    Outcome
+			code       Code
+		}{
+			{"a storage that is away", "Load(<data/1234>) failed: dial tcp 127.0.0.1:1: connect: connection refused", notStopped, Failed, CodeRepoUnreachable},
+			{"our own interrupt", "context canceled", stopCancelled, Cancelled, ""},
+			{"damage", "pack 1234 contains 1 errors: blob 5678: invalid data", notStopped, Succeeded, ""},
+		} {
+			c := newCollector(newRedactor(""), Handlers{}, time.Now)
+			c.line(Stderr, []byte(`{"message_type":"error","message":"`+test.said+`"}`), 0)
+			c.line(Stdout, []byte(`{"message_type":"summary","num_errors":1,"broken_packs":null}`), 0)
+			f := facts{command: op.Name(), version: MinVersion, exit: exitStatus{code: 1}, stop: test.stop, said: c, exits: op.plan(MinVersion).exits}
+			outcome, failure := f.judge()
+			var got Code
+			if failure != nil {
+				got = failure.Code
+			}
+			if outcome != test.outcome || got != test.code {
+				t.Errorf("%s, %s: got %s %q, want %s %q", op.Name(), test.name, outcome, got, test.outcome, test.code)
+			}
+			if found, err := op.decode(&c.output); err != nil || found.Good() {
+				t.Errorf("%s, %s: what it found is %+v, %v", op.Name(), test.name, found, err)
+			}
+		}
+	}
+}

@@ -101,7 +101,7 @@ func sizeOf(number, unit string) int64 {
 }
 
 // ReadData reads and verifies every pack of a repository. What is wrong is its Value, not
-// a failure.
+// a failure; what kept restic from looking is one, as of Check.
 type ReadData struct {
 	StructureOnly bool // reads no packs, only whether all that is needed is there
 }
@@ -129,7 +129,7 @@ func (r ReadData) Name() string {
 func (ReadData) Validate() error { return nil }
 
 func (r ReadData) plan(Version) plan {
-	p := plan{verb: []string{"check"}, deadline: noDeadline, exits: map[int]exitClass{1: exitWarning}}
+	p := plan{verb: []string{"check"}, deadline: noDeadline, exits: map[int]exitClass{1: exitFindings}}
 	if !r.StructureOnly {
 		p.flags = []string{"--read-data"}
 	}
