@@ -56,7 +56,11 @@ func (s *Service) end(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome
 // close puts the outcome to the job and does everything that follows from it, in
 // one transaction: rollups, the repository's life, conditions. before is what the job
 // counted for until now. The caller writes the job.
+//
+// What a job found out about its repository counts once, when it ends: an agent that gives
+// another result later corrects what is said of its own job, and no more.
 func (s *Service) close(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, before fleet.Day) error {
+	again := !j.Active() && !j.Result.OursToRevise()
 	if j.Active() {
 		if err := tx.CountActiveJob(ctx, j.HostID, -1); err != nil {
 			return err
@@ -88,22 +92,30 @@ func (s *Service) close(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outco
 			return err
 		}
 	}
+	if err := s.tellRepository(ctx, tx, j, o, again); err != nil {
+		return err
+	}
+	if err := settleListing(ctx, tx, j, o); err != nil {
+		return err
+	}
+	return s.makeRoom(ctx, tx, j)
+}
+
+// tellRepository does what a job's end means for its repository, and for its host.
+func (s *Service) tellRepository(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, again bool) error {
+	if again { //guard:finished-twice
+		return hostConditions(ctx, tx, j)
+	}
 	if err := s.settleRepository(ctx, tx, j, o); err != nil {
 		return err
 	}
 	if err := outcomeConditions(ctx, tx, j, o); err != nil {
 		return err
 	}
-	if err := settleListing(ctx, tx, j, o); err != nil {
-		return err
-	}
 	if err := listAgain(ctx, tx, j); err != nil {
 		return err
 	}
-	if err := noteHealth(ctx, tx, j, o); err != nil {
-		return err
-	}
-	return s.makeRoom(ctx, tx, j)
+	return noteHealth(ctx, tx, j, o)
 }
 
 // protects tells whether a finished backup is one to rely on: it ended well and

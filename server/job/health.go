@@ -36,10 +36,11 @@ const (
 // finding is a job that ended, with what it found out, on its way into the health of its
 // repository.
 type finding struct {
-	job    *fleet.Job
-	out    Outcome
-	health *fleet.RepositoryHealth
-	now    fleet.Time
+	job        *fleet.Job
+	out        Outcome
+	health     *fleet.RepositoryHealth
+	maintainer fleet.HostID // empty: none
+	now        fleet.Time
 }
 
 // facts are the members of results that health is made of; nil: not told.
@@ -91,6 +92,10 @@ func noteHealth(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) erro
 	if err != nil {
 		return err
 	}
+	op, _ := restic.OperationNamed(j.Operation)
+	if !op.At(restic.PlaceHost) && j.HostID != r.MaintenanceHost { //guard:health-maintainer
+		fill = nil // another host maintains it by now
+	}
 	var health fleet.RepositoryHealth
 	if err := r.Health.Read(&health); err != nil {
 		return fmt.Errorf("read the health of repository %s: %w", r.ID, err)
@@ -103,7 +108,7 @@ func noteHealth(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) erro
 		if err := readFacts(o.Facts, &found); err != nil { //guard:facts-shape
 			found = facts{} // of an agent that names them otherwise: nothing is known
 		}
-		if err := fill(ctx, tx, &finding{job: j, out: o, health: &health, now: tx.Now}, &found); err != nil {
+		if err := fill(ctx, tx, &finding{job: j, out: o, health: &health, maintainer: r.MaintenanceHost, now: tx.Now}, &found); err != nil {
 			return err
 		}
 	}
@@ -198,8 +203,12 @@ func measured(ctx context.Context, tx *store.Tx, f *finding, found *facts) error
 	return nil
 }
 
-// space keeps how much room the storage has, where the job looked at it.
+// space keeps how much room the storage has, where the job looked at it. Where a host
+// maintains the repository, the storage is that host's.
 func (f *finding) space() {
+	if f.maintainer != "" && f.job.HostID != f.maintainer { //guard:health-space
+		return
+	}
 	if s := f.out.Storage; s != nil && s.TotalBytes > 0 && s.TotalBytes < maxFact && s.FreeBytes >= 0 && s.FreeBytes < maxFact {
 		f.health.FreeBytes, f.health.TotalBytes = s.FreeBytes, s.TotalBytes
 	}
@@ -285,7 +294,7 @@ func checked(ctx context.Context, tx *store.Tx, f *finding, found *facts) error 
 }
 
 // clearCheckFailed ends the condition where a good check has looked at what the failed
-// one found.
+// one found, from where that counts.
 func clearCheckFailed(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
 	held, err := tx.Conditions(ctx, store.ObjectRepository, string(j.RepositoryID))
 	if err != nil {
@@ -300,6 +309,13 @@ func clearCheckFailed(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
 			return err
 		}
 		if failed != nil && !looksAtAll(j.Params, failed.Params) { //guard:check-other-part
+			continue
+		}
+		may, err := mayDisprove(ctx, tx, j, failed)
+		if err != nil {
+			return err
+		}
+		if !may { //guard:check-elsewhere
 			continue
 		}
 		if _, err := tx.ClearCondition(ctx, c.ObjectType, c.ObjectID, c.Code); err != nil {
