@@ -248,6 +248,22 @@ func TestFoldersWhoseNamesBecameTheSameAreOne(t *testing.T) {
 	}
 }
 
+// TestACrowdOfFoldersOfOnePathIsBounded: names that became the same text must not make a
+// block that is too large to be written.
+func TestACrowdOfFoldersOfOnePathIsBounded(t *testing.T) {
+	var records []record
+	for hash, n := range []int{2, 3 * maxSame, 1, maxSame + 1, maxSame} {
+		records = append(records, slices.Repeat([]record{{hash: uint64(hash)}}, n)...)
+	}
+	var got [5]int
+	for _, r := range withoutCrowds(records) {
+		got[r.hash]++
+	}
+	if want := [5]int{2, maxSame, 1, maxSame, maxSame}; got != want {
+		t.Errorf("of each path %v are kept, want %v", got, want)
+	}
+}
+
 func TestWhatIsNoFolderIsSaidToBeNone(t *testing.T) {
 	x := mustIndex(t, []Entry{{Folder: "/", Name: "file"}, {Folder: "/", Name: "empty", Type: Dir}})
 	r := mustOpen(t, x)
@@ -304,6 +320,17 @@ func TestPathsThatAreTooLongAreCountedAndLeftOut(t *testing.T) {
 	x := mustIndex(t, []Entry{{Folder: "/", Name: strings.Repeat("x", maxName+1)}, {Folder: "/", Name: "y"}})
 	if x.summary.Skipped != 1 || x.summary.Entries != 1 {
 		t.Errorf("%+v", x.summary)
+	}
+	long := "/a/" + strings.Repeat("x", maxName+1) // what is in it has paths that are short enough
+	x = mustIndex(t, []Entry{
+		{Folder: "/", Name: "a", Type: Dir}, {Folder: "/a", Name: long[3:], Type: Dir}, {Folder: long, Name: long[3:], Type: Dir}, {Folder: long, Name: "b", Type: Dir},
+		{Folder: long + "/b", Name: "c"}, {Folder: "/a", Name: "y"}, {Folder: "/", Name: "z"},
+	})
+	if x.summary.Skipped != 4 || x.summary.Entries != 3 {
+		t.Errorf("below a folder that is left out: %+v", x.summary)
+	}
+	if list, _, err := mustOpen(t, x).List(t.Context(), "/a", "", 10); err != nil || len(list) != 1 || list[0].Name != "y" {
+		t.Errorf("beside it: %+v, %v", list, err)
 	}
 }
 

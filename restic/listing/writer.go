@@ -25,6 +25,7 @@ type Writer struct {
 	blocks  int       // of entries, so far
 	records []record
 	several []places // of folders that have more than one block
+	skipped string   // the path of the folder that was left out last, with all in it; "" before the first
 	summary Summary
 	err     error
 }
@@ -89,8 +90,15 @@ func (w *Writer) add(e Entry) error {
 	if !goodName(e.Name) {
 		return fmt.Errorf("list %q: not a name", e.Name)
 	}
-	if len(e.Name) > maxName || len(e.Folder)+1+len(e.Name) > maxPath {
+	switch {
+	case w.skipped != "" && within([]byte(e.Folder), w.skipped):
 		w.summary.Skipped++
+		return nil
+	case len(e.Name) > maxName, len(e.Folder)+1+len(e.Name) > maxPath:
+		w.summary.Skipped++
+		if e.Type == Dir {
+			w.skipped = e.Path()
+		}
 		return nil
 	}
 	for w.top().path != e.Folder {
@@ -288,10 +296,10 @@ const maxSame = 500
 
 // withoutCrowds drops folders that nobody could tell apart.
 func withoutCrowds(sorted []record) []record {
-	same := 0
+	same, before := 0, uint64(0)
 	return slices.DeleteFunc(sorted, func(r record) bool {
-		if same > 0 && r.hash != sorted[0].hash {
-			same = 0
+		if r.hash != before {
+			same, before = 0, r.hash
 		}
 		same++
 		return same > maxSame
