@@ -66,14 +66,14 @@ var dumpName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_. +@-]{0,199}$`)
 // DumpName is the name of the file into which an entry is dumped: its own, where that is a
 // plain one; archive is "" for a file.
 func DumpName(entry, archive string) string {
-	name := path.Base(entry)
-	if !dumpName.MatchString(name) {
-		name = "dump"
-	}
+	ending := ""
 	if archive != "" {
-		name += "." + archive
+		ending = "." + archive
 	}
-	return name
+	if name := path.Base(entry) + ending; dumpName.MatchString(name) {
+		return name
+	}
+	return "dump" + ending
 }
 
 // Name returns "dump".

@@ -5,6 +5,7 @@ package restic_test
 import (
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -95,6 +96,15 @@ func TestADumpGoesIntoAFileOfAPlainName(t *testing.T) {
 	} {
 		if got := restic.DumpName(entry, ""); got != want {
 			t.Errorf("%q is dumped into %q, want %q", entry, got, want)
+		}
+	}
+	for archive, most := range map[string]int{"": 200, restic.ArchiveTar: 196} {
+		for _, length := range []int{195, 196, 197, 200, 201, 255} {
+			name := restic.DumpName("/"+strings.Repeat("x", length), archive)
+			dump := restic.Dump{SnapshotID: aSnapshot, Path: "/a", Archive: restic.ArchiveTar, File: name, Folder: folder}
+			if err := dump.Validate(); err != nil || (name[0] == 'x') != (length <= most) {
+				t.Errorf("a name of %d, %q: %s, %v", length, archive, name, err)
+			}
 		}
 	}
 	for _, file := range []string{"", "..", "a/b", "../x", "-x", ".x", "a\nb"} {
