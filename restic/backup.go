@@ -139,9 +139,9 @@ func (b Backup) Validate() error {
 	if b.Parent != "" {
 		errs = append(errs, idErrors("parent", []string{b.Parent})...)
 	}
-	for field, id := range map[string]string{"schedule_id": b.ScheduleID, "job_id": b.JobID} {
-		if id != "" && !uuidPattern.MatchString(id) {
-			errs = append(errs, &Error{Code: CodeFieldInvalid, Field: field, Message: "must be a UUID in lower case"})
+	for _, own := range []struct{ field, id string }{{"schedule_id", b.ScheduleID}, {"job_id", b.JobID}} {
+		if own.id != "" && !uuidPattern.MatchString(own.id) {
+			errs = append(errs, &Error{Code: CodeFieldInvalid, Field: own.field, Message: "must be a UUID in lower case"})
 		}
 	}
 	return errs.orNil()

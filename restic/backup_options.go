@@ -40,8 +40,11 @@ func (o BackupOptions) mistakes() Errors {
 	wrong := func(field, message string) {
 		errs = append(errs, &Error{Code: CodeFieldInvalid, Field: field, Message: message})
 	}
-	if len(o.ExcludeFiles) > maxExcludeFiles || len(o.ExcludeIfPresent) > maxExcludeFiles {
-		wrong("exclude_files", fmt.Sprintf("there are at most %d files and names", maxExcludeFiles))
+	if len(o.ExcludeFiles) > maxExcludeFiles {
+		wrong("exclude_files", fmt.Sprintf("there are at most %d files", maxExcludeFiles))
+	}
+	if len(o.ExcludeIfPresent) > maxExcludeFiles {
+		wrong("exclude_if_present", fmt.Sprintf("there are at most %d names", maxExcludeFiles))
 	}
 	for i, path := range o.ExcludeFiles {
 		errs = append(errs, entryErrors("exclude_files", i, CheckSource(path))...)

@@ -17,6 +17,8 @@ func TestBackupOptions(t *testing.T) {
 		{BackupOptions{ExcludeIfPresent: []string{"fine", "a/b"}}, "exclude_if_present[1]"},
 		{BackupOptions{ExcludeIfPresent: []string{"name:header"}}, "exclude_if_present[0]"},
 		{BackupOptions{ExcludeIfPresent: []string{".."}}, "exclude_if_present[0]"},
+		{BackupOptions{ExcludeFiles: slices.Repeat([]string{"/x"}, 21)}, "exclude_files"},
+		{BackupOptions{ExcludeIfPresent: slices.Repeat([]string{"x"}, 21)}, "exclude_if_present"},
 		{BackupOptions{ExcludeLargerThan: -1}, "exclude_larger_than"},
 		{BackupOptions{Compression: "--password-command=x"}, "compression"},
 		{BackupOptions{ReadConcurrency: 65}, "read_concurrency"},

@@ -19,9 +19,12 @@ func (l Limits) Validate() error { return l.mistakes().orNil() }
 
 func (l Limits) mistakes() Errors {
 	var errs Errors
-	for field, rate := range map[string]int{"limit_upload": l.UploadKiB, "limit_download": l.DownloadKiB} {
-		if rate < 0 || rate > maxLimit {
-			errs = append(errs, &Error{Code: CodeFieldInvalid, Field: field, Message: fmt.Sprintf("must be 0 to %d KiB a second", maxLimit)})
+	for _, limit := range []struct {
+		field string
+		rate  int
+	}{{"limit_upload", l.UploadKiB}, {"limit_download", l.DownloadKiB}} {
+		if limit.rate < 0 || limit.rate > maxLimit {
+			errs = append(errs, &Error{Code: CodeFieldInvalid, Field: limit.field, Message: fmt.Sprintf("must be 0 to %d KiB a second", maxLimit)})
 		}
 	}
 	return errs

@@ -3,6 +3,7 @@
 package restic_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -37,6 +38,13 @@ func TestABackupIsHeldToItsLimits(t *testing.T) {
 }
 
 func TestLimitsThatAreNoneAreRefused(t *testing.T) {
+	for range 20 {
+		var errs restic.Errors
+		err := restic.Limits{UploadKiB: -1, DownloadKiB: -1}.Validate()
+		if !errors.As(err, &errs) || len(errs) != 2 || errs[0].Field != "limit_upload" || errs[1].Field != "limit_download" {
+			t.Fatalf("mistakes out of order: %v", err)
+		}
+	}
 	for _, limits := range []restic.Limits{{UploadKiB: -1}, {DownloadKiB: 11 << 20}} {
 		op := restic.Backup{Sources: []string{"/etc"}, Host: "web-1", Limits: limits}
 		if err := op.Validate(); restic.CodeOf(err) != restic.CodeFieldInvalid {
