@@ -32,9 +32,11 @@ func (q Queries) ListingBlocks(ctx context.Context, l *fleet.Listing, kind, from
 	return list, nil
 }
 
-// BuildingListings counts the indexes that are being made.
-func (q Queries) BuildingListings(ctx context.Context) (n int, err error) {
-	err = q.get(ctx, &n, `SELECT COUNT(*) FROM listings WHERE state = 'building'`)
+// BuildingListings counts the indexes that jobs are making which were ordered since a
+// moment and whose agents are not silent.
+func (q Queries) BuildingListings(ctx context.Context, since fleet.Time) (n int, err error) {
+	err = q.get(ctx, &n, `SELECT COUNT(*) FROM listings l JOIN jobs j ON j.id = l.job_id
+		WHERE l.state = 'building' AND j.state NOT IN ('finished', 'unresponsive') AND j.created_at > ?`, since)
 	return n, err
 }
 
@@ -93,8 +95,8 @@ func (tx *Tx) dropBlocks(ctx context.Context, repository fleet.RepositoryID, sna
 // ResumeListing takes a failed index of a job for one that is being made again: what the
 // job made has come after all. It tells whether the index is being made by that job.
 func (tx *Tx) ResumeListing(ctx context.Context, l *fleet.Listing) (bool, error) {
-	n, err := tx.exec(ctx, `UPDATE listings SET state = 'building', message = '', version = version + CASE WHEN state = 'failed' THEN 1 ELSE 0 END
-		WHERE repository_id = ? AND snapshot_id = ? AND job_id = ? AND state IN ('building', 'failed')`, l.RepositoryID, l.SnapshotID, l.JobID)
+	n, err := tx.exec(ctx, `UPDATE listings SET state = 'building', message = '', used_at = ?, version = version + CASE WHEN state = 'failed' THEN 1 ELSE 0 END
+		WHERE repository_id = ? AND snapshot_id = ? AND job_id = ? AND state IN ('building', 'failed')`, tx.Now, l.RepositoryID, l.SnapshotID, l.JobID)
 	if n > 0 {
 		tx.Touch(fleet.TopicSnapshots, l.SnapshotID)
 	}
@@ -189,12 +191,24 @@ func (tx *Tx) dropListingsOfGone(ctx context.Context, repository fleet.Repositor
 	return nil
 }
 
-// FailAbandonedListings says of indexes whose job is gone, with its host, that they will
-// not come.
-func (tx *Tx) FailAbandonedListings(ctx context.Context, message string) error {
-	_, err := tx.exec(ctx, `UPDATE listings SET state = 'failed', message = ?, version = version + 1
-		WHERE state = 'building' AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = listings.job_id)`, message)
-	return err
+// FailAbandonedListings says of indexes that will not come that they will not, and
+// removes what there is of them: their job is gone, with its host, or it has ended and
+// nothing was written since a moment.
+func (tx *Tx) FailAbandonedListings(ctx context.Context, since fleet.Time, message string) error {
+	var list []fleet.Listing
+	err := tx.all(ctx, &list, `SELECT `+listingCols+` FROM listings WHERE state = 'building' AND (
+		NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = listings.job_id)
+		OR used_at < ? AND EXISTS (SELECT 1 FROM jobs j WHERE j.id = listings.job_id AND j.state = 'finished'))
+		ORDER BY used_at LIMIT 100`, since)
+	if err != nil {
+		return fmt.Errorf("look for indexes that nobody makes any more: %w", err)
+	}
+	for _, l := range list {
+		if _, err := tx.FailListing(ctx, l.RepositoryID, l.SnapshotID, l.JobID, message); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // DropListingBlocks removes blocks of an index that was dropped, at most so many, and

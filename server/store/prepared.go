@@ -6,11 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 )
 
 const (
 	maxPrepared     = 128     // statements that a connection keeps
 	longestPrepared = 4 << 10 // bytes of their text; longer ones are scripts, or never the same twice
+)
+
+// SQLite looks at the number bound to a bare LIMIT when it plans a statement, and so
+// parses and plans it anew each time that the number is bound, even to the same. At the
+// value of an expression it does not look.
+const (
+	boundLimit  = "LIMIT ?"
+	sealedLimit = "LIMIT 0+?"
 )
 
 // preparing is a connector to SQLite whose connections keep the statements that they
@@ -102,7 +111,7 @@ func (c *preparedConn) take(ctx context.Context, query string) (*prepared, error
 		if len(query) > longestPrepared {
 			return nil, nil
 		}
-		made, err := c.PrepareContext(ctx, query)
+		made, err := c.PrepareContext(ctx, strings.ReplaceAll(query, boundLimit, sealedLimit))
 		if err != nil {
 			return nil, err
 		}

@@ -191,3 +191,21 @@ func TestAConnectionKeepsAsManyStatementsAsItMay(t *testing.T) {
 		t.Error("a long text was kept")
 	}
 }
+
+func TestTheNumberOfALimitIsNotLookedAtByThePlanner(t *testing.T) {
+	db, c := oneConnection(t)
+	if _, err := db.Exec("INSERT INTO t (a) VALUES (1), (2), (3)"); err != nil {
+		t.Fatal(err)
+	}
+	for limit := range 4 {
+		var n int
+		if err := db.QueryRow("SELECT COUNT(*) FROM (SELECT a FROM t WHERE a > ? LIMIT ?)", -1, limit).Scan(&n); err != nil || n != limit {
+			t.Errorf("%d rows, %v, want %d", n, err, limit)
+		}
+	}
+	for query := range c.prepared {
+		if strings.Contains(query, "LIMIT ?") {
+			t.Errorf("%q is planned anew whenever it is run", query)
+		}
+	}
+}
