@@ -34,11 +34,13 @@ const (
 	indexBatch    = 1 << 20         // of blocks that are written in a transaction
 	indexBlocks   = 200             // the same, by their number
 	maxIndexing   = 16              // that are made at the same time
+	indexingFor   = time.Hour       // for how long one counts as being made: a million entries take minutes
+	indexRest     = time.Hour       // within which the rest of one comes whose job has ended
 	indexStart    = 5 * time.Minute // until an agent that is online has begun
 	usedEvery     = time.Minute     // how exactly it is known when an index was used
 	dropSlice     = 500             // blocks that are removed in a transaction
 	dropSlices    = 400             // and in a round
-	abandonedText = "The host that was to list the snapshot is gone."
+	abandonedText = "Who was to list the snapshot is gone, or has not handed over all of it."
 )
 
 // maxIndex is how many bytes an index has at most: one that would leave no room for any
@@ -70,7 +72,7 @@ func (s *Service) Index(ctx context.Context, actor Actor, repository fleet.Repos
 			return nil
 		}
 	}
-	n, err := s.Store.BuildingListings(ctx)
+	n, err := s.Store.BuildingListings(ctx, fleet.At(s.Store.Now().Add(-indexingFor)))
 	if err != nil {
 		return err
 	}
@@ -391,7 +393,7 @@ func (s *Service) Spoilt(ctx context.Context, l *fleet.Listing) error {
 // longest are given up, and what was given up is removed in slices.
 func (s *Service) RetainListings(ctx context.Context) error {
 	err := s.Store.Write(ctx, func(tx *store.Tx) error {
-		if err := tx.FailAbandonedListings(ctx, abandonedText); err != nil {
+		if err := tx.FailAbandonedListings(ctx, tx.Now.Add(-indexRest), abandonedText); err != nil {
 			return err
 		}
 		size, err := tx.ListingBytes(ctx)
