@@ -87,7 +87,12 @@ func (s *childSpec) switchTo(as RunAs, cache string) error {
 	return nil
 }
 
-func (s *childSpec) closeFolders() { closeAll(s.folders) }
+// closeFolders closes what switchTo opened; the folder of a restore is its caller's.
+func (s *childSpec) closeFolders() {
+	if s.as != nil {
+		closeAll(s.folders)
+	}
+}
 
 // exitStatus is how a child ended.
 type exitStatus struct {
