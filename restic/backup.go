@@ -9,7 +9,7 @@ import (
 
 func backupOperation() Operation {
 	return Operation{
-		Name:  "backup",
+		Name: "backup", Group: GroupMove,
 		Title: "Back up",
 		Description: "Backs up what a schedule names. What to back up, and where to, is taken from the " +
 			"configuration in force at the host, never from the job.",

@@ -11,7 +11,7 @@ const maxCheckParts = 365
 
 func checkOperation() Operation {
 	return Operation{
-		Name:  "check",
+		Name: "check", Group: GroupMaintain,
 		Title: "Check",
 		Description: "Looks whether everything that the repository's lists name is there, and reads the data itself as far as asked for. " +
 			"Changes nothing, and nobody else may change the repository meanwhile.",
@@ -23,15 +23,15 @@ func checkOperation() Operation {
 			},
 			{
 				Name: "part", Type: FieldInt, Min: 1, Max: maxCheckParts,
-				Label: "Part", Help: "read this one of the parts, instead of all",
+				Label: "Part to read", Help: "which one of the parts below, instead of all data", Default: "no data, only the structure",
 			},
 			{
 				Name: "parts", Type: FieldInt, Min: 1, Max: maxCheckParts,
-				Label: "Of parts", Help: "into how many the data is cut",
+				Label: "Parts in all", Help: "into how many the data is cut; one check of each reads everything", Unit: "parts",
 			},
 			{
 				Name: "percent", Type: FieldInt, Min: 1, Max: 100,
-				Label: "Percent", Help: "read so much of the data, picked at random, instead of all or a part",
+				Label: "Share picked at random", Help: "read so much of the data, instead of all or a part", Unit: "%", Rare: true,
 			},
 		},
 		Lock:   LockExclusive,

@@ -8,7 +8,7 @@ import (
 
 func copyOperation() Operation {
 	return Operation{
-		Name:  "copy",
+		Name: "copy", Group: GroupMaintain,
 		Title: "Copy from another repository",
 		Description: "Copies snapshots of another repository into this one. Their ids change; what they were copied from stays known, and what was copied " +
 			"before is not copied again.",
@@ -16,7 +16,7 @@ func copyOperation() Operation {
 			repositoryField(),
 			{
 				Name: "from_repository_id", Type: FieldUUID, Required: true,
-				Label: "From repository", Help: "the id of a repository that the maintenance host is configured for",
+				Label: "From repository", Help: "a repository that the maintenance host is configured for too",
 			},
 			snapshotsField(true),
 		},

@@ -3,26 +3,31 @@ package restic
 import "encoding/json"
 
 func diffOperation() Operation {
+	// What people ask for first, then what only those who know restic do.
 	facts := []Column{{"changed_files", "Files with other contents", ColumnInt}}
+	var inner []Column
 	for _, side := range []struct{ name, label string }{{"added", "Added"}, {"removed", "Removed"}} {
 		facts = append(facts,
 			Column{side.name + "_files", side.label + ": files", ColumnInt},
 			Column{side.name + "_dirs", side.label + ": folders", ColumnInt},
+			Column{side.name + "_bytes", side.label + ": data", ColumnBytes},
+		)
+		inner = append(inner,
 			Column{side.name + "_others", side.label + ": others", ColumnInt},
 			Column{side.name + "_data_blobs", side.label + ": data blobs", ColumnInt},
 			Column{side.name + "_tree_blobs", side.label + ": tree blobs", ColumnInt},
-			Column{side.name + "_bytes", side.label + ": data", ColumnBytes},
 		)
 	}
+	facts = append(facts, inner...)
 	return Operation{
-		Name:        "diff",
+		Name: "diff", Group: GroupLook,
 		Title:       "Compare snapshots",
 		Description: "Compares two snapshots, and lists what was added, removed and changed from the first to the second. Changes nothing.",
 		Fields: []Field{
 			repositoryField(),
 			{Name: "from", Type: FieldSnapshotID, Required: true, Label: "Older snapshot", Help: "the full id of a snapshot"},
 			{Name: "to", Type: FieldSnapshotID, Required: true, Label: "Newer snapshot", Help: "the full id of another snapshot"},
-			{Name: "metadata", Type: FieldBool, Label: "Metadata too", Help: "list what differs only in its times, owner or mode"},
+			{Name: "metadata", Type: FieldBool, Label: "Metadata too", Help: "also list what differs only in its times, owner or mode", Rare: true},
 		},
 		Lock: LockNone, Slot: SlotAppend, Places: []Place{PlaceHost, PlaceMaintenanceHost},
 		Facts: facts,

@@ -15,7 +15,7 @@ const (
 
 func dumpOperation() Operation {
 	return Operation{
-		Name:  "dump",
+		Name: "dump", Group: GroupMove,
 		Title: "Dump to a file",
 		Description: "Writes one file of a snapshot, or one of its folders as an archive, into a fresh private folder of the host. " +
 			"Owners and modes are in the archive only; nothing else on the host is touched.",
@@ -28,7 +28,7 @@ func dumpOperation() Operation {
 			},
 			{
 				Name: "archive", Type: FieldString,
-				Label: "Archive of a folder", Help: "tar or zip; tar where left out",
+				Label: "Archive for a folder", Help: "a folder becomes one file of this kind; a single file stays as it is", Default: ArchiveTar,
 				Options: []Option{{ArchiveTar, "tar"}, {ArchiveZip, "zip"}},
 			},
 		},

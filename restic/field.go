@@ -23,8 +23,10 @@ const (
 	FieldUUID       FieldType = "uuid"
 	FieldSnapshotID FieldType = "snapshot_id" // 64 hexadecimal digits, never a short form
 	FieldPath       FieldType = "path"
-	FieldStringList FieldType = "string_list"
-	FieldPathList   FieldType = "path_list"
+
+	FieldStringList     FieldType = "string_list"
+	FieldPathList       FieldType = "path_list"
+	FieldSnapshotIDList FieldType = "snapshot_id_list"
 )
 
 // Option is one allowed value of a field, with the text a form shows.
@@ -47,6 +49,10 @@ type Field struct {
 	MaxItems  int      // of a list; 0 is defaultMaxItems
 	Min, Max  int64    // of an int; both 0 means no limits
 	Options   []Option // if any, a string is one of them
+
+	Unit    string // of an int, as it stands behind the number
+	Default string // what holds where it is left out: one of the Options, else words
+	Rare    bool   // few people need it: forms show it when they are asked to
 }
 
 const (
@@ -217,7 +223,7 @@ func (f Field) decode(raw json.RawMessage) (any, string) {
 			return nil, "must be true or false"
 		}
 		return b, ""
-	case FieldStringList, FieldPathList:
+	case FieldStringList, FieldPathList, FieldSnapshotIDList:
 		return f.decodeList(raw)
 	default:
 		var s string
@@ -298,7 +304,7 @@ func (f Field) checkString(s string) (string, string) {
 		if s = strings.ToLower(s); !uuidPattern.MatchString(s) {
 			return "", "must be a UUID"
 		}
-	case FieldSnapshotID:
+	case FieldSnapshotID, FieldSnapshotIDList:
 		if !fullIDPattern.MatchString(s) {
 			return "", "must be a full snapshot id of 64 hexadecimal digits"
 		}

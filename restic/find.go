@@ -10,17 +10,17 @@ import (
 
 func findOperation() Operation {
 	return Operation{
-		Name:        "find",
+		Name: "find", Group: GroupLook,
 		Title:       "Find files",
 		Description: "Looks for files by their names in one snapshot or in all, the newest first. Changes nothing.",
 		Fields: []Field{
 			repositoryField(),
 			{
 				Name: "patterns", Type: FieldStringList, Required: true, MaxItems: 20, MaxLength: 1000, Pattern: `(?s).+`,
-				Label: "Names", Help: "one a line; * and ? stand for other characters; with a / in it, for the whole path",
+				Label: "Names or patterns", Help: "* stands for any characters, ? for one; with a / in it, for the whole path",
 			},
-			{Name: "ignore_case", Type: FieldBool, Label: "Any case", Help: "take capitals and small letters for the same"},
-			{Name: "snapshot_id", Type: FieldSnapshotID, Label: "Snapshot", Help: "the full id of a snapshot; none means all"},
+			{Name: "ignore_case", Type: FieldBool, Label: "Ignore case", Help: "take capitals and small letters for the same"},
+			{Name: "snapshot_id", Type: FieldSnapshotID, Label: "Snapshot", Help: "the full id of one snapshot", Default: "all of them"},
 		},
 		Lock: LockNone, Slot: SlotAppend, Places: []Place{PlaceHost, PlaceMaintenanceHost}, Anywhere: true,
 		Facts: []Column{

@@ -10,13 +10,13 @@ const maxForget = 250
 
 func forgetOperation() Operation {
 	return Operation{
-		Name:  "forget",
+		Name: "forget", Group: GroupMaintain,
 		Title: "Remove snapshots",
 		Description: "Removes the named snapshots, within the floors of the maintenance host's own policy. " +
 			"Their data goes with the next prune; until then, and as long as the host keeps it, they can be brought back.",
 		Fields: []Field{repositoryField(), {
-			Name: "snapshot_ids", Type: FieldStringList, Label: "Snapshots", Help: "full ids of 64 hexadecimal digits", Required: true,
-			Pattern: "[0-9a-f]{64}", MaxLength: 64, MaxItems: 1000,
+			Name: "snapshot_ids", Type: FieldSnapshotIDList, Label: "Snapshots to remove", Help: "full ids of 64 hexadecimal digits", Required: true,
+			MaxLength: 64, MaxItems: 1000,
 		}},
 		Lock: LockExclusive, Slot: SlotMaintenance, Places: []Place{PlaceMaintenanceHost},
 		Deletes: true, Confirm: true,
@@ -33,12 +33,12 @@ func forgetOperation() Operation {
 
 func retentionOperation() Operation {
 	return Operation{
-		Name:  "retention",
+		Name: "retention", Group: GroupMaintain,
 		Title: "Thin out snapshots",
 		Description: "Removes the snapshots that no schedule's retention keeps. The maintenance host plans it by when each snapshot was " +
 			"first seen in the storage, within the floors of its own policy. A dry run only says what would become of each.",
 		Fields: []Field{repositoryField(), {
-			Name: "dry_run", Type: FieldBool, Label: "Only plan", Help: "true: remove nothing, and say what would be removed and why",
+			Name: "dry_run", Type: FieldBool, Label: "Only plan", Help: "remove nothing, and say what would be removed and why",
 		}},
 		Lock: LockExclusive, Slot: SlotMaintenance, Places: []Place{PlaceMaintenanceHost},
 		Deletes: true,

@@ -7,7 +7,7 @@ import (
 
 func identifyOperation() Operation {
 	return Operation{
-		Name:        "identify",
+		Name: "identify", Group: GroupLook,
 		Title:       "Identify repository",
 		Description: "Opens a repository that exists, and reports its id and its keys. Changes nothing.",
 		Fields:      []Field{repositoryField()},

@@ -7,7 +7,7 @@ import (
 
 func initOperation() Operation {
 	return Operation{
-		Name:        "init",
+		Name: "init", Group: GroupAutomatic,
 		Title:       "Initialise repository",
 		Description: "Makes the repository at its location. Done once in its life; a repository that exists is never initialised again.",
 		Fields:      []Field{repositoryField()},

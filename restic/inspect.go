@@ -4,7 +4,7 @@ import "encoding/json"
 
 func inspectOperation() Operation {
 	return Operation{
-		Name:  "inspect",
+		Name: "inspect", Group: GroupLook,
 		Title: "Look at the repository's folder",
 		Description: "Looks for files that restic did not make or that the password does not open, for keys that were added, and for snapshots " +
 			"that claim another time than they were first seen at. Changes nothing.",

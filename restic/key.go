@@ -2,7 +2,7 @@ package restic
 
 func keyRemoveOperation() Operation {
 	return Operation{
-		Name:        "key-remove",
+		Name: "key-remove", Group: GroupMaintain,
 		Title:       "Remove a key",
 		Description: "Removes a key, so that its password opens the repository no more. The key that is in use is never removed.",
 		Fields: []Field{

@@ -8,7 +8,7 @@ import (
 
 func locksOperation() Operation {
 	return Operation{
-		Name:        "locks",
+		Name: "locks", Group: GroupLook,
 		Title:       "List locks",
 		Description: "Lists the locks in the repository and who holds each. Changes nothing.",
 		Fields:      []Field{repositoryField()},

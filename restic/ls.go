@@ -4,7 +4,7 @@ import "strings"
 
 func lsOperation() Operation {
 	return Operation{
-		Name:        "ls",
+		Name: "ls", Group: GroupLook,
 		Title:       "List files",
 		Description: "Lists a snapshot, or what is in one of its folders. Changes nothing.",
 		Fields: []Field{
@@ -12,7 +12,7 @@ func lsOperation() Operation {
 			snapshotField(),
 			{
 				Name: "path", Type: FieldPath, Pattern: snapshotPath,
-				Label: "Path", Help: "a folder or file in the snapshot, from the root; none means the whole snapshot",
+				Label: "Path", Help: "a folder or file in the snapshot, from the root", Default: "the whole snapshot",
 			},
 			{
 				Name: "recursive", Type: FieldBool,
@@ -47,7 +47,7 @@ func nodeColumns() []Column {
 // indexOperation is carried out with a List too.
 func indexOperation() Operation {
 	return Operation{
-		Name:        "index",
+		Name: "index", Group: GroupAutomatic,
 		Title:       "Index for browsing",
 		Description: "Lists a snapshot once and hands the server an index of it, by which it can be browsed and searched. Changes nothing.",
 		Fields:      []Field{repositoryField(), snapshotField()},

@@ -53,6 +53,19 @@ type Column struct {
 	Type  ColumnType
 }
 
+// Group says among what a list of operations shows one.
+type Group string
+
+// The groups: what only reads, what moves data between hosts and the repository, what
+// changes the repository or has it for itself, and what the server orders by itself when
+// it is due.
+const (
+	GroupLook      Group = "look"
+	GroupMove      Group = "move"
+	GroupMaintain  Group = "maintain"
+	GroupAutomatic Group = "automatic"
+)
+
 // Operation is something that a job can ask for. The recipe of the same name, at
 // the agent, carries it out with one or more Ops.
 type Operation struct {
@@ -60,6 +73,7 @@ type Operation struct {
 	Title       string
 	Description string
 	Fields      []Field
+	Group       Group
 	Lock        Lock
 	Slot        Slot
 	Places      []Place

@@ -18,7 +18,7 @@ func TestTheListOfOperationsIsClosed(t *testing.T) {
 	var names []string
 	for _, op := range restic.Operations() {
 		names = append(names, op.Name)
-		if op.Title == "" || op.Description == "" || op.Lock == "" || op.Slot == "" || len(op.Places) == 0 {
+		if op.Title == "" || op.Group == "" || op.Description == "" || op.Lock == "" || op.Slot == "" || len(op.Places) == 0 {
 			t.Errorf("%s is not fully declared: %+v", op.Name, op)
 		}
 		if op.Deletes && (op.Slot != restic.SlotMaintenance || slices.Contains(op.Places, restic.PlaceHost)) {
@@ -27,6 +27,10 @@ func TestTheListOfOperationsIsClosed(t *testing.T) {
 		for _, field := range op.Fields {
 			if field.Name == "" || field.Type == "" || field.Label == "" || field.Help == "" {
 				t.Errorf("%s: field not fully declared: %+v", op.Name, field)
+			}
+			offered := func(o restic.Option) bool { return o.Value == field.Default && o.Label != "" }
+			if len(field.Options) > 0 && (field.Default != "" || !field.Required) && !slices.ContainsFunc(field.Options, offered) {
+				t.Errorf("%s: what %s is when it is left out is none of its options", op.Name, field.Name)
 			}
 		}
 		if found, ok := restic.OperationNamed(op.Name); !ok || found.Name != op.Name {

@@ -9,7 +9,7 @@ import (
 
 func pruneOperation() Operation {
 	return Operation{
-		Name:  "prune",
+		Name: "prune", Group: GroupMaintain,
 		Title: "Reclaim space",
 		Description: "Removes data that no snapshot needs. First all data that was not read since it was stored is read and verified; " +
 			"then, where the maintenance host works in the repository's folder, everything that could go is kept aside so that it can be brought back.",

@@ -7,7 +7,7 @@ var wouldSave = regexp.MustCompile(`^(saved|would save) new snapshot`)
 
 func repairOperation(name, title, description string, fields ...Field) Operation {
 	return Operation{
-		Name: name, Title: title, Description: description, Fields: append([]Field{repositoryField()}, fields...),
+		Name: name, Group: GroupMaintain, Title: title, Description: description, Fields: append([]Field{repositoryField()}, fields...),
 		Lock: LockExclusive, Slot: SlotMaintenance, Places: []Place{PlaceMaintenanceHost}, Deletes: true, Confirm: true,
 	}
 }
@@ -24,8 +24,8 @@ func repairSnapshotsOperation() Operation {
 	o := repairOperation("repair-snapshots", "Repair snapshots",
 		"Makes new snapshots of those with files whose data is lost; the new ones have what is left of them. Removes the old ones if that is asked for.",
 		snapshotsField(false),
-		Field{Name: "forget", Type: FieldBool, Label: "Remove the old ones", Help: "remove each snapshot that was repaired"},
-		Field{Name: "dry_run", Type: FieldBool, Label: "Dry run", Help: "only say what would be changed"})
+		Field{Name: "forget", Type: FieldBool, Label: "Remove the damaged ones", Help: "remove each snapshot that was repaired; without it, both stay"},
+		Field{Name: "dry_run", Type: FieldBool, Label: "Only plan", Help: "change nothing, and say what would be changed"})
 	o.Facts, o.Rows = replacedFacts(), replacedRows()
 	return o
 }
@@ -33,7 +33,7 @@ func repairSnapshotsOperation() Operation {
 func repairPacksOperation() Operation {
 	o := repairOperation("repair-packs", "Repair packs",
 		"Saves what is intact in damaged packs, and removes the packs. What is damaged in them is lost; repair the snapshots afterwards.",
-		Field{Name: "pack_ids", Type: FieldStringList, Pattern: "[0-9a-f]{64}", Required: true, MaxItems: 1000, Label: "Packs", Help: "full ids of packs, as a check names them"})
+		Field{Name: "pack_ids", Type: FieldStringList, Pattern: "[0-9a-f]{64}", Required: true, MaxItems: 1000, Label: "Damaged packs", Help: "full ids of packs, as a check names them"})
 	o.check = func(p Params) error { return RepairPacks{p.Strings("pack_ids")}.Validate() }
 	o.Facts = []Column{{"packs", "Packs repaired", ColumnInt}, {"blobs_lost", "Pieces of data lost", ColumnInt}}
 	return o

@@ -23,7 +23,7 @@ const (
 
 func restoreOperation() Operation {
 	return Operation{
-		Name:  "restore",
+		Name: "restore", Group: GroupMove,
 		Title: "Restore",
 		Description: "Restores a snapshot, or what is chosen of it, into a fresh private folder of the host, or in place where the host's own policy " +
 			"file allows that. Nothing is ever deleted, and nothing in place is touched before everything was restored beside it.",
@@ -35,16 +35,16 @@ func restoreOperation() Operation {
 			},
 			{
 				Name: "paths", Type: FieldPathList, Pattern: snapshotPath,
-				Label: "Paths", Help: "absolute paths in the snapshot, which begin with / and have no . or .. in them, each taken literally; none means everything",
+				Label: "Files and folders", Help: "whole paths in the snapshot, from the root, each taken literally", Default: "everything in the snapshot",
 			},
 			{
 				Name: "target", Type: FieldString, Required: true,
-				Label: "Where to", Help: "staging or in_place",
+				Label: "Where to", Help: "a fresh folder touches nothing that exists; where it was needs the host's own policy file",
 				Options: []Option{{TargetStaging, "A fresh folder on the host"}, {TargetInPlace, "Where it was"}},
 			},
 			{
 				Name: "overwrite", Type: FieldString,
-				Label: "What is there already", Help: "in place only; always, if-changed, if-newer or never",
+				Label: "Files that exist there", Help: "counts only where files go back to where they were", Default: OverwriteAlways, Rare: true,
 				Options: []Option{
 					{OverwriteAlways, "Replace"}, {OverwriteIfChanged, "Replace if its size or time differs"},
 					{OverwriteIfNewer, "Replace if the one in the snapshot is newer"}, {OverwriteNever, "Keep"},
@@ -52,11 +52,11 @@ func restoreOperation() Operation {
 			},
 			{
 				Name: "verify", Type: FieldBool,
-				Label: "Verify", Help: "read everything that was restored again and compare it",
+				Label: "Verify", Help: "read everything that was restored again and compare it; takes longer",
 			},
 			{
 				Name: "dry_run", Type: FieldBool,
-				Label: "Dry run", Help: "only say how much it would be",
+				Label: "Only plan", Help: "write nothing, and say how much it would be",
 			},
 		},
 		Lock:     LockShared,

@@ -4,7 +4,7 @@ import "time"
 
 func rewriteOperation() Operation {
 	return Operation{
-		Name:  "rewrite",
+		Name: "rewrite", Group: GroupMaintain,
 		Title: "Take out of snapshots",
 		Description: "Makes new snapshots that lack what the patterns exclude, and removes the old ones if that is asked for. The data itself goes with the " +
 			"next prune, when no snapshot needs it.",
@@ -12,10 +12,10 @@ func rewriteOperation() Operation {
 			repositoryField(), snapshotsField(true),
 			{
 				Name: "excludes", Type: FieldStringList, Required: true, MaxItems: 256,
-				Label: "Exclude", Help: "restic's patterns of what the new snapshots lack",
+				Label: "What to take out", Help: "restic's patterns, such as *.iso or /home/*/.cache",
 			},
-			{Name: "forget", Type: FieldBool, Label: "Remove the old ones", Help: "remove each snapshot that was rewritten"},
-			{Name: "dry_run", Type: FieldBool, Label: "Dry run", Help: "only say what would be changed"},
+			{Name: "forget", Type: FieldBool, Label: "Remove the old ones", Help: "remove each snapshot that was rewritten; without it, both stay"},
+			{Name: "dry_run", Type: FieldBool, Label: "Only plan", Help: "change nothing, and say what would be changed"},
 		},
 		Lock: LockExclusive, Slot: SlotMaintenance, Places: []Place{PlaceMaintenanceHost}, Deletes: true, Confirm: true,
 		Facts: replacedFacts(),

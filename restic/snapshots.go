@@ -7,7 +7,7 @@ import (
 
 func snapshotsOperation() Operation {
 	return Operation{
-		Name:        "snapshots",
+		Name: "snapshots", Group: GroupLook,
 		Title:       "List snapshots",
 		Description: "Lists the snapshots in the repository. Changes nothing.",
 		Fields:      []Field{repositoryField()},

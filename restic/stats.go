@@ -15,20 +15,20 @@ const (
 
 func statsOperation() Operation {
 	return Operation{
-		Name:        "stats",
+		Name: "stats", Group: GroupLook,
 		Title:       "Measure",
 		Description: "Measures one snapshot or all: what a restore would write, or what the data takes in the repository. Changes nothing.",
 		Fields: []Field{
 			repositoryField(),
 			{
 				Name: "mode", Type: FieldString,
-				Label: "What", Help: "restore-size, raw-data, files-by-contents or blobs-per-file; restore-size where left out",
+				Label: "What to measure", Help: "what a restore would write, or what the data takes in the repository", Default: StatsRestoreSize,
 				Options: []Option{
 					{StatsRestoreSize, "What a restore would write"}, {StatsRawData, "What is stored"},
 					{StatsFilesByContents, "Files, each content once"}, {StatsBlobsPerFile, "Blobs, counted per file"},
 				},
 			},
-			{Name: "snapshot_id", Type: FieldSnapshotID, Label: "Snapshot", Help: "the full id of a snapshot; none means all"},
+			{Name: "snapshot_id", Type: FieldSnapshotID, Label: "Snapshot", Help: "the full id of one snapshot", Default: "all of them"},
 		},
 		Lock: LockNone, Slot: SlotAppend, Places: []Place{PlaceHost, PlaceMaintenanceHost},
 		Facts: []Column{

@@ -8,11 +8,11 @@ import (
 // snapshotsField asks for snapshots by their full ids.
 func snapshotsField(required bool) Field {
 	f := Field{
-		Name: "snapshot_ids", Type: FieldStringList, Pattern: "[0-9a-f]{64}", MaxItems: 1000, Required: required,
+		Name: "snapshot_ids", Type: FieldSnapshotIDList, MaxItems: 1000, Required: required,
 		Label: "Snapshots", Help: "full ids of snapshots",
 	}
 	if !required {
-		f.Help = "full ids of snapshots; none means all"
+		f.Default = "all of them"
 	}
 	return f
 }
@@ -34,14 +34,14 @@ func tagsField(name, label, help string) Field {
 
 func tagOperation() Operation {
 	return Operation{
-		Name:        "tag",
+		Name: "tag", Group: GroupMaintain,
 		Title:       "Change tags",
 		Description: "Changes the tags of snapshots, which changes their ids. Tags that begin with rm: are ours and stay.",
 		Fields: []Field{
 			repositoryField(), snapshotsField(true),
-			tagsField("add", "Add", "tags that the snapshots get"),
-			tagsField("remove", "Remove", "tags that the snapshots lose"),
-			tagsField("set", "Set", "the tags that the snapshots have afterwards, instead of add and remove"),
+			tagsField("add", "Tags to add", "tags that the snapshots get"),
+			tagsField("remove", "Tags to remove", "tags that the snapshots lose"),
+			tagsField("set", "Tags instead of all they have", "the tags that the snapshots have afterwards, instead of add and remove"),
 		},
 		Lock: LockExclusive, Slot: SlotMaintenance, Places: []Place{PlaceMaintenanceHost}, Deletes: true,
 		Facts: []Column{

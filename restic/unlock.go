@@ -2,7 +2,7 @@ package restic
 
 func unlockOperation() Operation {
 	return Operation{
-		Name:  "unlock",
+		Name: "unlock", Group: GroupMaintain,
 		Title: "Remove locks",
 		Description: "Removes locks whose process is proven dead by the agent of the machine that it ran on. With force, at the maintenance host, removes the locks " +
 			"that are named, whoever has them: a restic that still runs then works without one.",
@@ -10,11 +10,11 @@ func unlockOperation() Operation {
 			repositoryField(),
 			{
 				Name: "lock_ids", Type: FieldStringList, Pattern: "[0-9a-f]{64}", MaxItems: 200,
-				Label: "Locks", Help: "full ids of locks; none means every lock of a dead process of the host",
+				Label: "Locks", Help: "full ids of locks, as List locks shows them", Default: "every lock of a dead process",
 			},
 			{
 				Name: "force", Type: FieldBool,
-				Label: "Whoever has them", Help: "remove the locks that are named, also those of processes that may live; at the maintenance host only",
+				Label: "Also where the owner may live", Help: "remove the locks that are named, whoever has them; at the maintenance host only", Rare: true,
 			},
 		},
 		Lock:   LockNone,

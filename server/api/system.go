@@ -18,7 +18,7 @@ func (h *Handlers) ListOperations(context.Context, ListOperationsRequestObject) 
 
 func toOperation(op restic.Operation) Operation {
 	view := Operation{
-		Name: op.Name, Title: op.Title, Description: op.Description, Lock: OperationLock(op.Lock), Slot: OperationSlot(op.Slot),
+		Name: op.Name, Group: OperationGroup(op.Group), Title: op.Title, Description: op.Description, Lock: OperationLock(op.Lock), Slot: OperationSlot(op.Slot),
 		Deletes: op.Deletes, Confirm: op.Confirm, Anywhere: op.Anywhere,
 		Fields: make([]OperationField, len(op.Fields)), Facts: toColumns(op.Facts), Rows: toColumns(op.Rows),
 	}
@@ -28,10 +28,11 @@ func toOperation(op restic.Operation) Operation {
 	for i, f := range op.Fields {
 		view.Fields[i] = OperationField{
 			Name: f.Name, Label: f.Label, Help: f.Help, Type: string(f.Type), Required: f.Required, Pattern: f.Pattern,
-			Min: f.Min, Max: f.Max,
+			Min: f.Min, Max: f.Max, Unit: f.Unit, Default: f.Default, Rare: f.Rare,
 		}
 		for _, o := range f.Options {
 			view.Fields[i].Options = append(view.Fields[i].Options, o.Value)
+			view.Fields[i].Choices = append(view.Fields[i].Choices, FieldChoice{Value: o.Value, Label: o.Label})
 		}
 	}
 	return view
