@@ -109,6 +109,7 @@ func (c *collector) line(stream Stream, raw []byte, omitted int64) {
 		return
 	case "summary":
 		c.output.summary, c.changed = json.RawMessage(strings.Clone(string(raw))), c.now()
+		c.signs.hopelessSince = time.Time{} // what it tried in vain is behind it
 	case "error":
 		c.itemError(raw)
 	case "exit_error":

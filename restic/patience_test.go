@@ -18,8 +18,12 @@ func TestARestoreMayVerifyInSilence(t *testing.T) {
 	if left := c.patience(stuckAfter); left > 0 {
 		t.Errorf("one that stands still while it restores may go on for %s", left)
 	}
+	c.line(Stderr, []byte("Warning: setxattr /a: permission denied"), 0)
 	says(`{"message_type":"summary","files_restored":2,"bytes_restored":10}`)
 	clock = clock.Add(10 * stuckAfter)
+	if tried := c.hopelessFor(); tried > 0 {
+		t.Errorf("one that verifies seems to try in vain for %s", tried)
+	}
 	if left := c.patience(stuckAfter); left <= 0 {
 		t.Errorf("one that verifies is stopped %s too early", -left)
 	}
