@@ -23,7 +23,7 @@ func newRedactor(username string, secrets ...string) redactor {
 			continue
 		}
 		forms = append(forms, secret, url.QueryEscape(secret), url.PathEscape(secret), url.UserPassword("", secret).String()[1:])
-		forms = append(forms, base64.StdEncoding.EncodeToString([]byte(username+":"+secret)))
+		forms = append(forms, basic(username, secret))
 		if text, err := json.Marshal(secret); err == nil {
 			forms = append(forms, strings.Trim(string(text), `"`))
 		}
@@ -47,13 +47,22 @@ func newRedactor(username string, secrets ...string) redactor {
 	return redactor{replacer: strings.NewReplacer(pairs...), longest: len(forms[0])}
 }
 
+// basic is what a basic authorization has of a user and a password.
+func basic(username, password string) string {
+	if password == "" {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString([]byte(username + ":" + password))
+}
+
 func (r redactor) text(s string) string { return r.replacer.Replace(s) }
 
 // redactorFor knows the secrets of a run.
 func (r *Runner) redactorFor(access Access) redactor {
 	secrets := []string{access.Password.Reveal(), access.RESTPassword.Reveal()}
 	if from := access.From; from != nil {
-		secrets = append(secrets, from.Password.Reveal(), from.RESTPassword.Reveal()) //guard:redact-from
+		password := from.RESTPassword.Reveal()
+		secrets = append(secrets, from.Password.Reveal(), password, basic(from.Username, password)) //guard:redact-from
 	}
 	for _, proxy := range []Secret{r.config.HTTPProxy, r.config.HTTPSProxy} {
 		secrets = append(secrets, proxyPasswords(proxy.Reveal())...)

@@ -5,6 +5,18 @@ import (
 	"testing"
 )
 
+func TestTheCredentialOfTheOtherSideOfACopyIsRedactedAsItTravels(t *testing.T) {
+	from := Access{Username: "reader", RESTPassword: NewSecret("swordfish")}
+	access := Access{Username: "writer", RESTPassword: NewSecret("hunter2"), From: &from}
+	said := New(Config{}).redactorFor(access).text("Authorization: Basic cmVhZGVyOnN3b3JkZmlzaA== and d3JpdGVyOmh1bnRlcjI=") // reader:swordfish, writer:hunter2
+	if want := "Authorization: Basic " + redacted + " and " + redacted; said != want {
+		t.Errorf("got %q, want %q", said, want)
+	}
+	if said := New(Config{}).redactorFor(Access{From: &Access{}}).text("nothing is secret here"); said != "nothing is secret here" {
+		t.Errorf("got %q", said)
+	}
+}
+
 func TestTheProxysPasswordIsRedactedHoweverItsAddressIsWritten(t *testing.T) {
 	for address, password := range map[string]string{
 		"http://user:hunter2@proxy.test:3128":    "hunter2",
