@@ -146,8 +146,8 @@ type Maintenance struct {
 	RepositoryID      string  `yaml:"repository_id,omitempty"`       // restic's id; any other repository there is refused
 	RunAs             string  `yaml:"run_as,omitempty"`              // absent is the owner of the repository's folder
 	KeepDays          int     `yaml:"keep_days,omitempty"`           // snapshots first seen within these are never removed
-	KeepLast          int     `yaml:"keep_last,omitempty"`           // of each schedule, so many are never removed
-	MaxDeleteFraction float64 `yaml:"max_delete_fraction,omitempty"` // of all snapshots, what one run may remove
+	KeepLast          int     `yaml:"keep_last,omitempty"`           // of each series, so many are never removed
+	MaxDeleteFraction float64 `yaml:"max_delete_fraction,omitempty"` // of all snapshots, what a day's runs may remove
 	UndoDays          int     `yaml:"undo_days,omitempty"`           // how long what prune removed can be brought back
 }
 

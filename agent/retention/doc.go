@@ -18,5 +18,8 @@
 //   - candidate: a snapshot of a known schedule that is no suspect.
 //   - bucket: an hour, day, week, month or year in the schedule's time zone. A rule keeps
 //     the newest candidate of so many of the newest buckets that have one.
-//   - floor: what the host's own policy keeps, whatever the rules say.
+//   - series: snapshots that are of one schedule and host by their own tags; those of no
+//     schedule, of one host and the same paths. Nobody has to know the schedule.
+//   - floor: what the host's own policy keeps of each series, whatever rules, schedules and
+//     persons say.
 package retention

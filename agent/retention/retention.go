@@ -43,9 +43,9 @@ type Schedule struct {
 
 // Floors are what a host's own policy keeps.
 type Floors struct {
-	KeepDays          int     // what was seen within so many days before the newest candidate
-	KeepLast          int     // the newest candidates of each schedule
-	MaxDeleteFraction float64 // of all candidates, what one run may remove; at least one
+	KeepDays          int     // what was seen within so many days before the newest of its series
+	KeepLast          int     // the newest of each series
+	MaxDeleteFraction float64 // of all candidates, what a day's runs may remove; at least one
 }
 
 // Validate refuses floors that are none: a plan with them would be a mistake of ours.
@@ -64,6 +64,7 @@ type Snapshot struct {
 	FirstSeen time.Time
 	Adopted   bool // it was there before anybody watched: FirstSeen is what it claims
 	Host      string
+	Paths     []string
 	Schedule  string // of its tag, "" if none
 	Size      int64  // of what it would restore; 0 where it does not say
 	Unread    bool   // it cannot be decrypted or parsed
@@ -94,44 +95,79 @@ type Plan struct {
 	MostNow    int // how many a run may remove
 
 	floored map[string]string // ids that a floor keeps, and by which
-	share   float64           // that one run may remove
+	floors  Floors
+	lately  int // snapshots that went within the last day
 }
 
-// Make plans. It removes nothing where floors are none.
-func Make(snapshots []Snapshot, schedules []Schedule, floors Floors, now time.Time) Plan {
-	p := Plan{floored: map[string]string{}, share: floors.MaxDeleteFraction}
+// Make plans. It removes nothing where floors are none. Lately is how many snapshots went
+// within the last day: they count for what a run may still remove.
+//
+// What the host keeps of its own accord is settled before any schedule is looked at,
+// because schedules are a server's word.
+func Make(snapshots []Snapshot, schedules []Schedule, floors Floors, lately int, now time.Time) Plan {
+	p := Plan{floored: map[string]string{}, floors: floors, lately: lately}
 	for _, s := range snapshots {
 		p.Decisions = append(p.Decisions, Decision{Snapshot: s, Verdict: Keep})
 	}
 	slices.SortStableFunc(p.Decisions, func(a, b Decision) int {
 		return cmp.Or(a.FirstSeen.Compare(b.FirstSeen), cmp.Compare(a.ID, b.ID))
 	})
+	p.settle(now)
+	groups := map[string][]*Decision{} // candidates by schedule, in order
 	known := map[string]Schedule{}
 	for _, s := range schedules {
 		known[s.ID] = s
 	}
-	groups := map[string][]*Decision{} // candidates by schedule, in order
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
 		schedule, ours := known[d.Schedule]
-		switch why := suspicion(d.Snapshot, schedule, ours, now); {
-		case why != "": //guard:retention-suspect
-			d.suspect(why)
+		switch {
+		case d.Verdict == Suspect:
 		case d.Schedule == "":
 			d.Reasons = []string{"of no schedule"}
+		case !ours: //guard:retention-unknown
+			d.suspect("it is of a schedule that nobody here knows")
+		case d.Host != schedule.Host: //guard:retention-host
+			d.suspect("it claims another host than its schedule has")
 		default:
 			groups[d.Schedule] = append(groups[d.Schedule], d)
 		}
 	}
 	for id, group := range groups {
-		group = unusual(group, known[id].zone())
 		p.Candidates += len(group)
-		judge(group, known[id], now)
-		p.floor(group, floors, now)
+		p.judge(group, known[id], now)
 	}
-	p.floorOthers(floors, now)
-	p.limit(floors)
+	p.limit()
 	return p
+}
+
+// settle finds what is odd about the snapshots themselves, and notes what the floors keep.
+func (p *Plan) settle(now time.Time) {
+	all := map[string][]*Decision{} // by series, in order
+	for i := range p.Decisions {
+		d := &p.Decisions[i]
+		if why := suspicion(d.Snapshot, now); why != "" { //guard:retention-suspect
+			d.suspect(why)
+			continue
+		}
+		series := d.series()
+		all[series] = append(all[series], d)
+	}
+	for _, group := range all {
+		p.floor(group, now) // also of what is odd, which costs nothing
+		usual := slices.DeleteFunc(slices.Clone(group), unusual(group))
+		p.floor(usual, now)
+	}
+	p.floorOthers(now)
+}
+
+// series names what a snapshot is one of, by its own word alone: its schedule on its host,
+// or what was backed up where.
+func (s Snapshot) series() string {
+	if s.Schedule != "" {
+		return fmt.Sprintf("%q %q", s.Schedule, s.Host)
+	}
+	return fmt.Sprintf("%q %q", s.Host, slices.Sorted(slices.Values(s.Paths))) // no two that differ read the same
 }
 
 func (s Schedule) zone() *time.Location {
@@ -148,8 +184,8 @@ func (d *Decision) keep(why string) {
 	d.Reasons = append(d.Reasons, why)
 }
 
-// judge applies the rules to the candidates of a schedule.
-func judge(group []*Decision, s Schedule, now time.Time) {
+// judge applies the rules to the candidates of a schedule, and then what the floors keep.
+func (p *Plan) judge(group []*Decision, s Schedule, now time.Time) {
 	if s.Rules == (Rules{}) {
 		for _, d := range group {
 			d.keep("the schedule keeps everything")
@@ -181,6 +217,11 @@ func judge(group []*Decision, s Schedule, now time.Time) {
 	for _, d := range within(group, s.Rules.WithinDays, now) {
 		d.keep(fmt.Sprintf("seen within %d days", s.Rules.WithinDays))
 	}
+	for _, d := range group {
+		if why, kept := p.floored[d.ID]; kept && d.Verdict == Remove { //guard:retention-floored
+			d.keep(why)
+		}
+	}
 }
 
 func keepLast(group []*Decision, n int) {
@@ -207,39 +248,41 @@ func within(group []*Decision, days int, now time.Time) []*Decision {
 	return group[first:]
 }
 
-// floor keeps what the host's own policy keeps of a schedule.
-func (p *Plan) floor(group []*Decision, f Floors, now time.Time) {
-	keep := func(d *Decision, why string) {
-		p.floored[d.ID] = why
-		if d.Verdict == Remove {
-			d.keep(why)
+// floor notes what the host's own policy keeps of a series.
+func (p *Plan) floor(series []*Decision, now time.Time) {
+	for _, d := range within(series, p.floors.KeepDays, now) {
+		p.floored[d.ID] = fmt.Sprintf("this host's policy keeps %d days", p.floors.KeepDays) //guard:retention-floor-days
+	}
+	for _, d := range series[max(0, len(series)-p.floors.KeepLast):] {
+		if p.floored[d.ID] == "" {
+			p.floored[d.ID] = fmt.Sprintf("this host's policy keeps the last %d of each series", p.floors.KeepLast) //guard:retention-floor-last
 		}
-	}
-	for _, d := range within(group, f.KeepDays, now) {
-		keep(d, fmt.Sprintf("this host's policy keeps %d days", f.KeepDays)) //guard:retention-floor-days
-	}
-	for _, d := range group[max(0, len(group)-f.KeepLast):] {
-		keep(d, fmt.Sprintf("this host's policy keeps the last %d", f.KeepLast)) //guard:retention-floor-last
 	}
 }
 
-// floorOthers notes which snapshots that are no candidates were seen so lately that not
-// even a person's choice removes them.
-func (p *Plan) floorOthers(f Floors, now time.Time) {
-	from := now.Add(-time.Duration(f.KeepDays) * 24 * time.Hour)
+// floorOthers notes which suspects were seen so lately that not even a person's choice
+// removes them.
+func (p *Plan) floorOthers(now time.Time) {
+	from := now.Add(-time.Duration(p.floors.KeepDays) * 24 * time.Hour)
 	for _, d := range p.Decisions {
-		if (d.Verdict == Suspect || d.Schedule == "") && d.FirstSeen.After(from) {
-			p.floored[d.ID] = fmt.Sprintf("this host's policy keeps %d days", f.KeepDays)
+		if d.Verdict == Suspect && d.FirstSeen.After(from) {
+			p.floored[d.ID] = fmt.Sprintf("this host's policy keeps %d days", p.floors.KeepDays)
 		}
 	}
 }
 
-// limit leaves to later runs what is beyond the largest part that one may remove, the
-// newest.
-func (p *Plan) limit(f Floors) {
-	if f.Validate() == nil && p.Candidates > 0 {
-		p.MostNow = max(1, int(float64(p.Candidates)*f.MaxDeleteFraction))
+// most is how many of so many snapshots may go now: one at least in a day, and no more
+// than the largest part of what was there when the day began.
+func (p *Plan) most(of int) int {
+	if p.floors.Validate() != nil || of == 0 {
+		return 0
 	}
+	return max(0, max(1, int(float64(of+p.lately)*p.floors.MaxDeleteFraction))-p.lately) //guard:retention-day
+}
+
+// limit leaves to later runs what is beyond the largest part that may go, the newest.
+func (p *Plan) limit() {
+	p.MostNow = p.most(p.Candidates)
 	removed := 0
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
@@ -249,11 +292,19 @@ func (p *Plan) limit(f Floors) {
 		d.Reasons = []string{"no rule keeps it"}
 		if removed == p.MostNow { //guard:retention-fraction
 			d.Verdict = Later
-			d.Reasons = append(d.Reasons, fmt.Sprintf("one run removes at most %d", p.MostNow))
+			d.Reasons = append(d.Reasons, p.enough(p.Candidates))
 			continue
 		}
 		removed++
 	}
+}
+
+// enough says why no more may go now.
+func (p *Plan) enough(of int) string {
+	if p.lately > 0 {
+		return fmt.Sprintf("a day's runs remove at most %g %%, and %d went within the last day", 100*p.floors.MaxDeleteFraction, p.lately)
+	}
+	return fmt.Sprintf("a day's runs remove at most %d of %d snapshots", p.most(of), of)
 }
 
 // IDs lists the snapshots with a verdict, oldest first.
@@ -268,21 +319,25 @@ func (p Plan) IDs(v Verdict) []string {
 }
 
 // Refused returns why snapshots that a person has chosen may not all be removed, by id:
-// they are not there, a floor keeps them, or they are too many for one run, which is said
+// they are not there, a floor keeps them, or they are too many for one day, which is said
 // of each beyond that.
 func (p Plan) Refused(chosen []string) map[string]string {
 	refused := map[string]string{}
-	most := max(1, int(float64(len(p.Decisions))*p.share))
+	all := len(p.Decisions)
+	most := p.most(all)
+	there := map[string]bool{}
+	for _, d := range p.Decisions {
+		there[d.ID] = true
+	}
 	for i, id := range chosen {
 		floor, kept := p.floored[id]
-		there := slices.ContainsFunc(p.Decisions, func(d Decision) bool { return d.ID == id })
 		switch {
-		case !there:
+		case !there[id]:
 			refused[id] = "the repository has no such snapshot"
 		case kept: //guard:retention-chosen-floor
 			refused[id] = floor
 		case i >= most: //guard:retention-chosen-fraction
-			refused[id] = fmt.Sprintf("one run removes at most %d of %d snapshots", most, len(p.Decisions))
+			refused[id] = p.enough(all)
 		}
 	}
 	return refused

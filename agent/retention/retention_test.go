@@ -65,7 +65,7 @@ func TestEachRuleKeepsTheNewestOfSoManyBuckets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := hourly
 			s.Rules = test.rules
-			plan := Make(history, []Schedule{s}, Floors{KeepDays: 1, KeepLast: 1, MaxDeleteFraction: 1}, noon.AddDate(1, 0, 0))
+			plan := Make(history, []Schedule{s}, Floors{KeepDays: 1, KeepLast: 1, MaxDeleteFraction: 1}, 0, noon.AddDate(1, 0, 0))
 			// The floors would keep the day before the newest: leave them out of what is compared.
 			var kept []string
 			for _, d := range plan.Decisions {
@@ -103,14 +103,14 @@ func TestDaysBeginInTheSchedulesZone(t *testing.T) {
 		want []string
 	}{{nil, []string{"yesterday"}}, {auckland, nil}} {
 		s := Schedule{ID: "nightly", Host: "web-1", Zone: test.zone, Rules: Rules{Daily: 3}}
-		if diff := cmp.Diff(test.want, Make(history, []Schedule{s}, floors, noon).IDs(Remove)); diff != "" {
+		if diff := cmp.Diff(test.want, Make(history, []Schedule{s}, floors, 0, noon).IDs(Remove)); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", test.zone, diff)
 		}
 	}
 }
 
 func TestAScheduleWithoutRulesKeepsEverything(t *testing.T) {
-	plan := Make(daily(400), []Schedule{{ID: "nightly", Host: "web-1"}}, floors, noon)
+	plan := Make(daily(400), []Schedule{{ID: "nightly", Host: "web-1"}}, floors, 0, noon)
 	if removed := plan.IDs(Remove); len(removed) > 0 {
 		t.Errorf("removed %v", removed)
 	}
@@ -119,7 +119,7 @@ func TestAScheduleWithoutRulesKeepsEverything(t *testing.T) {
 func TestSnapshotsOfNoScheduleAreKept(t *testing.T) {
 	old := taken("old", 4000*day)
 	old.Schedule = ""
-	plan := Make(append(daily(10), old), []Schedule{nightly}, floors, noon)
+	plan := Make(append(daily(10), old), []Schedule{nightly}, floors, 0, noon)
 	if d := plan.of("old"); d.Verdict != Keep || d.Reasons[0] != "of no schedule" {
 		t.Errorf("got %+v", d)
 	}
@@ -129,7 +129,7 @@ func TestSnapshotsOfNoScheduleAreKept(t *testing.T) {
 // restic's own rules each of these costs good snapshots.
 func TestShadowSnapshotsTakeNoPlace(t *testing.T) {
 	good := daily(30)
-	before := Make(good, []Schedule{nightly}, floors, noon).IDs(Keep)
+	before := Make(good, []Schedule{nightly}, floors, 0, noon).IDs(Keep)
 	shadow := func(id string, change func(*Snapshot)) Snapshot {
 		s := taken(id, time.Hour)
 		change(&s)
@@ -162,7 +162,7 @@ func TestShadowSnapshotsTakeNoPlace(t *testing.T) {
 		"that are all but empty":      {shadow("x", func(s *Snapshot) { s.Size = 10 })},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plan := Make(slices.Concat(good, added), []Schedule{nightly}, floors, noon)
+			plan := Make(slices.Concat(good, added), []Schedule{nightly}, floors, 0, noon)
 			for _, id := range before {
 				if v := plan.of(id).Verdict; v != Keep && v != Suspect {
 					t.Errorf("%s was kept, and is now to go (%s)", id, v)
@@ -180,7 +180,7 @@ func TestShadowSnapshotsTakeNoPlace(t *testing.T) {
 func TestALongBackupIsNoSuspect(t *testing.T) {
 	s := taken("long", time.Hour)
 	s.Claimed = s.FirstSeen.Add(-7 * day)
-	if d := Make([]Snapshot{s}, []Schedule{nightly}, floors, noon).of("long"); d.Verdict != Keep {
+	if d := Make([]Snapshot{s}, []Schedule{nightly}, floors, 0, noon).of("long"); d.Verdict != Keep {
 		t.Errorf("got %s %v", d.Verdict, d.Reasons)
 	}
 }
@@ -192,7 +192,7 @@ func TestAdoptedSnapshotsGoByWhatTheyClaim(t *testing.T) {
 	late := old
 	late.ID, late.Claimed = "late", noon.AddDate(50, 0, 0)
 	late.FirstSeen = late.Claimed
-	plan := Make(append(daily(10), old, late), []Schedule{nightly}, floors, noon)
+	plan := Make(append(daily(10), old, late), []Schedule{nightly}, floors, 0, noon)
 	if v := plan.of("old").Verdict; v != Remove {
 		t.Errorf("an old one is judged like any other: got %s", v)
 	}
@@ -208,7 +208,7 @@ func TestASizeThatFollowsACrowdIsNotJudged(t *testing.T) {
 	small := taken("small", 2*time.Hour)
 	small.Size = 10
 	good = append(good, taken("today", 3*time.Hour), small)
-	if v := Make(good, []Schedule{nightly}, floors, noon).of("small").Verdict; v != Suspect {
+	if v := Make(good, []Schedule{nightly}, floors, 0, noon).of("small").Verdict; v != Suspect {
 		t.Fatalf("without the crowd: %s", v)
 	}
 	var crowd []Snapshot
@@ -217,7 +217,7 @@ func TestASizeThatFollowsACrowdIsNotJudged(t *testing.T) {
 		s.Size = 10
 		crowd = append(crowd, s)
 	}
-	plan := Make(slices.Concat(good, crowd), []Schedule{nightly}, Floors{1, 1, 1}, noon)
+	plan := Make(slices.Concat(good, crowd), []Schedule{nightly}, Floors{1, 1, 1}, 0, noon)
 	if v := plan.of("small").Verdict; v != Suspect {
 		t.Errorf("with the crowd: %s", v)
 	}
@@ -226,7 +226,7 @@ func TestASizeThatFollowsACrowdIsNotJudged(t *testing.T) {
 func TestTheFloorKeepsDays(t *testing.T) {
 	one := nightly
 	one.Rules = Rules{Last: 1}
-	plan := Make(daily(30), []Schedule{one}, Floors{KeepDays: 14, KeepLast: 1, MaxDeleteFraction: 1}, noon)
+	plan := Make(daily(30), []Schedule{one}, Floors{KeepDays: 14, KeepLast: 1, MaxDeleteFraction: 1}, 0, noon)
 	if n := len(plan.IDs(Keep)); n != 14 {
 		t.Errorf("kept %d, want the newest and 13 within 14 days before it", n)
 	}
@@ -235,7 +235,7 @@ func TestTheFloorKeepsDays(t *testing.T) {
 func TestTheFloorKeepsTheLast(t *testing.T) {
 	one := nightly
 	one.Rules = Rules{Last: 1}
-	plan := Make(daily(30), []Schedule{one}, Floors{KeepDays: 1, KeepLast: 5, MaxDeleteFraction: 1}, noon)
+	plan := Make(daily(30), []Schedule{one}, Floors{KeepDays: 1, KeepLast: 5, MaxDeleteFraction: 1}, 0, noon)
 	if diff := cmp.Diff([]string{"d5", "d4", "d3", "d2", "d1"}, plan.IDs(Keep)); diff != "" {
 		t.Errorf("kept (-want +got):\n%s", diff)
 	}
@@ -246,7 +246,7 @@ func TestTheFloorKeepsTheLast(t *testing.T) {
 func TestAClockThatJumpsAheadMakesNothingOld(t *testing.T) {
 	one := nightly
 	one.Rules = Rules{WithinDays: 10}
-	plan := Make(daily(30), []Schedule{one}, Floors{KeepDays: 20, KeepLast: 1, MaxDeleteFraction: 1}, noon.AddDate(70, 0, 0))
+	plan := Make(daily(30), []Schedule{one}, Floors{KeepDays: 20, KeepLast: 1, MaxDeleteFraction: 1}, 0, noon.AddDate(70, 0, 0))
 	if n := len(plan.IDs(Keep)); n != 20 {
 		t.Errorf("kept %d, want 20", n)
 	}
@@ -255,7 +255,7 @@ func TestAClockThatJumpsAheadMakesNothingOld(t *testing.T) {
 func TestARunRemovesTheOldestAndLeavesTheRest(t *testing.T) {
 	one := nightly
 	one.Rules = Rules{Last: 1}
-	plan := Make(daily(10), []Schedule{one}, Floors{KeepDays: 1, KeepLast: 1, MaxDeleteFraction: 0.3}, noon)
+	plan := Make(daily(10), []Schedule{one}, Floors{KeepDays: 1, KeepLast: 1, MaxDeleteFraction: 0.3}, 0, noon)
 	if diff := cmp.Diff([]string{"d10", "d9", "d8"}, plan.IDs(Remove)); diff != "" {
 		t.Errorf("removed (-want +got):\n%s", diff)
 	}
@@ -268,7 +268,7 @@ func TestWithoutFloorsNothingIsRemoved(t *testing.T) {
 	one := nightly
 	one.Rules = Rules{Last: 1}
 	for _, none := range []Floors{{}, {KeepDays: 1, KeepLast: 1, MaxDeleteFraction: 2}, {KeepDays: 0, KeepLast: 1, MaxDeleteFraction: 1}} {
-		if removed := Make(daily(30), []Schedule{one}, none, noon).IDs(Remove); len(removed) > 0 {
+		if removed := Make(daily(30), []Schedule{one}, none, 0, noon).IDs(Remove); len(removed) > 0 {
 			t.Errorf("%+v: removed %v", none, removed)
 		}
 	}
@@ -276,10 +276,10 @@ func TestWithoutFloorsNothingIsRemoved(t *testing.T) {
 
 func TestWhatAPersonChoosesIsHeldToTheFloors(t *testing.T) {
 	shadow := taken("shadow", time.Hour)
-	shadow.Host = "web-2"
+	shadow.Claimed = shadow.Claimed.AddDate(1, 0, 0)
 	old := taken("old", 50*day)
-	old.Host = "web-2"
-	plan := Make(append(daily(30), shadow, old), []Schedule{nightly}, Floors{KeepDays: 14, KeepLast: 3, MaxDeleteFraction: 0.1}, noon)
+	old.Claimed = old.Claimed.AddDate(1, 0, 0)
+	plan := Make(append(daily(30), shadow, old), []Schedule{nightly}, Floors{KeepDays: 14, KeepLast: 3, MaxDeleteFraction: 0.1}, 0, noon)
 	refused := plan.Refused([]string{"d30", "old", "d29", "d28", "d3", "shadow", "nowhere"})
 	for id, want := range map[string]string{
 		"d30": "", "old": "", "d29": "", "d28": "at most 3 of 32", "d3": "keeps", "shadow": "keeps 14 days", "nowhere": "no such snapshot",
@@ -287,6 +287,96 @@ func TestWhatAPersonChoosesIsHeldToTheFloors(t *testing.T) {
 		if got := refused[id]; want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%s: %q, want %q", id, got, want)
 		}
+	}
+}
+
+// TestTheFloorsNeedNoSchedule has what a server could say to get past them, for a history
+// that ended long ago: then only the count of the last stands between it and an end.
+func TestTheFloorsNeedNoSchedule(t *testing.T) {
+	host := Floors{KeepDays: 5, KeepLast: 3, MaxDeleteFraction: 1}
+	plain := daily(30)
+	for i := range plain {
+		plain[i].Schedule, plain[i].Paths = "", []string{"/srv"}
+	}
+	later := noon.AddDate(1, 0, 0)
+	hungry := Rules{Last: 1}
+	for name, test := range map[string]struct {
+		history   []Snapshot
+		schedules []Schedule
+	}{
+		"no schedules":             {daily(30), nil},
+		"others":                   {daily(30), []Schedule{{ID: "weekly", Host: "web-1", Rules: hungry}}},
+		"another host":             {daily(30), []Schedule{{ID: "nightly", Host: "web-2", Rules: hungry}}},
+		"rules that keep the last": {daily(30), []Schedule{{ID: "nightly", Host: "web-1", Rules: hungry}}},
+		"what has no schedule":     {plain, []Schedule{{ID: "", Host: "web-1", Rules: hungry}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan := Make(test.history, test.schedules, host, 0, later)
+			refused := plan.Refused(ids(test.history, ""))
+			for _, id := range []string{"d5", "d4", "d3", "d2", "d1"} {
+				if !strings.Contains(refused[id], "policy keeps") {
+					t.Errorf("%s may be chosen: %q", id, refused[id])
+				}
+				if v := plan.of(id).Verdict; v == Remove || v == Later {
+					t.Errorf("%s is to go (%s)", id, v)
+				}
+			}
+			if len(refused) != 5 {
+				t.Errorf("refused %v", refused)
+			}
+		})
+	}
+}
+
+// TestEachSeriesHasItsFloors has snapshots of other paths and hosts, which make no others go.
+func TestEachSeriesHasItsFloors(t *testing.T) {
+	host := Floors{KeepDays: 1, KeepLast: 2, MaxDeleteFraction: 1}
+	var history []Snapshot
+	for _, of := range []struct{ host, path string }{{"a", "/etc"}, {"a", "/home"}, {"b", "/etc"}} {
+		for ago := 5; ago > 0; ago-- {
+			s := taken(fmt.Sprint(of.host, of.path, ago), time.Duration(ago)*day)
+			s.Schedule, s.Host, s.Paths = "", of.host, []string{of.path}
+			history = append(history, s)
+		}
+	}
+	refused := Make(history, nil, host, 0, noon).Refused(ids(history, ""))
+	var got []string
+	for _, s := range history {
+		if refused[s.ID] != "" {
+			got = append(got, s.ID)
+		}
+	}
+	want := []string{"a/etc2", "a/etc1", "a/home2", "a/home1", "b/etc2", "b/etc1"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+}
+
+// TestADayRemovesNoMoreThanItsPartInHoweverManyRuns runs twenty times, and chooses between.
+func TestADayRemovesNoMoreThanItsPartInHoweverManyRuns(t *testing.T) {
+	one := nightly
+	one.Rules = Rules{Last: 1}
+	host := Floors{KeepDays: 1, KeepLast: 1, MaxDeleteFraction: 0.3}
+	history, gone := daily(20), 0
+	for range 20 {
+		plan := Make(history, []Schedule{one}, host, gone, noon)
+		for _, id := range plan.IDs(Remove) {
+			history = slices.DeleteFunc(history, func(s Snapshot) bool { return s.ID == id })
+			gone++
+		}
+	}
+	if gone != 6 {
+		t.Errorf("%d of 20 went in a day, want 6", gone)
+	}
+	plan := Make(history, []Schedule{one}, host, gone, noon)
+	if refused := plan.Refused([]string{history[0].ID}); !strings.Contains(refused[history[0].ID], "6 went within the last day") {
+		t.Errorf("refused %v", refused)
+	}
+	if d := plan.of(history[0].ID); d.Verdict != Later {
+		t.Errorf("got %s %v", d.Verdict, d.Reasons)
+	}
+	if n := len(Make(history, []Schedule{one}, host, 0, noon).IDs(Remove)); n != 4 {
+		t.Errorf("%d go on the next day, want 4", n)
 	}
 }
 

@@ -22,8 +22,8 @@ const (
 )
 
 // suspicion is what is wrong with a snapshot by itself, "" for nothing. Nothing that is
-// added to the repository changes it.
-func suspicion(s Snapshot, schedule Schedule, ours bool, now time.Time) string {
+// added to the repository changes it, and no server has a say in it.
+func suspicion(s Snapshot, now time.Time) string {
 	earliest, latest := s.Claimed, s.Claimed
 	if s.Ended.After(latest) {
 		latest = s.Ended
@@ -40,42 +40,43 @@ func suspicion(s Snapshot, schedule Schedule, ours bool, now time.Time) string {
 		return "it claims to be of " + s.Claimed.UTC().Format(time.RFC3339) + ", long before it was first seen"
 	case latest.Sub(earliest) > longest: //guard:retention-longest
 		return "it claims a backup of more than a week"
-	case s.Schedule != "" && !ours: //guard:retention-unknown
-		return "it is of a schedule that nobody here knows"
-	case ours && s.Host != schedule.Host: //guard:retention-host
-		return "it claims another host than its schedule has"
 	}
 	return ""
 }
 
-// unusual marks the members of a schedule's group that are odd beside the others, and
-// returns the rest. The group is in order. To take a member out of a group makes the rules
-// keep more of the others, never less; so it does not matter that what is added can make
-// a good one look odd. What must not happen is the reverse, that something odd passes for
-// good because of what was added: so where a crowd lies among those that a size would be
-// compared with, the size is not judged, and the snapshot is a suspect like the crowd.
-func unusual(group []*Decision, zone *time.Location) []*Decision {
-	day := func(d *Decision) int64 { return dayNumber(d.FirstSeen.In(zone)) }
+// unusual marks the members of a schedule's series that are odd beside the others, and
+// returns which members of any series are. The series is in order. To take a member out
+// makes rules and floors keep more of the others, never less; so it does not matter that
+// what is added can make a good one look odd. What must not happen is the reverse, that
+// something odd passes for good because of what was added: so where a crowd lies among
+// those that a size would be compared with, the size is not judged, and the snapshot is a
+// suspect like the crowd. What is of no schedule is nobody's to judge: it counts for
+// nothing, and is no suspect.
+func unusual(series []*Decision) func(*Decision) bool {
+	day := func(d *Decision) int64 { return dayNumber(d.FirstSeen.UTC()) }
 	perDay := map[int64]int{}
-	for _, d := range group {
+	for _, d := range series {
 		perDay[day(d)]++
 	}
 	crowded := func(d *Decision) bool { return perDay[day(d)] > PerDay }
-	var rest []*Decision
-	for i, d := range group {
-		before := group[max(0, i-medianOf):i]
+	odd := map[*Decision]string{}
+	for i, d := range series {
+		before := series[max(0, i-medianOf):i]
 		switch {
 		case crowded(d): //guard:retention-crowd
-			d.suspect(fmt.Sprintf("its schedule made %d snapshots on that day", perDay[day(d)]))
+			odd[d] = fmt.Sprintf("its schedule made %d snapshots on that day", perDay[day(d)])
 		case slices.ContainsFunc(before, crowded): //guard:retention-after-crowd
-			d.suspect("it follows a day with too many snapshots, so that its size says nothing")
+			odd[d] = "it follows a day with too many snapshots, so that its size says nothing"
 		case small(d.Size, before): //guard:retention-small
-			d.suspect(fmt.Sprintf("it has less than %d %% of the size that was usual before it", smallShare))
-		default:
-			rest = append(rest, d)
+			odd[d] = fmt.Sprintf("it has less than %d %% of the size that was usual before it", smallShare)
 		}
 	}
-	return rest
+	for d, why := range odd {
+		if d.Schedule != "" {
+			d.suspect(why)
+		}
+	}
+	return func(d *Decision) bool { return odd[d] != "" }
 }
 
 // small reports whether a size is far below the median of those before it.

@@ -42,7 +42,8 @@ func runForget(ctx context.Context, t *Task) *Ending {
 	chosen := slices.Compact(slices.Sorted(slices.Values(t.Params.Strings("snapshot_ids"))))
 	if refused := o.plan.Refused(chosen); len(refused) > 0 { //guard:forget-floor
 		return rejected(CodeRetentionFloor, refusals(refused),
-			"choose others, or as root change the floors in the maintenance section of this host's policy file")
+			"choose others, or wait for tomorrow where only a day's part is used up; as root on this host the floors can be changed in the maintenance "+
+				"section of its policy file, and plain restic removes what no order may")
 	}
 	for i := range o.plan.Decisions {
 		if d := &o.plan.Decisions[i]; slices.Contains(chosen, d.ID) {
@@ -84,6 +85,9 @@ func (t *Task) remove(ctx context.Context, o *outlook, doomed []string) *Ending 
 		}
 		until = t.runner.now().AddDate(0, 0, t.reach.rule.UndoDays)
 		t.Say("the snapshots' files are kept aside in " + made.Path)
+	}
+	if err := o.ledger.SetOut(t.runner.now(), doomed); err != nil { //guard:forget-set-out
+		return ledgerTrouble(err)
 	}
 	var trouble *Ending
 	for _, batch := range restic.ForgetBatches(doomed) {

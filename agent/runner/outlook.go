@@ -138,7 +138,8 @@ func (t *Task) think(o *outlook) {
 	for id, s := range o.listed {
 		seen := o.ledger.Snapshots[id]
 		one := retention.Snapshot{
-			ID: id, Claimed: s.Time, FirstSeen: seen.At, Adopted: seen.Adopted, Host: s.Host, Schedule: scheduleOf(s.Tags), Unread: s.ID == "",
+			ID: id, Claimed: s.Time, FirstSeen: seen.At, Adopted: seen.Adopted, Host: s.Host, Paths: s.Paths,
+			Schedule: scheduleOf(s.Tags), Unread: s.ID == "",
 		}
 		if s.Summary != nil {
 			one.Ended, one.Size = s.Summary.BackupEnd, s.Summary.TotalBytesProcessed
@@ -148,7 +149,8 @@ func (t *Task) think(o *outlook) {
 		}
 		snapshots = append(snapshots, one)
 	}
-	o.plan = retention.Make(snapshots, schedules, floorsOf(t.reach.rule), t.runner.now())
+	lately := o.ledger.WentLately(t.runner.now(), func(id string) bool { _, there := o.listed[id]; return there })
+	o.plan = retention.Make(snapshots, schedules, floorsOf(t.reach.rule), lately, t.runner.now())
 }
 
 func floorsOf(rule policy.Maintenance) retention.Floors {

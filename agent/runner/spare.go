@@ -27,6 +27,11 @@ func (t *Task) spare(ctx context.Context, doomed []restic.Snapshot, floors bool)
 		return rejected(CodeRetentionFloor, refusals(refused),
 			"leave the old ones beside the new ones, or as root change the floors in the maintenance section of this host's policy file")
 	}
+	if floors {
+		if err := o.ledger.SetOut(t.runner.now(), ids); err != nil {
+			return ledgerTrouble(err)
+		}
+	}
 	if o.folder == nil {
 		return nil
 	}

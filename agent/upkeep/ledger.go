@@ -34,7 +34,8 @@ type Seen struct {
 type Ledger struct {
 	Born      time.Time
 	Snapshots map[string]Seen
-	Keys      map[string]bool // ids of keys that were there when it was born, or that were accepted
+	Keys      map[string]bool      // ids of keys that were there when it was born, or that were accepted
+	Removals  map[string]time.Time // when this host last set out to remove a snapshot
 
 	path string
 	seq  int64
@@ -46,7 +47,7 @@ type Ledger struct {
 type line struct {
 	Seq     int64     `json:"seq"`
 	At      time.Time `json:"at"`
-	Kind    string    `json:"kind"` // born, seen, adopted, key
+	Kind    string    `json:"kind"` // born, seen, adopted, key, removal
 	ID      string    `json:"id"`
 	First   time.Time `json:"first,omitzero"`
 	Hash    string    `json:"hash"` // of this line without it, behind the hash of the line before
@@ -59,7 +60,7 @@ const maxLedgerLine = 1024
 // none it is made with the first line that is added. The error is a *Damaged if it was
 // changed.
 func OpenLedger(folder, repository string) (*Ledger, error) {
-	l := &Ledger{path: filepath.Join(folder, repository+".ledger"), hash: repository, Snapshots: map[string]Seen{}, Keys: map[string]bool{}}
+	l := &Ledger{path: filepath.Join(folder, repository+".ledger"), hash: repository, Snapshots: map[string]Seen{}, Keys: map[string]bool{}, Removals: map[string]time.Time{}}
 	file, err := os.Open(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
@@ -122,6 +123,8 @@ func (l *Ledger) apply(n line) {
 		}
 	case "key":
 		l.Keys[n.ID] = true
+	case "removal":
+		l.Removals[n.ID] = n.At
 	}
 }
 
@@ -253,6 +256,27 @@ func (l *Ledger) SeeKeys(now time.Time, keys []string, accept bool) (foreign []s
 		}
 	}
 	return foreign, l.add(now, lines)
+}
+
+// SetOut records that snapshots are about to be removed.
+func (l *Ledger) SetOut(now time.Time, ids []string) error {
+	var lines []line
+	for _, id := range ids {
+		lines = append(lines, line{Kind: "removal", ID: id})
+	}
+	return l.add(now, lines)
+}
+
+// WentLately counts the snapshots that this host set out to remove within a day of now, and
+// that are not there any more. A clock that was put back forgets none of the last day's.
+func (l *Ledger) WentLately(now time.Time, there func(id string) bool) int {
+	n := 0
+	for id, at := range l.Removals {
+		if now.Sub(at).Abs() < 24*time.Hour && !there(id) { //guard:ledger-lately
+			n++
+		}
+	}
+	return n
 }
 
 // syncDir makes what was made in a folder last.

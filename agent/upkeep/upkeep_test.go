@@ -172,6 +172,26 @@ func TestASnapshotThatTakesTheplaceOfAnotherInheritsItsTime(t *testing.T) {
 	}
 }
 
+func TestWhatWentWithinADayCounts(t *testing.T) {
+	dir, _ := watched(t)
+	l := ledger(t, dir)
+	gone := func(string) bool { return false }
+	for i, id := range []string{"one", "two"} {
+		if err := l.SetOut(now.Add(time.Duration(i)*20*time.Hour), []string{name(id)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l = ledger(t, dir)
+	for after, want := range map[time.Duration]int{0: 2, 20 * time.Hour: 2, 25 * time.Hour: 1, 45 * time.Hour: 0} {
+		if n := l.WentLately(now.Add(after), gone); n != want {
+			t.Errorf("after %s %d went lately, want %d", after, n, want)
+		}
+	}
+	if n := l.WentLately(now, func(id string) bool { return id == name("one") }); n != 1 {
+		t.Errorf("one that is still there counts: %d went", n)
+	}
+}
+
 // folder makes a repository's folder with a file in each part.
 func folder(t *testing.T) (*Folder, string) {
 	t.Helper()

@@ -130,8 +130,8 @@ func floorFacts(f api.MaintenanceRule) []web.Fact {
 	}
 	return []web.Fact{
 		{Term: "Never removed before", Big: plural(f.KeepDays, "day", "days"), Note: "since it was first seen"},
-		{Term: "Always kept", Big: plural(f.KeepLast, "snapshot", "snapshots"), Note: "the last of each schedule"},
-		{Term: "One run removes at most", Big: percent(f.MaxDeleteFraction), Note: "of the snapshots"},
+		{Term: "Always kept", Big: plural(f.KeepLast, "snapshot", "snapshots"), Note: "the last of each schedule, and of each host and paths without one"},
+		{Term: "A day removes at most", Big: percent(f.MaxDeleteFraction), Note: "of the snapshots"},
 		undo,
 	}
 }

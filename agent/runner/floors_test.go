@@ -1,0 +1,54 @@
+//go:build linux
+
+package runner
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"restic-manager/agent/retention"
+	"restic-manager/agent/spool"
+)
+
+// TestTheFloorsOutlastAServerThatNamesNoSchedules has its orders go as far as they can: the
+// last snapshots stay whoever knows of their schedule, and a day's part is not exceeded by
+// many small orders, nor by another kind of order.
+func TestTheFloorsOutlastAServerThatNamesNoSchedules(t *testing.T) {
+	n := newNas(t, "trixie", "  keep_days: 1\n  keep_last: 3\n  max_delete_fraction: 0.3\n")
+	var ids []string
+	for days := 26; days > 19; days-- {
+		ids = append(ids, n.good(days))
+	}
+	schedules := func(list ...Kept) {
+		n.repository(func(r *Repository) {
+			m := *r.Maintenance
+			m.Schedules = list
+			r.Maintenance = &m
+		})
+	}
+	forget := func(id string) map[string]any { return map[string]any{"snapshot_ids": []string{id}} }
+	schedules()
+	for _, id := range ids[4:] {
+		outcome, _, _ := n.must(spool.Rejected, CodeRetentionFloor, "forget", forget(id))
+		if !strings.Contains(outcome.Message, "policy keeps") {
+			t.Errorf("refused as %q", outcome.Message)
+		}
+	}
+	n.must(spool.Succeeded, "", "forget", forget(ids[0]))
+	n.must(spool.Succeeded, "", "forget", forget(ids[1]))
+	outcome, _, _ := n.must(spool.Rejected, CodeRetentionFloor, "forget", forget(ids[2]))
+	if !strings.Contains(outcome.Message, "2 went within the last day") {
+		t.Errorf("refused as %q", outcome.Message)
+	}
+	schedules(Kept{ScheduleID: scheduleID, SnapshotHost: "web-1", Rules: retention.Rules{Last: 1}})
+	_, facts, _ := n.must(spool.Succeeded, "", "retention", nil)
+	if facts["removed"] != 0.0 || facts["left_for_next_run"] != 2.0 {
+		t.Errorf("the same day: %v", facts)
+	}
+	n.now = n.now.Add(25 * time.Hour)
+	_, facts, _ = n.must(spool.Succeeded, "", "retention", nil)
+	if facts["removed"] != 1.0 || facts["left_for_next_run"] != 1.0 || len(n.snapshots()) != 4 {
+		t.Errorf("the next day: %v", facts)
+	}
+}
