@@ -96,8 +96,12 @@ func (s *indexSource) key(kind int, number int64) blockKey {
 	return blockKey{l.RepositoryID, l.SnapshotID, l.JobID, l.Version, kind, number}
 }
 
-// Block is listing.Source. A block that is not there is damage.
+// Block is listing.Source. A block that is not there is damage. Who went away gets none
+// from the cache either: a search goes through thousands.
 func (s *indexSource) Block(ctx context.Context, kind, number int) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	inOrder := kind == listing.KindEntries && number == s.next && number > 0
 	if kind == listing.KindEntries {
 		s.next = number + 1

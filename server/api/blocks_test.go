@@ -1,8 +1,26 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"testing"
+
+	"restic-manager/restic/listing"
+	"restic-manager/server/fleet"
 )
+
+func TestWhoWentAwayGetsNoBlocksFromTheCache(t *testing.T) {
+	s := &indexSource{blocks: newBlockCache(100), listing: &fleet.Listing{}}
+	s.blocks.put(s.key(listing.KindEntries, 0), []byte("block"))
+	ctx, away := context.WithCancel(t.Context())
+	if data, err := s.Block(ctx, listing.KindEntries, 0); err != nil || string(data) != "block" {
+		t.Fatalf("%q, %v", data, err)
+	}
+	away()
+	if data, err := s.Block(ctx, listing.KindEntries, 0); data != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("%q, %v", data, err)
+	}
+}
 
 func TestTheCacheOfBlocksIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
 	c := newBlockCache(10_000)
