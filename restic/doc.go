@@ -50,7 +50,8 @@
 // stores what it writes. Neither is started directly: the program that uses this
 // package starts itself ([StartScript]), and becomes the script once its process is
 // recorded, the file is found to be the one that was meant, and the environment is empty
-// but for what the script may know. What is too much of a script's output is left out.
+// but for what the script may know. What is too much of a script's output is left out. The
+// same step puts the kernel's fence around a restic that writes to the host ([CanFence]).
 //
 // # Secrets
 //
@@ -59,8 +60,9 @@
 // password on windows, goes in the environment. Backend credentials go in the
 // environment, the only way restic has. Nothing secret is ever an argument. The
 // environment starts empty: of the agent's own nothing is inherited. Every line,
-// message and file name is passed through a redaction of all known secrets before
-// it leaves this package.
+// message and name of a file that restic could not handle is passed through a redaction
+// of all known secrets before it leaves this package; what a repository lists (snapshots,
+// entries, keys) is handed on as it is.
 //
 // # Versions
 //

@@ -27,7 +27,8 @@ type Result[T any] struct {
 	// restic said it.
 	Holder *LockHolder
 
-	// Items are the files and folders that restic could not read.
+	// Items are the files and folders that restic could not read or restore, or the
+	// errors of a check.
 	Items ItemList
 
 	ExitCode int // -1 when a signal ended it
