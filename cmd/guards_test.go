@@ -389,6 +389,7 @@ var guards = []twin{
 	{"health-space", "server/job", "TestOnlyWhoMaintainsARepositoryTellsOfItsStorage"},
 	{"damage-unlooked", "server/job", "TestDamageThatTheMaintenanceHostFoundIsClearedByItAlone"},
 	{"check-elsewhere", "server/job", "TestDamageThatTheMaintenanceHostFoundIsClearedByItAlone"},
+	{"hold-end", "server/fleet", "TestAJobThatNeverEndsHoldsBackupsBackForADayAtMost"},
 	{"check-other-part", "server/job", "TestDamageIsHeldAgainstARepositoryUntilTheSameDataIsSound"},
 	{"plan-waits", "server/job", "TestAPlanOrdersEachDutyOnce"},
 	{"lock-alive", "server/job", "TestLocksAreMatchedAndSweptByTheirHosts"},

@@ -35,7 +35,8 @@ func (s *Server) wire(ctx context.Context, version, pin string) (http.Handler, e
 		Secure: s.settings.public.Scheme == "https", SetupFile: s.settings.setupFile(),
 	})
 	s.waker = wake.New(s.store, s.log)
-	s.jobs = &job.Service{Store: s.store, Sealer: seals, Logger: s.log, Keep: s.settings.keep(), BrowseBytes: int64(s.settings.BrowseIndexMiB) << 20}
+	s.jobs = &job.Service{Store: s.store, Sealer: seals, Logger: s.log, Keep: s.settings.keep(),
+		BrowseBytes: int64(s.settings.BrowseIndexMiB) << 20, LongestHold: time.Duration(s.settings.ExclusiveHoldHours) * time.Hour}
 	s.lot = api.NewLot()
 	s.notify = &notify.Service{
 		Store: s.store, Seals: seals.keys, Log: s.log, PublicURL: s.URL(),

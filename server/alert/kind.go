@@ -35,6 +35,7 @@ const (
 	SuspectSnapshots      = "suspect_snapshots"
 	KeysChanged           = "keys_changed"
 	MaintenanceNotAllowed = "maintenance_not_allowed"
+	ExclusiveTooLong      = "exclusive_too_long"
 )
 
 // Kind is something that raises alerts.
@@ -78,6 +79,8 @@ var Kinds = []Kind{
 		Description: "A repository has keys that its maintenance host did not know before."},
 	{Code: MaintenanceNotAllowed, Title: "Maintenance not allowed", Severity: fleet.Warn,
 		Description: "The host that is to maintain a repository does not allow that in its own policy file."},
+	{Code: ExclusiveTooLong, Title: "Job holds a repository", Severity: fleet.Warn,
+		Description: "A job has had a repository for itself for so long that backups are not held back for it any more. For how long they are, an option of the server says."},
 	{Code: CredentialCanDelete, Title: "Credential can delete", Severity: fleet.Critical,
 		Description: "The credential that hosts use could delete backups, and no admin has allowed it."},
 	{Code: WarningsShare, Title: "Files not read", Severity: fleet.Warn, Unit: "percent", Threshold: 1,

@@ -117,9 +117,9 @@ func (a *around) hold(r *fleet.Repository, now fleet.Time) RepositoryHold {
 	}
 	if j.Held {
 		view.Next--
-		if r.HoldUntil > now {
-			view.HeldBackUntil = r.HoldUntil.Time()
-		}
+	}
+	if r.HoldUntil > now {
+		view.HeldBackUntil = r.HoldUntil.Time()
 	}
 	return view
 }

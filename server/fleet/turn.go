@@ -18,6 +18,9 @@ import (
 //     longest backup.
 //   - a backup waits for no longer than one such time and one exclusive job: before the
 //     next exclusive job begins, backups that wait get gapFor to begin.
+//   - an exclusive job that runs holds backups back for a day at most, or for as long as the
+//     server's options say: one that never ends is in the way of other exclusive jobs alone,
+//     and restic's lock says whether a backup can begin beside it.
 //   - a job whose agent is silent is waited for until its lease is over for silentFor, or
 //     until a listing of the locks shows that it is gone.
 const (
@@ -50,17 +53,22 @@ type Turn struct {
 	// HoldUntil is until when new backups are held back for it; 0: they are not.
 	HoldUntil Time
 
+	// Overlong says that the job has run for so long that backups are not held back for it
+	// any more.
+	Overlong bool
+
 	// Waits says whom each waiting job waits for.
 	Waits map[JobID]string
 }
 
-// exclusiveHold is how long backups are held back for an exclusive job that runs; it
-// ends with the job.
-const exclusiveHold = 24 * time.Hour
+// LongestHold is how long backups are held back at most for an exclusive job that runs,
+// where nobody said otherwise; the hold ends with the job.
+const LongestHold = 24 * time.Hour
 
 // TakeTurns decides whose turn it is at a repository: r as it was decided last, the
 // jobs that may lock it, and among them those that wait for their turn, oldest first.
-func TakeTurns(r *Repository, holders []Holder, now Time) Turn {
+// Backups are held back for longest at most while an exclusive job runs.
+func TakeTurns(r *Repository, holders []Holder, longest time.Duration, now Time) Turn {
 	t := Turn{Waits: map[JobID]string{}}
 	var waiting, blocking []*Holder
 	passed := false // a backup waits at its agent
@@ -78,9 +86,9 @@ func TakeTurns(r *Repository, holders []Holder, now Time) Turn {
 	slices.SortStableFunc(blocking, older)
 	slices.SortStableFunc(waiting, older)
 	if at := slices.IndexFunc(blocking, func(h *Holder) bool { return h.Exclusive }); at >= 0 {
-		t.runs(r, blocking[at], now)
+		t.runs(r, blocking[at], longest, now)
 	} else {
-		t.wait(r, waiting, blocking, passed, now)
+		t.wait(r, waiting, blocking, passed, longest, now)
 	}
 	t.sayWaits(waiting, blocking)
 	return t
@@ -108,19 +116,19 @@ func (h *Holder) blocks(now Time) bool {
 }
 
 // runs is the turn of an exclusive job that has been granted.
-func (t *Turn) runs(r *Repository, h *Holder, now Time) {
-	t.Next, t.Since, t.HoldUntil = h, now, now.Add(exclusiveHold)
-	if r.HoldJob != h.Job.ID {
-		return
+func (t *Turn) runs(r *Repository, h *Holder, longest time.Duration, now Time) {
+	t.Next, t.Since = h, now
+	if r.HoldJob == h.Job.ID {
+		t.Since = min(r.HoldSince, now)
 	}
-	t.Since = r.HoldSince
-	if r.HoldUntil > now.Add(exclusiveHold/2) { // not moved each time
-		t.HoldUntil = r.HoldUntil
+	t.HoldUntil = t.Since.Add(longest)
+	if t.HoldUntil <= now { //guard:hold-end
+		t.HoldUntil, t.Overlong = 0, true
 	}
 }
 
 // wait is the turn of the oldest job that waits and whose host is there to begin.
-func (t *Turn) wait(r *Repository, waiting, blocking []*Holder, passed bool, now Time) {
+func (t *Turn) wait(r *Repository, waiting, blocking []*Holder, passed bool, longest time.Duration, now Time) {
 	at := slices.IndexFunc(waiting, func(h *Holder) bool { return h.Online })
 	if at < 0 {
 		return
@@ -133,7 +141,7 @@ func (t *Turn) wait(r *Repository, waiting, blocking []*Holder, passed bool, now
 	gap := passed && followed && now < t.Since.Add(gapFor)
 	if len(blocking) == 0 && !gap {
 		t.Grant = t.Next
-		t.Since, t.HoldUntil = now, now.Add(exclusiveHold)
+		t.Since, t.HoldUntil = now, now.Add(longest)
 		return
 	}
 	t.HoldUntil = drainUntil(t.Since, now)

@@ -49,7 +49,7 @@ func (y *yard) step(by time.Duration) {
 	for _, j := range y.jobs {
 		holders = append(holders, fleet.Holder{Job: &j.Job, Host: j.host, Online: true, Exclusive: j.exclusive})
 	}
-	t := fleet.TakeTurns(&y.r, holders, y.now)
+	t := fleet.TakeTurns(&y.r, holders, fleet.LongestHold, y.now)
 	y.r.HoldJob, y.r.HoldSince, y.r.HoldUntil = "", 0, 0
 	if t.Next != nil {
 		y.r.HoldJob, y.r.HoldSince, y.r.HoldUntil = t.Next.Job.ID, t.Since, t.HoldUntil
@@ -151,7 +151,7 @@ func TestASilentHostDoesNotKeepARepositoryForEver(t *testing.T) {
 	turn := func(gone bool, at fleet.Time) fleet.Turn {
 		return fleet.TakeTurns(&fleet.Repository{}, []fleet.Holder{
 			{Job: &silent, Host: "web-1", Gone: gone}, {Job: &prune, Host: "nas", Online: true, Exclusive: true},
-		}, at)
+		}, fleet.LongestHold, at)
 	}
 	got := turn(false, start.Add(29*time.Minute))
 	if want := "backup at web-1 since 2026-02-28 23:00 UTC, which is silent"; got.Grant != nil || got.Waits["b"] != want {
@@ -172,11 +172,36 @@ func TestAJobWhoseHostIsAwayLetsOthersPass(t *testing.T) {
 	here := fleet.Job{ID: "b", Operation: "prune", State: fleet.Waiting, Held: true, CreatedAt: start.Add(time.Second)}
 	got := fleet.TakeTurns(&fleet.Repository{}, []fleet.Holder{
 		{Job: &away, Host: "laptop", Exclusive: true}, {Job: &here, Host: "nas", Online: true, Exclusive: true},
-	}, start.Add(time.Minute))
+	}, fleet.LongestHold, start.Add(time.Minute))
 	if got.Grant == nil || got.Grant.Job.ID != "b" || !strings.Contains(got.Waits["a"], "laptop, which is offline") {
 		t.Errorf("granted %v; the other waits for %q", got.Grant, got.Waits["a"])
 	}
 	if got.HoldUntil.IsZero() {
 		t.Error("backups are not held back while it runs")
+	}
+}
+
+func TestAJobThatNeverEndsHoldsBackupsBackForADayAtMost(t *testing.T) {
+	start := fleet.At(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
+	runs := fleet.Job{ID: "a", Operation: "prune", State: fleet.Running, CreatedAt: start}
+	r := fleet.Repository{HoldJob: "a", HoldSince: start}
+	turn := func(at fleet.Time) fleet.Turn {
+		got := fleet.TakeTurns(&r, []fleet.Holder{{Job: &runs, Host: "nas", Online: true, Exclusive: true}}, 24*time.Hour, at)
+		r.HoldSince, r.HoldUntil = got.Since, got.HoldUntil
+		return got
+	}
+	for hour := range 24 {
+		if got := turn(start.Add(time.Duration(hour) * time.Hour)); got.HoldUntil != start.Add(24*time.Hour) || got.Overlong {
+			t.Fatalf("after %d hours backups are held back until %s", hour, got.HoldUntil.Time())
+		}
+	}
+	for hour := 24; hour < 100; hour += 13 {
+		if got := turn(start.Add(time.Duration(hour) * time.Hour)); got.HoldUntil != 0 || !got.Overlong || got.Next == nil || got.Since != start {
+			t.Errorf("after %d hours: %+v", hour, got)
+		}
+	}
+	r.HoldSince = start.Add(1000 * time.Hour) // the clock was set back
+	if got := turn(start.Add(time.Hour)); got.HoldUntil != start.Add(25*time.Hour) {
+		t.Errorf("with a clock that was set back they are held back until %s", got.HoldUntil.Time())
 	}
 }

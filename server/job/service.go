@@ -2,6 +2,7 @@ package job
 
 import (
 	"log/slog"
+	"time"
 
 	"restic-manager/server/fleet"
 	"restic-manager/server/store"
@@ -15,7 +16,8 @@ type Service struct {
 	Logger *slog.Logger
 	Keep   Keep
 
-	BrowseBytes int64 // that all indexes of snapshots take together; 0: DefaultBrowseBytes
+	LongestHold time.Duration // for which an exclusive job that runs holds backups back; 0: fleet.LongestHold
+	BrowseBytes int64         // that all indexes of snapshots take together; 0: DefaultBrowseBytes
 }
 
 // Actor is who asks for something, as the audit log names them.

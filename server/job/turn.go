@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,13 +91,17 @@ func (s *Service) takeTurns(ctx context.Context, tx *store.Tx, id fleet.Reposito
 	if err != nil {
 		return err
 	}
-	turn := fleet.TakeTurns(r, holders, tx.Now)
+	longest := cmp.Or(s.LongestHold, fleet.LongestHold)
+	turn := fleet.TakeTurns(r, holders, longest, tx.Now)
 	before := *r
 	r.HoldJob, r.HoldSince, r.HoldUntil = "", 0, 0
 	if turn.Next != nil {
 		r.HoldJob, r.HoldSince, r.HoldUntil = turn.Next.Job.ID, turn.Since, turn.HoldUntil
 	}
 	if err := tx.SaveHold(ctx, r, before); err != nil {
+		return err
+	}
+	if err := holdEnds(ctx, tx, r, &turn, longest); err != nil {
 		return err
 	}
 	if turn.Grant != nil {
@@ -113,6 +118,23 @@ func (s *Service) takeTurns(ctx context.Context, tx *store.Tx, id fleet.Reposito
 		}
 	}
 	return nil
+}
+
+// CodeExclusiveTooLong is the condition of a repository at which an exclusive job has run for
+// so long that backups are not held back for it any more.
+const CodeExclusiveTooLong = "exclusive_too_long"
+
+// holdEnds says that a job has run for longer than backups are held back for it, until it
+// ends.
+func holdEnds(ctx context.Context, tx *store.Tx, r *fleet.Repository, turn *fleet.Turn, longest time.Duration) error {
+	c := fleet.Condition{ObjectType: store.ObjectRepository, ObjectID: string(r.ID), Code: CodeExclusiveTooLong, Severity: fleet.Warn}
+	if turn.Overlong {
+		c.JobID = turn.Next.Job.ID
+		c.Message = fmt.Sprintf("A %s at %s has the repository for itself since %s, which is longer than %d hours. Backups are not held back for it any more; they begin if restic's own lock lets them.",
+			turn.Next.Job.Operation, turn.Next.Host, moment(turn.Since), longest/time.Hour)
+		c.NextStep = "Look at the job's log; cancel it if it does not get on."
+	}
+	return hold(ctx, tx, turn.Overlong, c)
 }
 
 // holdersOf gathers the jobs that may lock a repository, with their hosts.

@@ -137,6 +137,37 @@ func TestBackupsAreHeldBackForAJobThatWaitsForLong(t *testing.T) {
 	})
 }
 
+func TestAJobThatNeverEndsIsToldAndBackupsGoOn(t *testing.T) {
+	each(t, func(w *world) {
+		w.jobs.LongestHold = 2 * time.Hour
+		r, nas, hosts := w.maintained(1)
+		web := hosts[0]
+		running := nas.begins(w.order(nas, r, "prune").ID)
+		w.later(time.Hour, nas, web)
+		if len(web.sync().Holds) != 1 {
+			w.Error("after an hour backups are not held back")
+		}
+		web.holds = []fleet.JobID{running.job}
+		w.later(time.Hour, nas, web)
+		if answer := web.sync(); answer.Holds == nil || len(answer.Holds) != 0 {
+			w.Errorf("after two hours the host is told %+v", answer.Holds)
+		}
+		if got := w.codes(store.ObjectRepository, string(r.ID)); got != job.CodeExclusiveTooLong {
+			w.Errorf("conditions %q", got)
+		}
+		if j := w.order(nas, r, "check"); !j.Held {
+			w.Error("another exclusive job does not wait for it")
+		}
+		watch := w.watch()
+		watch.look(nas, web)
+		watch.want("while it runs", "exclusive_too_long(warning):1")
+		nas.done(running)
+		if got := w.codes(store.ObjectRepository, string(r.ID)); got != "" {
+			w.Errorf("after its end: %q", got)
+		}
+	})
+}
+
 func TestExclusiveJobsComeOneAfterTheOther(t *testing.T) {
 	each(t, func(w *world) {
 		r, nas, _ := w.maintained(1)

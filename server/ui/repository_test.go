@@ -18,7 +18,7 @@ func (c *contract) sampleRepository(r *api.Repository) {
 	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
 	const day = 24 * time.Hour
 	r.Hosts, r.Schedules, r.Snapshots = 12, 14, 533
-	r.Hold = api.RepositoryHold{JobId: jobID, HostName: "nas", Operation: "prune", Running: true, Since: ago(12 * time.Minute)}
+	r.Hold = api.RepositoryHold{JobId: jobID, HostName: "nas", Operation: "prune", Running: true, Since: ago(12 * time.Minute), HeldBackUntil: ago(-time.Hour)}
 	r.Maintenance = api.RepositoryMaintenance{Mode: "folder", HostId: hostID, HostName: "nas", Location: "/srv/restic/main/", Allowed: "yes",
 		Floors: api.MaintenanceRule{Location: "/srv/restic/", RunAs: "restic", KeepDays: 14, KeepLast: 3, MaxDeleteFraction: 0.3, UndoDays: 14}}
 	r.Plan = api.MaintenancePlan{Zone: "Europe/Paris", Retention: "30 4 * * *", Prune: "0 5 * * 0", Check: "0 6 * * *", CheckParts: 28, Measure: "30 6 * * *"}

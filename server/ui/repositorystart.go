@@ -53,8 +53,10 @@ func holdWords(h api.RepositoryHold, waiting int, now time.Time) *hold {
 	switch {
 	case waiting > 0:
 		told.Note = plural(waiting, "backup waits", "backups wait") + " meanwhile."
-	case h.Running:
+	case h.Running && h.HeldBackUntil.After(now):
 		told.Note = "New backups wait until it has ended."
+	case h.Running:
+		told.Note = "It has run for so long that backups are not held back for it any more; they begin where restic's own lock lets them."
 	case h.HeldBackUntil.After(now):
 		told.Note = "New backups are held back for it, until " + h.HeldBackUntil.UTC().Format("15:04 UTC") + " at most."
 	}
