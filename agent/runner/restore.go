@@ -264,29 +264,7 @@ func (r *restoring) examine(ctx context.Context, items restic.ItemList) *Ending 
 	if err != nil { // with privileges in it, perhaps
 		return failed(CodeRestoreFolder, "what was restored could not be looked at, and was removed: "+err.Error(), "look at the disk of "+r.plan.parent)
 	}
-	reported := map[string]bool{}
-	for _, item := range slices.Concat(items.First, items.Last) {
-		reported[item.Path] = true
-		r.row(item.Path, string(stage.Failed), item.Message)
-	}
-	if n := items.Omitted(); n > 0 {
-		r.row("", string(stage.Failed), fmt.Sprintf("%d more entries with errors are in the job's log", n))
-	}
-	r.errors += int64(items.Count) + counts.Failed
-	if unmade := r.facts.PlannedFiles - counts.Entries - counts.Removed - r.errors; unmade > 0 { //guard:restore-count
-		r.errors += unmade
-		r.row("", "missing", r.entries(unmade)+" are not there, although restic says that it restored them")
-	}
-	for _, path := range r.plan.paths {
-		if path != "/" && !reported[path] && !r.folder.Has(path) {
-			r.errors++
-			r.row(path, "missing", "is not in the snapshot")
-		}
-	}
-	r.facts.RestoredFiles, r.facts.RestoredBytes = max(0, counts.Entries-int64(items.Count)), counts.Bytes
-	for _, item := range slices.Concat(items.First, items.Last) {
-		r.facts.RestoredBytes -= r.folder.Size(item.Path) // it has its full length, whatever is in it
-	}
+	r.count(counts, items)
 	if r.facts.RestoredBytes <= 0 && r.facts.PlannedBytes > 0 { //guard:restore-empty
 		why := "restic said nothing of it"
 		if items.Count > 0 {
@@ -303,6 +281,37 @@ func (r *restoring) examine(ctx context.Context, items restic.ItemList) *Ending 
 			"see the rows of the result; take what you need from that folder, then remove it")
 	}
 	return nil
+}
+
+// count compares what is there with what was planned. An entry that restic could not restore
+// may be there all the same, a file with its full length, whatever is in it.
+func (r *restoring) count(there stage.Counts, items restic.ItemList) {
+	reported, absent := map[string]bool{}, int64(0)
+	r.facts.RestoredFiles, r.facts.RestoredBytes = there.Entries-int64(items.Count), there.Bytes
+	for _, item := range slices.Concat(items.First, items.Last) {
+		reported[item.Path] = true
+		r.row(item.Path, string(stage.Failed), item.Message)
+		r.facts.RestoredBytes -= r.folder.Size(item.Path)
+		if !r.folder.Has(item.Path) {
+			absent++
+		}
+	}
+	r.facts.RestoredFiles = max(0, r.facts.RestoredFiles+absent)
+	if n := items.Omitted(); n > 0 {
+		r.row("", string(stage.Failed), fmt.Sprintf("%d more entries with errors are in the job's log", n))
+	}
+	r.errors += int64(items.Count) + there.Failed
+	unmade := r.facts.PlannedFiles - there.Entries - there.Removed - there.Failed - absent - int64(items.Omitted())
+	if unmade > 0 { //guard:restore-count
+		r.errors += unmade
+		r.row("", "missing", r.entries(unmade)+" are not there, although restic says that it restored them")
+	}
+	for _, path := range r.plan.paths {
+		if path != "/" && !reported[path] && !r.folder.Has(path) {
+			r.errors++
+			r.row(path, "missing", "is not in the snapshot")
+		}
+	}
 }
 
 // tell takes a finding.

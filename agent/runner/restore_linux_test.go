@@ -174,6 +174,41 @@ func TestWhatIsNotThereIsNotCalledRestored(t *testing.T) {
 	}
 }
 
+// An entry with an error may be there or not; both are counted once, and neither hides that
+// another one is missing.
+func TestEntriesWithErrorsAreCountedOnce(t *testing.T) {
+	p := newPlace(t, restictest.NewFake(t, restictest.Script{}).Path())
+	for _, c := range []struct {
+		planned                int64
+		reported               []string
+		wantRestored, wantMiss int64
+	}{
+		{3, nil, 3, 0}, {3, []string{"/a/b"}, 2, 0}, // it is there, without its owner
+		{5, []string{"/a/x", "/a/y"}, 3, 0}, // they are not
+		{4, []string{"/a", "/a/b"}, 1, 1},   // these are, and something else is not
+		{5, []string{"/a/b", "/a/x"}, 2, 1},
+	} {
+		folder, err := stage.Make(t.TempDir(), "job", time.Now())
+		if err != nil || os.MkdirAll(folder.Restored()+"/a/b/c", 0o755) != nil {
+			t.Fatal(err)
+		}
+		task := &Task{runner: p.runner, Job: p.command("locks", repositoryParams())}
+		r := &restoring{Task: task, plan: restorePlan{rules: policy.Default(policy.Guarded)}, folder: folder, rows: task.rows(t.Context())}
+		r.facts.PlannedFiles = c.planned
+		items := restic.ItemList{Count: len(c.reported)}
+		for _, path := range c.reported {
+			items.First = append(items.First, restic.Item{Path: path, Message: "permission denied"})
+		}
+		if e := r.examine(t.Context(), items); e != nil {
+			t.Fatalf("%+v: %+v", c, e)
+		}
+		if want := int64(len(c.reported)) + c.wantMiss; r.facts.RestoredFiles != c.wantRestored || r.errors != want {
+			t.Errorf("%+v: restored %d, errors %d", c, r.facts.RestoredFiles, r.errors)
+		}
+		r.clear()
+	}
+}
+
 func TestWhatIsPrivilegedIsKeptWhereThePolicySaysSo(t *testing.T) {
 	v := withSnapshot(t, "trixie", func(p *place) { restictest.NastyTree(t, p.source) })
 	v.allow("restore:\n  preserve_privileged: true\n")
