@@ -109,6 +109,29 @@ func (r *Repository) SetPlan(p MaintenancePlan, now Time) error {
 	return nil
 }
 
+// planSlack is by how much the clocks of replicas may differ.
+const planSlack = 5 * time.Minute
+
+// Review brings moments of a repository's plan back that lie further away than its crons
+// allow, since the clock was set back after they were reckoned; it tells whether there were
+// any.
+func (r *Repository) Review(now Time) (changed bool, err error) {
+	var p MaintenancePlan
+	if err := r.Plan.Read(&p); err != nil {
+		return false, err
+	}
+	for _, c := range []struct {
+		cron string
+		next *Time
+	}{{p.Retention, &r.NextRetention}, {p.Prune, &r.NextPrune}, {p.Check, &r.NextCheck}, {p.Measure, &r.NextMeasure}} {
+		if latest := p.After(c.cron, now.Add(planSlack)); latest.IsZero() || *c.next <= latest {
+			continue
+		}
+		*c.next, changed = p.After(c.cron, now), true
+	}
+	return changed, nil
+}
+
 // NextPart is the part of so many that a check reads next: one that no check has read,
 // else the one that was read first.
 func (h *RepositoryHealth) NextPart(parts int) int {

@@ -97,6 +97,41 @@ func (s *Service) planAll(ctx context.Context) error {
 	return nil
 }
 
+// ReviewPlans brings what plans say is due next back to where it can be: after a clock was
+// set back, it would be as far away again as the clock was ahead.
+func (s *Service) ReviewPlans(ctx context.Context) error {
+	list, err := s.Store.Planned(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error // one repository's trouble does not hold up the others
+	for i := range list {
+		changed, err := list[i].Review(fleet.At(s.Store.Now()))
+		if err == nil && changed {
+			err = s.Store.Write(ctx, func(tx *store.Tx) error { return reviewPlan(ctx, tx, list[i].ID) })
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("review the plan of repository %s: %w", list[i].ID, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func reviewPlan(ctx context.Context, tx *store.Tx, id fleet.RepositoryID) error {
+	r, err := tx.LockRepository(ctx, id)
+	if fleet.Is(err, fleet.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	changed, err := r.Review(tx.Now)
+	if err != nil || !changed {
+		return err
+	}
+	return tx.SetPlan(ctx, r)
+}
+
 // fulfil orders a duty that is due. Where no host is there to do it, it stays due; where
 // nobody maintains the repository, what deletes is passed over.
 func (s *Service) fulfil(ctx context.Context, seen *fleet.Repository, d duty) error {

@@ -168,3 +168,40 @@ func TestAPlanReadsAllPartsInTurn(t *testing.T) {
 		}
 	}
 }
+
+func TestAPlanOutlastsAClockThatIsSetBack(t *testing.T) {
+	each(t, func(w *world) {
+		r, nas, _ := w.maintained(1)
+		w.plan(r, fleet.MaintenancePlan{Prune: "0 13 * * *", Check: "0 14 * * sun", Measure: "0 15 1 1 *"})
+		next := func() string {
+			row, err := w.store.Repository(w.Context(), r.ID)
+			w.must(err)
+			var text []string
+			for _, at := range []fleet.Time{row.NextRetention, row.NextPrune, row.NextCheck, row.NextMeasure} {
+				if at.IsZero() {
+					text = append(text, "never")
+					continue
+				}
+				text = append(text, at.Time().Format("2006-01-02 15:04"))
+			}
+			return strings.Join(text, ", ")
+		}
+		want := func(when, want string) {
+			w.Helper()
+			w.must(w.jobs.ReviewPlans(w.Context()))
+			if got := next(); got != want {
+				w.Errorf("%s: %s, want %s", when, got, want)
+			}
+		}
+		want("before", "never, 2026-03-01 13:00, 2026-03-01 14:00, 2027-01-01 15:00")
+		w.clock.advance(370*24*time.Hour + 61*time.Minute) // the clock runs ahead
+		nas.sync()
+		w.must(w.store.FlushContacts(w.Context()))
+		w.must(w.jobs.Maintain(w.Context()))
+		want("a year ahead", "never, 2027-03-07 13:00, 2027-03-07 14:00, 2028-01-01 15:00")
+		w.clock.advance(-2 * time.Minute) // replicas' clocks differ
+		want("two minutes back", "never, 2027-03-07 13:00, 2027-03-07 14:00, 2028-01-01 15:00")
+		w.clock.advance(-370 * 24 * time.Hour)
+		want("set back", "never, 2026-03-01 13:00, 2026-03-01 14:00, 2027-01-01 15:00")
+	})
+}

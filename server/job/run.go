@@ -40,6 +40,7 @@ func (s *Service) Run(ctx context.Context) error {
 		if now.Sub(tidied) >= tidyEvery {
 			tidied = now
 			s.round(ctx, "tidy up", s.tidy)
+			s.round(ctx, "review plans", s.ReviewPlans)
 		}
 		select {
 		case <-ctx.Done():

@@ -131,6 +131,15 @@ func (q Queries) DuePlans(ctx context.Context, now fleet.Time) ([]fleet.Reposito
 	return list, nil
 }
 
+// Planned lists the repositories that have a plan.
+func (q Queries) Planned(ctx context.Context) ([]fleet.Repository, error) {
+	var list []fleet.Repository
+	if err := q.all(ctx, &list, `SELECT `+repositoryCols+` FROM repositories WHERE plan <> '' ORDER BY id`); err != nil {
+		return nil, fmt.Errorf("list the plans of repositories: %w", err)
+	}
+	return list, nil
+}
+
 // RepositoriesWithoutPlan lists repositories of an older release that have none yet.
 func (q Queries) RepositoriesWithoutPlan(ctx context.Context) ([]fleet.RepositoryID, error) {
 	var ids []fleet.RepositoryID
