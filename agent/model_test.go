@@ -13,11 +13,10 @@ import (
 	"restic-manager/agent/spool"
 )
 
-// seeds is how many histories TestModel looks at. What they do differs by seed, which
-// goroutines share what does not: under the race detector few show it.
+// seeds is how many histories TestModel looks at.
 func seeds() int {
 	switch {
-	case underRace:
+	case testing.Short():
 		return 60
 	case os.Getenv("RM_PROOF") != "":
 		return 10_000
