@@ -39,7 +39,7 @@ func Find(t testing.TB, suite string) Binaries {
 		if _, err := os.Stat(path); err == nil {
 			continue
 		}
-		missing(t, "%s is missing; run: .ci/fetch-restic %s .cache/restic/%s", path, suite, suite)
+		Lacks(t, "%s is missing; run: .ci/fetch-restic %s .cache/restic/%s", path, suite, suite)
 	}
 	return programs
 }

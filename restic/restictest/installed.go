@@ -16,12 +16,12 @@ func Program(t testing.TB, name string) string {
 			return path
 		}
 	}
-	missing(t, "%s is not installed; see .ci/packages", name)
+	Lacks(t, "%s is not installed; see .ci/packages", name)
 	return ""
 }
 
-// missing ends a test that lacks something: skipped, in CI failed.
-func missing(t testing.TB, format string, args ...any) {
+// Lacks ends a test for which this machine lacks something. In CI that is a failure.
+func Lacks(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
 		t.Fatalf(format, args...)
