@@ -277,7 +277,9 @@ func (p *Plan) most(of int) int {
 	if p.floors.Validate() != nil || of == 0 {
 		return 0
 	}
-	return max(0, max(1, int(float64(of+p.lately)*p.floors.MaxDeleteFraction))-p.lately) //guard:retention-day
+	most := max(1, int(float64(of+p.lately)*p.floors.MaxDeleteFraction))
+	most -= p.lately //guard:retention-day
+	return max(0, most)
 }
 
 // limit leaves to later runs what is beyond the largest part that may go, the newest.

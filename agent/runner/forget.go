@@ -86,8 +86,8 @@ func (t *Task) remove(ctx context.Context, o *outlook, doomed []string) *Ending 
 		until = t.runner.now().AddDate(0, 0, t.reach.rule.UndoDays)
 		t.Say("the snapshots' files are kept aside in " + made.Path)
 	}
-	if err := o.ledger.SetOut(t.runner.now(), doomed); err != nil { //guard:forget-set-out
-		return ledgerTrouble(err)
+	if e := t.setOut(o, doomed); e != nil {
+		return e
 	}
 	var trouble *Ending
 	for _, batch := range restic.ForgetBatches(doomed) {
@@ -123,6 +123,16 @@ func (t *Task) remove(ctx context.Context, o *outlook, doomed []string) *Ending 
 	}
 	ending.facts(facts)
 	return t.decisions(after, o).into(ending)
+}
+
+// setOut records what is about to go, so that it counts for a day whatever comes of it.
+func (t *Task) setOut(o *outlook, doomed []string) *Ending {
+	var err error
+	err = o.ledger.SetOut(t.runner.now(), doomed) //guard:forget-set-out
+	if err != nil {
+		return ledgerTrouble(err)
+	}
+	return nil
 }
 
 // remaining lists which of the snapshots are still there.

@@ -28,8 +28,8 @@ func (t *Task) spare(ctx context.Context, doomed []restic.Snapshot, floors bool)
 			"leave the old ones beside the new ones, or as root change the floors in the maintenance section of this host's policy file")
 	}
 	if floors {
-		if err := o.ledger.SetOut(t.runner.now(), ids); err != nil {
-			return ledgerTrouble(err)
+		if e := t.setOut(o, ids); e != nil {
+			return e
 		}
 	}
 	if o.folder == nil {

@@ -218,9 +218,14 @@ func TestWhatIsTakenOutOfSnapshotsIsToldByTheList(t *testing.T) {
 		if rows := p.resultRows(id); len(rows) != 1 || rows[0]["old_id"] != first || rows[0]["removed"] != false || len(p.snapshots()) != 2 {
 			t.Errorf("rows %v", rows)
 		}
+		// One that is odd by itself fills no series, so that only the days keep it.
+		seen := time.Now().AddDate(0, 0, -10)
+		if err := os.Chtimes(filepath.Join(p.folder(), "snapshots", first), seen, seen); err != nil {
+			t.Fatal(err)
+		}
 		rewrite["forget"], rewrite["excludes"] = true, []string{"a.txt"}
 		done, _ = p.order("rewrite", rewrite)
-		done.want(spool.Rejected, CodeRetentionFloor) // it was seen today
+		done.want(spool.Rejected, CodeRetentionFloor)
 		p.options.Now = func() time.Time { return time.Now().AddDate(0, 0, 30) }
 		p.runner = New(p.options)
 		done, id = p.order("rewrite", rewrite)
