@@ -11,8 +11,9 @@ func pruneOperation() Operation {
 	return Operation{
 		Name: "prune", Group: GroupMaintain,
 		Title: "Reclaim space",
-		Description: "Removes data that no snapshot needs. First all data that was not read since it was stored is read and verified; " +
-			"then, where the maintenance host works in the repository's folder, everything that could go is kept aside so that it can be brought back.",
+		Description: "Removes data that no snapshot needs. First all data is read and verified, unless that was done and nothing has changed since; " +
+			"then, where the maintenance host works in the repository's folder, everything that could go is kept aside so that it can be brought back. " +
+			"Afterwards it is read again if there are packs that were not read before.",
 		Fields: []Field{repositoryField()},
 		Lock:   LockExclusive, Slot: SlotMaintenance, Places: []Place{PlaceMaintenanceHost},
 		Deletes: true, Confirm: true,
@@ -23,6 +24,7 @@ func pruneOperation() Operation {
 			{"unused_bytes", "Still unused", ColumnBytes},
 			{"verified", "Read before", ColumnText},
 			{"verified_packs", "Packs", ColumnInt},
+			{"new_packs", "New packs, read afterwards", ColumnInt},
 			{"unexplained_bytes", "Unneeded though nothing was forgotten", ColumnBytes},
 			{"undo", "Kept aside in", ColumnPath},
 			{"undo_until", "Can be brought back until", ColumnTime},
@@ -110,6 +112,9 @@ type ReadData struct {
 type DataRead struct {
 	Errors int
 	Broken []string // ids of packs that hold something else than they should
+
+	// Loose says that there may be packs that no index names: those are not read.
+	Loose bool
 }
 
 // Good reports whether nothing is wrong.
@@ -140,9 +145,10 @@ func (r ReadData) decode(out *output) (DataRead, error) {
 	var summary struct {
 		Errors int      `json:"num_errors"`
 		Broken []string `json:"broken_packs"`
+		Loose  bool     `json:"suggest_prune"`
 	}
 	if out.summary == nil || json.Unmarshal(out.summary, &summary) != nil {
 		return DataRead{}, noResult(r.Name(), "summary")
 	}
-	return DataRead(summary), nil
+	return DataRead{summary.Errors, summary.Broken, summary.Loose}, nil
 }

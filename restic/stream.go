@@ -20,7 +20,7 @@ func (c *collector) byItem(item func([]byte) (bool, error)) func([]byte, int64) 
 			return
 		}
 		took, err := false, error(nil)
-		if omitted == 0 && len(text) > 0 && text[0] == '{' {
+		if omitted == 0 && len(text) > 0 {
 			took, err = item(text)
 		}
 		switch {

@@ -65,11 +65,8 @@ func runInspect(ctx context.Context, t *Task) *Ending {
 		}
 		odd = append(odd, found...)
 	}
-	found, e := t.foreignKeys(ctx, o, &facts)
-	if e != nil {
-		return e
-	}
-	return t.tellOdd(ctx, append(odd, found...), facts)
+	facts.Keys, facts.ForeignKeys = len(o.keys), len(o.foreign)
+	return t.tellOdd(ctx, append(odd, foreignKeys(o)...), facts)
 }
 
 // census finds the files that restic did not make, or that it cannot read.
@@ -127,29 +124,16 @@ func (t *Task) unreadable(ctx context.Context, census upkeep.Census) ([]oddity, 
 	return odd, nil
 }
 
-// foreignKeys compares the keys with those that were there at first.
-func (t *Task) foreignKeys(ctx context.Context, o *outlook, facts *inspectFacts) ([]oddity, *Ending) {
-	keys, e := perform(ctx, t, restic.ListKeys{})
-	if e != nil {
-		return nil, e
-	}
-	var ids []string
-	for _, k := range keys.Value {
-		ids = append(ids, k.ID)
-	}
-	foreign, err := o.ledger.SeeKeys(t.runner.now(), ids, false)
-	if err != nil {
-		return nil, ledgerTrouble(err)
-	}
-	facts.Keys, facts.ForeignKeys = len(ids), len(foreign)
+// foreignKeys tells of the keys that were not there at first.
+func foreignKeys(o *outlook) []oddity {
 	var odd []oddity
-	for _, k := range keys.Value {
-		if slices.Contains(foreign, k.ID) {
+	for _, k := range o.keys {
+		if slices.Contains(o.foreign, k.ID) {
 			odd = append(odd, oddity{Kind: "key", Object: "keys/" + k.ID, Problem: fmt.Sprintf(
 				"it was added since this host watches: by %s at %s, as it claims; it opens the repository", clip(k.User, 100), clip(k.Host, 100))})
 		}
 	}
-	return odd, nil
+	return odd
 }
 
 func (t *Task) tellOdd(ctx context.Context, odd []oddity, facts inspectFacts) *Ending {

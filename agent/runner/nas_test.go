@@ -581,6 +581,13 @@ func TestAKeyThatWasAddedIsTold(t *testing.T) {
 	words := filepath.Join(t.TempDir(), "second")
 	writeFile(t, words, "second")
 	n.restic("key", "add", "--new-password-file", words, "--user", "mallory", "--host", "evil")
+	params := repositoryParams()
+	params["dry_run"] = true
+	job := n.command("retention", params)
+	n.runner.Run(t.Context(), job)
+	if said := strings.Join(n.recorded(job.ID).messages(), "\n"); !strings.Contains(said, "1 key was added") {
+		t.Errorf("retention does not say so:\n%s", said)
+	}
 	_, facts, rows := n.must(spool.Warning, CodeForeignObjects, "inspect", nil)
 	if facts["keys"] != 2.0 || facts["foreign_keys"] != 1.0 || len(rows) != 1 || !strings.Contains(rows[0]["problem"].(string), "mallory") {
 		t.Errorf("facts %v, rows %v", facts, rows)

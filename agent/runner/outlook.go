@@ -36,6 +36,9 @@ type outlook struct {
 	plan   retention.Plan
 	names  map[string]string // of schedules
 	copies []upkeep.Copy
+
+	keys    []restic.Key
+	foreign []string // ids of those keys that were added since this host watches
 }
 
 // look opens the repository and its ledger, records what is new, and plans. What is wrong
@@ -62,6 +65,10 @@ func (t *Task) look(ctx context.Context) (*outlook, *Ending) {
 		}
 	}
 	if e := t.see(ctx, o); e != nil {
+		o.close()
+		return nil, e
+	}
+	if e := t.watchKeys(ctx, o); e != nil {
 		o.close()
 		return nil, e
 	}
@@ -114,6 +121,9 @@ func (t *Task) see(ctx context.Context, o *outlook) *Ending {
 		}
 	}
 	slices.SortFunc(sightings, func(a, b upkeep.Sighting) int { return strings.Compare(a.ID, b.ID) })
+	if err := t.settle(o.ledger, listing.Value); err != nil { //guard:replace-later
+		return ledgerTrouble(err)
+	}
 	if err := o.ledger.See(t.runner.now(), sightings); err != nil {
 		return ledgerTrouble(err)
 	}
@@ -121,6 +131,28 @@ func (t *Task) see(ctx context.Context, o *outlook) *Ending {
 		if _, read := o.listed[id]; !read {
 			o.listed[id] = restic.Snapshot{}
 		}
+	}
+	return nil
+}
+
+// watchKeys compares the keys with those that were there at first: whoever added one opens
+// the repository for ever. Every job that looks says so.
+func (t *Task) watchKeys(ctx context.Context, o *outlook) *Ending {
+	keys, e := perform(ctx, t, restic.ListKeys{})
+	if e != nil {
+		return e
+	}
+	var ids []string
+	for _, k := range keys.Value {
+		ids = append(ids, k.ID)
+	}
+	foreign, err := o.ledger.SeeKeys(t.runner.now(), ids, false)
+	if err != nil {
+		return ledgerTrouble(err)
+	}
+	o.keys, o.foreign = keys.Value, foreign
+	if len(foreign) > 0 && t.Operation.Name != "inspect" {
+		t.Note(fmt.Sprintf("%s to the repository since this host watches it, and opens it; order inspect, which names whose", counted(int64(len(foreign)), "key was added", "keys were added")))
 	}
 	return nil
 }

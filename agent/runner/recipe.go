@@ -57,12 +57,12 @@ func Recipes() []Recipe {
 		{Operation: "restore", Run: runRestore, Permit: permitRestore, Left: leftByRestore},
 		{Operation: "check", Run: runCheck},
 		{Operation: "unlock", Run: runUnlock},
-		{Operation: "tag", Run: runTag},
+		{Operation: "tag", Run: runTag, Recover: recoverReplaced},
 		{Operation: "copy", Run: runCopy, Permit: permitCopy},
-		{Operation: "rewrite", Run: runRewrite},
+		{Operation: "rewrite", Run: runRewrite, Recover: recoverReplaced},
 		{Operation: "key-remove", Run: runKeyRemove},
 		{Operation: "repair-index", Run: runRepairIndex},
-		{Operation: "repair-snapshots", Run: runRepairSnapshots},
+		{Operation: "repair-snapshots", Run: runRepairSnapshots, Recover: recoverReplaced},
 		{Operation: "repair-packs", Run: runRepairPacks},
 	}
 }

@@ -84,7 +84,7 @@ func (r *Runner) lookBack(ctx context.Context, job spool.Job) (*Ending, *Task) {
 	if refusal != nil {
 		return &final, nil
 	}
-	if task.recipe.Recover == nil {
+	if task.recipe.Recover == nil || task.reach.handed { // what is handed over was for that life
 		task.leaveNoLock(ctx)
 		if task.recipe.Left != nil {
 			return task.recipe.Left(task), nil

@@ -18,11 +18,16 @@ func runRepairIndex(ctx context.Context, t *Task) *Ending {
 	if _, e := t.pinned(ctx); e != nil {
 		return e
 	}
+	made, e := t.asideFor("repair") //guard:repair-index-aside
+	if e != nil {
+		return e
+	}
 	op := restic.RepairIndex{ReadAllPacks: t.Params.Bool("read_all_packs")}
 	if _, e := perform(ctx, t, op); e != nil {
 		return e
 	}
-	e := outcomeOf("the index was made anew")
+	e = outcomeOf("the index was made anew")
+	e.tellUndo(t, made)
 	e.NextStep = nextAfterRepair
 	e.facts(map[string]bool{"read_all_packs": op.ReadAllPacks})
 	return e
@@ -32,6 +37,10 @@ func runRepairPacks(ctx context.Context, t *Task) *Ending {
 	if _, e := t.pinned(ctx); e != nil {
 		return e
 	}
+	made, e := t.asideFor("repair") //guard:repair-packs-aside
+	if e != nil {
+		return e
+	}
 	ids := t.Params.Strings("pack_ids")
 	result, e := perform(ctx, t, restic.RepairPacks{PackIDs: ids})
 	if e != nil {
@@ -39,6 +48,7 @@ func runRepairPacks(ctx context.Context, t *Task) *Ending {
 	}
 	lost := result.Value.BlobsLost
 	e = outcomeOf(fmt.Sprintf("%d packs repaired; %d pieces of data in them are lost", len(ids), lost))
+	e.tellUndo(t, made)
 	e.NextStep = nextAfterRepair
 	if lost > 0 {
 		e.NextStep = "repair the snapshots: those that need what is lost cannot be restored whole; then check the repository"
@@ -90,6 +100,10 @@ func runKeyRemove(ctx context.Context, t *Task) *Ending {
 	if e := t.foreignKey(before.Value, id); e != nil {
 		return e
 	}
+	made, e := t.asideFor("key-remove") //guard:key-remove-aside
+	if e != nil {
+		return e
+	}
 	if _, e := perform(ctx, t, restic.KeyRemove{ID: id}); e != nil {
 		return e
 	}
@@ -101,6 +115,7 @@ func runKeyRemove(ctx context.Context, t *Task) *Ending {
 		return failed(CodeNotReplaced, "restic ended without an error, but the repository still has the key", "look at the job's log and at the storage")
 	}
 	e = outcomeOf(fmt.Sprintf("the key is removed; %d are left", len(after.Value)))
+	e.tellUndo(t, made)
 	e.facts(map[string]int{"keys": len(after.Value)})
 	return e
 }

@@ -112,14 +112,15 @@ func replace[T any](ctx context.Context, t *Task, ids []string, op restic.Op[T],
 	if e != nil {
 		return e
 	}
-	if forget && !dry {
-		_, rewritten := any(op).(restic.Rewrite) // a repair only takes out what is lost
-		if e := t.spare(ctx, before, rewritten); e != nil {
+	if !dry {
+		_, repairs := any(op).(restic.RepairSnapshots)
+		if e := t.readyToReplace(ctx, before, repairs, forget); e != nil {
 			return e
 		}
 	}
 	result, e := perform(ctx, t, op)
 	if e != nil {
+		t.cutOff(ctx)
 		return e
 	}
 	if dry {
@@ -132,14 +133,32 @@ func replace[T any](ctx context.Context, t *Task, ids []string, op restic.Op[T],
 	if e != nil {
 		return e
 	}
+	t.settled(after.Value)
 	changed, found := compared(before, list, after.Value)
 	return t.replaced(ctx, changed, found, changes(result.Value), forget)
+}
+
+// readyToReplace keeps aside what could go, and writes down whose places are taken. A
+// repair takes out only what is lost, so the floors are not asked; but it relies on an index
+// that may be wrong, so everything is kept aside.
+func (t *Task) readyToReplace(ctx context.Context, before []restic.Snapshot, repairs, forget bool) *Ending {
+	if repairs {
+		if _, e := t.asideFor("repair"); e != nil {
+			return e
+		}
+	}
+	if !forget {
+		return nil
+	}
+	if e := t.spare(ctx, before, !repairs); e != nil {
+		return e
+	}
+	return t.announce(before, false)
 }
 
 // replaced is the ending of a job that was to change snapshots, by facts: as many as
 // restic said, and with the old ones gone where they were to go.
 func (t *Task) replaced(ctx context.Context, changed []replacedRow, found replacedFacts, said int, forget bool) *Ending {
-	t.inherit(changed)
 	rows := t.rows(ctx)
 	for _, row := range changed {
 		_ = rows.Add(row) // told by into
@@ -195,13 +214,18 @@ func runTag(ctx context.Context, t *Task) *Ending {
 	if e := t.spare(ctx, before, false); e != nil {
 		return e
 	}
+	if e := t.announce(before, true); e != nil {
+		return e
+	}
 	if _, e := perform(ctx, t, restic.Tag{SnapshotIDs: t.Params.Strings("snapshot_ids"), Add: add, Remove: remove}); e != nil {
+		t.cutOff(ctx)
 		return e
 	}
 	after, e := perform(ctx, t, restic.Snapshots{})
 	if e != nil {
 		return e
 	}
+	t.settled(after.Value)
 	changed, found := compared(before, list, after.Value)
 	if s := missed(before, changed, after.Value, add, remove); s != "" { //guard:tag-facts
 		return failed(CodeNotReplaced, fmt.Sprintf("restic ended without an error, but snapshot %.12s… has not the tags that it should have", s),

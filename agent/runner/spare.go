@@ -43,25 +43,3 @@ func (t *Task) spare(ctx context.Context, doomed []restic.Snapshot, floors bool)
 	t.Say("the snapshots' files are kept aside in " + made.Path)
 	return nil
 }
-
-// inherit gives snapshots the first-seen times of those that they have taken the place of.
-// One that lies beside the old one is a newcomer, and a suspect: else it could take the
-// old one's place in the rules.
-func (t *Task) inherit(changed []replacedRow) {
-	if !t.reach.maintained || t.seen == "" {
-		return
-	}
-	from := map[string]string{}
-	for _, row := range changed {
-		if row.Removed && row.NewID != "" { //guard:replace-inherit
-			from[row.NewID] = row.OldID
-		}
-	}
-	ledger, err := t.openLedger(t.seen)
-	if err == nil {
-		err = ledger.Inherit(t.runner.now(), from)
-	}
-	if err != nil {
-		t.Note("the new snapshots count as first seen now: " + err.Error())
-	}
-}

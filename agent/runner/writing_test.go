@@ -173,7 +173,8 @@ func snapshotsOf(ids ...string) restictest.Reply {
 }
 
 func TestRefusedTagsAreNoSuccess(t *testing.T) {
-	fake := restictest.NewFake(t, fakeScript(catConfig(), says("tag", `{"message_type":"summary","changed_snapshots":0}`, 0), snapshotsOf(fakeSnap)))
+	fake := restictest.NewFake(t, fakeScript(catConfig(), says("tag", `{"message_type":"summary","changed_snapshots":0}`, 0), snapshotsOf(fakeSnap),
+		says("key list", `[{"current":true,"id":"`+fakeID+`"}]`, 0)))
 	p := newPlace(t, fake.Path())
 	p.allowMaintenance()
 	if err := os.MkdirAll(p.folder(), 0o700); err != nil {
@@ -249,11 +250,13 @@ func incompressible(n int) string {
 }
 
 // flip changes a byte of the largest pack.
-func (p *place) flip() string {
+func (p *place) flip() string { return p.flipIn(p.folder()) }
+
+func (p *place) flipIn(folder string) string {
 	p.t.Helper()
 	var largest string
 	var size int64
-	packs, err := filepath.Glob(filepath.Join(p.folder(), "data", "*", "*"))
+	packs, err := filepath.Glob(filepath.Join(folder, "data", "*", "*"))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -368,6 +371,9 @@ func TestAKeyIsRemovedAndNeverOurOwn(t *testing.T) {
 		done, _ = p.order("key-remove", map[string]any{"key_id": rows[i]["id"]})
 		done.want(spool.Succeeded, "")
 		done.wantFacts("key-remove", map[string]any{"keys": 2.0})
+		if kept, _ := filepath.Glob(p.folder() + ".rm-undo/*/repository/keys/" + rows[i]["id"].(string)); len(kept) != 1 {
+			t.Error("the key was not kept aside")
+		}
 		done, _ = p.order("key-remove", map[string]any{"key_id": rows[i]["id"]})
 		done.want(spool.Failed, "key_not_found")
 	})

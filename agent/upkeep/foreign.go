@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -128,19 +127,6 @@ func (f *Folder) SnapshotFiles() (map[string]time.Time, error) {
 	return files, err
 }
 
-// Packs lists the ids of the packs.
-func (f *Folder) Packs() ([]string, error) {
-	var ids []string
-	err := f.walk(path.Join(f.name, "data"), func(below string) error {
-		if name := path.Base(below); objectName.MatchString(name) {
-			ids = append(ids, name)
-		}
-		return nil
-	})
-	slices.Sort(ids)
-	return ids, err
-}
-
 // Quarantine moves files of the repository, by their paths in it, to a folder beside it,
 // and returns that folder. Only what Count would call foreign, or is in a folder where
 // single files can be missed, may be named: never config or data.
@@ -170,48 +156,4 @@ func (f *Folder) Quarantine(objects []string, now time.Time) (string, error) {
 		}
 	}
 	return filepath.Join(filepath.Dir(f.path), stamp), nil
-}
-
-// Verified is which packs were read, and found to hold what they should.
-type Verified struct {
-	At    time.Time `json:"at"`
-	Packs []string  `json:"packs"` // in order
-}
-
-// ReadVerified returns what was verified of a repository, by restic's id; nothing where
-// that is not known.
-func ReadVerified(folder, repository string) Verified {
-	text, err := os.ReadFile(filepath.Join(folder, repository+".verified"))
-	var v Verified
-	if err != nil || json.Unmarshal(text, &v) != nil || !slices.IsSorted(v.Packs) {
-		return Verified{}
-	}
-	return v
-}
-
-// Missing returns which of some packs were not verified.
-func (v Verified) Missing(packs []string) []string {
-	var missing []string
-	for _, id := range packs {
-		if _, ok := slices.BinarySearch(v.Packs, id); !ok { //guard:verified-missing
-			missing = append(missing, id)
-		}
-	}
-	return missing
-}
-
-// Write keeps what was verified.
-func (v Verified) Write(folder, repository string) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
-	}
-	path := filepath.Join(folder, repository+".verified")
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return fmt.Errorf("keep what was verified: %w", err)
-	}
-	return os.Rename(path+".new", path)
 }

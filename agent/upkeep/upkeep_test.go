@@ -315,16 +315,3 @@ func TestDataIsNeverPutAside(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func TestWhatWasNotReadIsMissing(t *testing.T) {
-	dir := t.TempDir()
-	if missing := ReadVerified(dir, repository).Missing([]string{"a"}); len(missing) != 1 {
-		t.Errorf("nothing was read, and missing is %v", missing)
-	}
-	if err := (Verified{At: now, Packs: []string{"a", "c"}}).Write(dir, repository); err != nil {
-		t.Fatal(err)
-	}
-	if missing := ReadVerified(dir, repository).Missing([]string{"a", "b", "c", "d"}); !slices.Equal(missing, []string{"b", "d"}) {
-		t.Errorf("missing %v", missing)
-	}
-}

@@ -1,0 +1,56 @@
+package runner
+
+import (
+	"errors"
+
+	"restic-manager/agent/upkeep"
+)
+
+// setAside makes an undo copy of the whole repository before something is changed in it
+// that could go wrong. Where this host does not work in its folder there can be none, and
+// the copy has no Path.
+func (t *Task) setAside(folder *upkeep.Folder, before string) (upkeep.Copy, *Ending) {
+	if folder == nil {
+		return upkeep.Copy{}, nil
+	}
+	var made upkeep.Copy
+	var err error
+	made, err = folder.Keep(before, t.seen, nil, t.runner.now()) //guard:set-aside
+	switch {
+	case errors.Is(err, upkeep.ErrNoLinks):
+		return made, failed(CodePruneNoUndo, "nothing was changed: the file system of the repository has no hard links, so that it cannot be kept aside",
+			"move the repository to a file system that has them, such as ext4, XFS, Btrfs or ZFS")
+	case err != nil:
+		return made, failed(CodePruneNoUndo, "nothing was changed: "+err.Error(), "look at the room and the rights beside the repository's folder")
+	}
+	t.Say("the repository is kept aside in " + made.Path)
+	return made, nil
+}
+
+// asideFor is setAside for a job that has not opened the folder.
+func (t *Task) asideFor(before string) (upkeep.Copy, *Ending) {
+	path := t.reach.folder()
+	if path == "" {
+		return upkeep.Copy{}, nil
+	}
+	folder, err := upkeep.OpenFolder(path)
+	if err != nil {
+		return upkeep.Copy{}, failed(CodeMaintenanceFolder, err.Error(), "look at the folder's owner and rights on the host")
+	}
+	defer folder.Close()
+	return t.setAside(folder, before)
+}
+
+// tellUndo adds to an ending how what was changed can be brought back.
+func (e *Ending) tellUndo(t *Task, made upkeep.Copy) {
+	if made.Path == "" {
+		e.addMessage("it cannot be undone: this host does not work in the repository's folder")
+		return
+	}
+	e.addMessage("what it replaced or removed can be brought back until " +
+		made.At.AddDate(0, 0, t.reach.rule.UndoDays).UTC().Format("2006-01-02") + " (" + t.undoWords() + ")")
+}
+
+func (t *Task) undoWords() string {
+	return "as root: restic-manager-agent storage undo --path " + t.reach.folder() + "; the copy itself is a repository that plain restic reads"
+}
