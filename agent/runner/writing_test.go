@@ -204,6 +204,8 @@ func TestSnapshotsThatAreNotThereAfterACopyAreMissed(t *testing.T) {
 func TestWhatIsTakenOutOfSnapshotsIsToldByTheList(t *testing.T) {
 	eachSuite(t, func(t *testing.T, suite string) {
 		p := maintained(t, suite)
+		watched, _ := p.order("retention", map[string]any{"dry_run": true})
+		watched.want(spool.Succeeded, "")
 		first := p.again()
 		rewrite := map[string]any{"snapshot_ids": []string{first}, "excludes": []string{"b.txt"}, "dry_run": true}
 		done, _ := p.order("rewrite", rewrite)
