@@ -155,21 +155,8 @@ func (e *execution) supervise(ctx context.Context, c *child, p plan, config Conf
 	exited := make(chan exitStatus, 1)
 	go func() { exited <- c.wait() }()
 
-	deadline, stuck, grace := stoppedTimer(), stoppedTimer(), stoppedTimer()
-	defer deadline.Stop()
-	defer stuck.Stop()
-	defer grace.Stop()
-	switch {
-	case p.deadline > 0:
-		deadline.Reset(p.deadline)
-	case p.deadline == 0:
-		deadline.Reset(config.ProbeDeadline)
-	}
-	if p.watched {
-		stuck.Reset(config.StuckAfter)
-	}
-	hopeless := time.NewTicker(max(config.HopelessAfter/10, time.Millisecond))
-	defer hopeless.Stop()
+	watch := newWatch(p, config)
+	defer watch.stop()
 	done, refused := ctx.Done(), e.said.refusedSign
 	stop := func(reason stopReason) {
 		if e.stop != notStopped {
@@ -180,7 +167,7 @@ func (e *execution) supervise(ctx context.Context, c *child, p plan, config Conf
 		if p.named != nil {
 			c.terminate() // a shell's background commands heed no interrupt
 		}
-		grace.Reset(config.Grace)
+		watch.grace.Reset(config.Grace)
 	}
 	for {
 		select {
@@ -195,23 +182,53 @@ func (e *execution) supervise(ctx context.Context, c *child, p plan, config Conf
 		case <-refused:
 			refused = nil
 			stop(stopRefused)
-		case <-deadline.C:
+		case <-watch.deadline.C:
 			stop(stopDeadline)
-		case <-stuck.C:
+		case <-watch.stuck.C:
 			if left := e.said.patience(config.StuckAfter); left > 0 {
-				stuck.Reset(min(left, config.StuckAfter))
+				watch.stuck.Reset(min(left, config.StuckAfter))
 			} else {
 				stop(stopStuck)
 			}
-		case <-hopeless.C:
+		case <-watch.hopeless.C:
 			if e.said.hopelessFor() >= config.HopelessAfter {
 				stop(stopHopeless)
 			}
-		case <-grace.C:
+		case <-watch.grace.C:
 			e.killed = true
 			c.kill()
 		}
 	}
+}
+
+// watch are the clocks of one run.
+type watch struct {
+	deadline, stuck, grace *time.Timer
+	hopeless               *time.Ticker
+}
+
+func newWatch(p plan, config Config) watch {
+	w := watch{
+		deadline: stoppedTimer(), stuck: stoppedTimer(), grace: stoppedTimer(),
+		hopeless: time.NewTicker(max(config.HopelessAfter/10, time.Millisecond)),
+	}
+	switch {
+	case p.deadline > 0:
+		w.deadline.Reset(p.deadline)
+	case p.deadline == 0:
+		w.deadline.Reset(config.ProbeDeadline)
+	}
+	if p.watched {
+		w.stuck.Reset(config.StuckAfter)
+	}
+	return w
+}
+
+func (w watch) stop() {
+	w.deadline.Stop()
+	w.stuck.Stop()
+	w.grace.Stop()
+	w.hopeless.Stop()
 }
 
 func stoppedTimer() *time.Timer {
