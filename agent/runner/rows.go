@@ -44,8 +44,8 @@ type rows struct {
 	err                 error
 }
 
-// rows begins the rows of the job's result. After a mistake, Add and Close return it; a
-// writer that is left open hands nothing over.
+// rows begins the rows of the job's result. After a mistake, Add and Close return it; of a
+// writer that is left open nothing counts, whatever was handed over of it.
 func (t *Task) rows(ctx context.Context) *rows {
 	r := &rows{task: t, ctx: ctx}
 	r.pack = gzip.NewWriter(&r.part)
@@ -53,8 +53,8 @@ func (t *Task) rows(ctx context.Context) *rows {
 }
 
 // Add appends a row, which marshals to a JSON object. Rows after the first 1 000 000, or
-// the first 31 MiB of compressed ones, are only counted. An error means that the result cannot be handed over: there is no point in
-// going on for its sake.
+// the first 31 MiB of compressed ones, are only counted. An error means that the result
+// cannot be handed over: there is no point in going on for its sake.
 func (r *rows) Add(row any) error {
 	if r.err != nil {
 		return r.err
