@@ -80,10 +80,14 @@ func compared(before, list, after []restic.Snapshot) (rows []replacedRow, found 
 	}
 	for _, s := range before {
 		row := replacedRow{OldID: s.ID, Removed: !there[s.ID], Hostname: s.Host, Time: s.Time.UTC()}
-		if from := made[firstID(s)]; len(from) > 0 {
+		of := s.ID // rewrite and repair name what they read, tag what that was first
+		if len(made[of]) == 0 {
+			of = firstID(s)
+		}
+		if from := made[of]; len(from) > 0 {
 			i := max(0, slices.IndexFunc(from, func(n restic.Snapshot) bool { return n.Time.Equal(s.Time) }))
 			row.NewID = from[i].ID
-			made[firstID(s)] = slices.Delete(slices.Clone(from), i, i+1)
+			made[of] = slices.Delete(slices.Clone(from), i, i+1)
 		}
 		switch {
 		case row.NewID != "":
