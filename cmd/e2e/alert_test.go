@@ -93,22 +93,37 @@ func (h *hooked) wait(t *testing.T, what string) {
 	}
 }
 
-// TestADeadRepositoryASilentHostAndAFailureAreToldAndTakenBack takes some minutes, most
-// of them restic's patience and that of the evaluation.
-func TestADeadRepositoryASilentHostAndAFailureAreToldAndTakenBack(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, withServerArgs("--notify-loopback"))
-	receiver := newHooked(t)
+// alarmed is a world whose alerts come to a receiver, with two hosts that have backed up.
+func alarmed(t *testing.T) (w *world, receiver *hooked, source string, one, two *host) {
+	t.Helper()
+	w = newWorld(t, withServerArgs("--notify-loopback"))
+	receiver = newHooked(t)
 	w.api.must("POST", "/api/v1/channels", obj{"name": "hook", "kind": "webhook", "secrets": []obj{
 		{"name": "url", "value": receiver.URL}, {"name": "secret", "value": webhookSecret}}}, nil)
 	w.api.must("PUT", "/api/v1/alert-rules", obj{"rules": []obj{{"scope": "fleet", "code": "host_silent", "threshold": 0}}}, nil)
 	repository := w.addRepository("nas", repositorySpec{})
-	source := files(t, 3)
-	one := w.addHost("web-1", repository, []string{source})
-	two := w.addHost("web-2", repository, []string{files(t, 3)})
+	source = files(t, 3)
+	one = w.addHost("web-1", repository, []string{source})
+	two = w.addHost("web-2", repository, []string{files(t, 3)})
 	one.backUp("succeeded")
 	two.backUp("succeeded")
+	return w, receiver, source, one, two
+}
 
+// noAlert demands that none is open.
+func (w *world) noAlert() {
+	w.t.Helper()
+	var page struct{ Alerts []struct{ Code string } }
+	w.api.must("GET", "/api/v1/alerts", nil, &page)
+	if len(page.Alerts) > 0 {
+		w.t.Errorf("alerts that are left: %+v", page.Alerts)
+	}
+}
+
+// It takes some minutes, most of them the patience of the evaluation.
+func TestASilentHostAndAFailureAreToldAndTakenBack(t *testing.T) {
+	t.Parallel()
+	w, receiver, source, one, two := alarmed(t)
 	// A failure: what it backs up is gone.
 	away := source + ".away"
 	if err := os.Rename(source, away); err != nil {
@@ -131,12 +146,17 @@ func TestADeadRepositoryASilentHostAndAFailureAreToldAndTakenBack(t *testing.T) 
 	one.backUp("succeeded")
 	receiver.wait(t, "resolved "+code+"/1")
 	receiver.wait(t, "resolved host_silent/1")
+	w.noAlert()
+}
 
-	// The repository dies for both.
+// It takes some minutes, most of them restic's patience and that of the evaluation.
+func TestADeadRepositoryIsToldOnceForAllItsHostsAndTakenBack(t *testing.T) {
+	t.Parallel()
+	w, receiver, _, one, two := alarmed(t)
 	w.rest.Stop()
 	first, second := one.runNow(), two.runNow()
 	for _, j := range []job{first, second} {
-		if j = w.finished(j.ID, 40*time.Minute); j.Outcome.Code != "repo_unreachable" {
+		if j = w.finished(j.ID, 40*time.Minute); j.Outcome.Result != "failed" || j.Outcome.Code != "repo_unreachable" {
 			t.Fatalf("the backup ended as %s (%s: %s)", j.Outcome.Result, j.Outcome.Code, j.Outcome.Message)
 		}
 	}
@@ -157,8 +177,5 @@ func TestADeadRepositoryASilentHostAndAFailureAreToldAndTakenBack(t *testing.T) 
 	if n := receiver.count("raised repository_unreachable"); n != 1 {
 		t.Errorf("a dead repository was raised %d times, want once", n)
 	}
-	w.api.must("GET", "/api/v1/alerts", nil, &page)
-	if len(page.Alerts) > 0 {
-		t.Errorf("alerts that are left: %+v", page.Alerts)
-	}
+	w.noAlert()
 }

@@ -137,6 +137,7 @@ func (v *victim) carry(list []carried) {
 // server was taken over: nothing but restic with arguments of ours runs, nothing is
 // written outside of the agent's own folders, and every refusal can be seen.
 func TestNothingAHostileServerOrdersRunsOnAGuardedHost(t *testing.T) {
+	t.Parallel()
 	if _, err := os.Stat("/proc/self/task"); err != nil {
 		t.Skip("needs /proc to see which programs an agent starts")
 	}

@@ -49,7 +49,7 @@ func (b *tab) enter(words, then string) {
 func TestARepositoryIsMadeHealthyByKeyboard(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	repository := w.addRepository("nas", repositorySpec{})
+	repository := w.addRepository("nas", repositorySpec{fresh: true})
 	h := w.addHost("web-1", repository, []string{files(t, 200)})
 	h.backUp("succeeded")
 	h.backUp("succeeded")

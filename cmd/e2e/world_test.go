@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -41,6 +42,10 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	programs = dir
+	// These tests wait for minutes, holds and proxies far more than they work: all at a
+	// time that may, whatever suits other packages.
+	flag.Parse()
+	_ = flag.Set("test.parallel", "10")
 	code := 1
 	if err := buildPrograms(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -386,11 +391,17 @@ type host struct {
 type repositorySpec struct {
 	location, user, secret, password string
 	existing                         bool
+	fresh                            bool // to be initialised by the product
 }
 
-// addRepository makes one; the zero spec is a new one on the world's rest-server.
+// addRepository makes one. The zero spec is an empty one on the world's rest-server that
+// was made before, because restic takes seconds to make one and a second to open it.
 func (w *world) addRepository(name string, s repositorySpec) string {
 	w.t.Helper()
+	if s.location == "" && !s.existing && !s.fresh && s.password == "" {
+		s.existing, s.password = true, "the password of "+name
+		restictest.CheapRepository(w.t, w.bins.Restic, w.rest.RepositoryDir(name), s.password)
+	}
 	if s.location == "" {
 		s.location = w.rest.Location(name)
 	}
@@ -483,8 +494,14 @@ func (h *host) paste(line string) {
 
 func (h *host) startAgent() {
 	h.w.t.Helper()
-	h.agent = start(h.w.t, "agent "+filepath.Base(h.dir), h.env, filepath.Join(programs, "restic-manager-agent"), "run", "--first-contact", "0s")
+	h.launch()
 	h.waitOnline()
+}
+
+// launch starts the host's agent and waits for nothing.
+func (h *host) launch() {
+	h.w.t.Helper()
+	h.agent = start(h.w.t, "agent "+filepath.Base(h.dir), h.env, filepath.Join(programs, "restic-manager-agent"), "run", "--first-contact", "0s")
 }
 
 func (h *host) waitOnline() {
