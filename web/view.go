@@ -152,7 +152,8 @@ type Field struct {
 	Pattern      string // of "field", for the browser to check
 	List         string // of "field": the id of a datalist with suggestions
 	Options      []Option
-	Rows         int // of "area"
+	Rows         int    // of "area"
+	Unit         string // of "field": what its number counts, behind it
 
 	Required, Mono, Autofocus, Disabled bool
 	// Hides marks a "check" that hides everything with data-hidden-by in its form.

@@ -212,7 +212,7 @@ func TestAPersonGoesFromTheSetUpCodeToAProtectedHost(t *testing.T) {
 	b.shows("manual")
 	b.picture("schedules")
 	b.do(chromedp.Click(chromedp.CSS("main table form button")))
-	b.shows("backup of web-1")
+	b.shows("Back up on web-1")
 	b.shows("Succeeded")
 	b.shows("2\u202f000")
 	eventually(t, "the log is shown", 20*time.Second, func() bool { return read[int](b, `document.querySelectorAll("job-log li").length`) > 0 })
@@ -332,7 +332,7 @@ func (b *tab) alert(source string, got <-chan string) {
 	b.shows("The schedule was saved.")
 	b.visit("/hosts")
 	b.do(chromedp.Click(chromedp.CSS("main td.act form button")))
-	b.shows("backup of web-1")
+	b.shows("Back up on web-1")
 	b.shows("Run again") // it has ended
 	b.picture("job-warning")
 	b.visit("/")

@@ -83,13 +83,16 @@ func TestARepositoryIsMadeHealthyByKeyboard(t *testing.T) {
 	})
 	b.enter("Overview", "no check has gone well yet.")
 
-	b.enter("Check and read all data", "check of web-1")
+	b.tabTo("what")
+	b.typeIn("And all")
+	b.do(chromedp.KeyEvent("\t"), chromedp.KeyEvent("\r"))
+	b.shows("Check on web-1")
 	b.shows("Succeeded")
 	b.visit("/repositories/" + repository)
 	b.shows("Not quite healthy: its recovery sheet was not saved.")
 	b.enter("Show the sheet", "RESTIC_PASSWORD")
 	b.enter("I have saved it", "Healthy:")
-	b.enter("Measure now", "stats of web-1")
+	b.enter("Measure now", "Measure on web-1")
 	b.shows("Succeeded")
 
 	b.visit("/repositories/" + repository)

@@ -101,6 +101,9 @@ func TestAPlanIsReplacedWhole(t *testing.T) {
 	if got.Plan.Check != "0 6 * * *" || got.Plan.Prune != "" || !got.Health.NextPruneAt.IsZero() || got.Health.NextCheckAt.IsZero() {
 		t.Errorf("got %+v, next check %s", got.Plan, got.Health.NextCheckAt)
 	}
+	if got.Health.CheckParts != 7 || got.Health.NextCheckPart != 1 {
+		t.Errorf("a check each day reads part %d of %d next", got.Health.NextCheckPart, got.Health.CheckParts)
+	}
 	if list := get[api.LockList](admin, path+"/locks"); len(list.Locks) != 0 || !list.SeenAt.IsZero() {
 		t.Errorf("got %+v", list)
 	}

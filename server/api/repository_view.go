@@ -64,6 +64,10 @@ func (a *around) complete(view *Repository, r *fleet.Repository, health *fleet.R
 		UndoUntil: health.UndoUntil.Time(), Locks: health.Locks, Keys: health.Keys, ForeignObjects: health.ForeignObjects, Suspects: health.Suspects,
 		InspectJobId: string(health.Inspect), AppendProvenAt: health.AppendProven.Time(),
 	}
+	if plan.Check != "" {
+		view.Health.CheckParts = plan.Parts(now)
+		view.Health.NextCheckPart = health.NextPart(view.Health.CheckParts)
+	}
 	for _, brief := range []struct {
 		id   fleet.JobID
 		into **JobBrief

@@ -3,7 +3,9 @@ package ui
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"restic-manager/server/api"
@@ -45,12 +47,12 @@ func (u *UI) jobs(v *visit) error {
 	if err != nil {
 		return err
 	}
-	var names []string
+	named := choice("operation", "Operation", v.query("operation"))
 	for _, o := range operations.Operations {
-		names = append(names, o.Name)
+		named.Options = append(named.Options, web.Option{Value: o.Name, Label: o.Title})
 	}
 	view := jobsView{Shell: shell, Jobs: page.Jobs, Pager: v.pager(page.NextPageToken), Filter: []web.Field{
-		choice("operation", "Operation", v.query("operation"), names...),
+		named,
 		choice("state", "State", v.query("state"), "pending", "acked", "waiting", "running", "stopping", "unresponsive", "finished"),
 		choice("trigger", "Why", v.query("trigger"), "schedule", "catch-up", "run-now", "maintenance", "drill"),
 		choice("result", "Result", v.query("result"), "succeeded", "warning", "failed", "cancelled", "interrupted", "rejected", "skipped", "missed", "expired", "lost"),
@@ -79,7 +81,7 @@ type jobView struct {
 	MoreEvents bool
 	Result     jobResult
 	Operation  api.Operation
-	Waits      string // on whom or what, where it does not run yet
+	Waits      *waiting // where it does not run yet
 }
 
 func (u *UI) job(v *visit) error {
@@ -95,7 +97,7 @@ func (u *UI) job(v *visit) error {
 	if err != nil {
 		return err
 	}
-	title := j.Operation + " of " + string(j.HostName)
+	title := api.OperationTitle(j.Operation) + " on " + string(j.HostName)
 	shell, err := v.shell(title, web.Crumb{Label: "Hosts", Href: "/hosts"}, web.Crumb{Label: string(j.HostName), Href: "/hosts/" + string(j.HostId)},
 		web.Crumb{Label: "Jobs", Href: "/hosts/" + string(j.HostId) + "/jobs"}, web.Crumb{Label: short(string(j.Id)), Mono: true})
 	if err != nil {
@@ -107,7 +109,10 @@ func (u *UI) job(v *visit) error {
 		Facts:  jobFacts(j),
 		Cancel: web.Dialog{ID: "cancel", Title: "Cancel this job?", Text: "restic is asked to stop and to remove its lock. What was uploaded so far is used again by the next backup.", Action: at + "/cancel", Confirm: "Cancel job", Keep: "Let it run", Danger: true},
 	}
-	view.Operation, view.Waits = o, waits(j)
+	view.Operation = o
+	if view.Waits, err = v.waits(j); err != nil {
+		return err
+	}
 	if view.Result, err = v.jobResult(j, o); err != nil {
 		return err
 	}
@@ -127,17 +132,53 @@ func (u *UI) job(v *visit) error {
 	return v.show(http.StatusOK, "job", view)
 }
 
-// waits says on whom a job waits that does not run yet.
-func waits(j api.Job) string {
+// waiting is on whom or what a job waits, and where that can be looked at.
+type waiting struct {
+	Text  string
+	Links []web.Link
+}
+
+// waits says on whom a job waits that does not run yet, with the jobs that are in its way.
+func (v *visit) waits(j api.Job) (*waiting, error) {
 	switch {
 	case j.State == api.JobStateFinished:
-		return ""
-	case j.WaitingOn != "":
-		return visible(j.WaitingOn)
-	case j.State == api.JobStatePending:
-		return "For the agent of " + visible(string(j.HostName)) + " to pick it up."
+		return nil, nil
+	case j.WaitingOn == "" && j.State == api.JobStatePending:
+		return &waiting{Text: "For the agent of " + visible(string(j.HostName)) + " to pick it up."}, nil
+	case j.WaitingOn == "":
+		return nil, nil
 	}
-	return ""
+	w := &waiting{Text: visible(j.WaitingOn)}
+	if !strings.HasSuffix(w.Text, ".") {
+		w.Text += "."
+	}
+	if j.RepositoryId == "" {
+		return w, nil
+	}
+	list, ok, err := part[api.OperationList](v, "/api/v1/operations", nil)
+	if err != nil || !ok {
+		return w, err
+	}
+	active, ok, err := part[api.JobPage](v, "/api/v1/jobs", url.Values{"repository_id": {string(j.RepositoryId)}, "active": {"true"}, "page_size": {"50"}})
+	if err != nil || !ok {
+		return w, err
+	}
+	for _, other := range active.Jobs {
+		if other.Id != j.Id && len(w.Links) < 8 && inTheWay(other, list.Operations) {
+			w.Links = append(w.Links, web.Link{Label: api.OperationTitle(other.Operation) + " on " + visible(string(other.HostName)), Href: "/jobs/" + string(other.Id)})
+		}
+	}
+	w.Links = append(w.Links, web.Link{Label: "Locks of " + visible(string(j.RepositoryName)), Href: "/repositories/" + string(j.RepositoryId) + "#locks"})
+	return w, nil
+}
+
+// inTheWay tells whether a job has a lock of its repository, or may have one.
+func inTheWay(j api.Job, operations []api.Operation) bool {
+	if j.State == api.JobStateWaiting || j.State == api.JobStatePending {
+		return false
+	}
+	i := slices.IndexFunc(operations, func(o api.Operation) bool { return o.Name == j.Operation })
+	return i < 0 || operations[i].Lock != "none"
 }
 
 // jobFacts are the numbers of a backup that has ended.

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
-	"strings"
 
 	"restic-manager/server/api"
 	"restic-manager/web"
@@ -22,6 +20,8 @@ type place struct {
 	Host   *api.Host
 	Source *api.Repository
 	Typed  string // what a person types where the operation wants it
+
+	Elsewhere bool // the snapshots that it asks for are another repository's
 }
 
 type operationsView struct {
@@ -40,6 +40,7 @@ type operationRow struct {
 	Operation api.Operation
 	Href      string
 	Off       string // why it cannot be started from here
+	Instead   web.Link
 }
 
 // place reads the host or the repository of the address.
@@ -75,39 +76,42 @@ func (u *UI) operations(v *visit) error {
 	}
 	view := operationsView{Shell: shell, Place: p, May: shell.User.May("operator"), Groups: []operationGroup{
 		{ID: "look", Title: "Look", Note: "Reads, and changes nothing"},
-		{ID: "move", Title: "Back up and restore", Note: "Shares the repository with others"},
+		{ID: "move", Title: "Back up and restore", Note: "Brings data into the repository, or out of it"},
 		{ID: "maintain", Title: "Maintain", Note: "Has the repository for itself, or changes what is in it"},
+		{ID: "automatic", Title: "Ordered by this server", Note: "When they are due; seldom by hand"},
 	}}
 	for _, o := range list.Operations {
-		g := &view.Groups[groupOf(o)]
-		g.Operations = append(g.Operations, operationRow{Operation: o, Href: p.Href + "/run/" + url.PathEscape(o.Name), Off: p.lacks(o)})
+		i := max(0, slices.IndexFunc(view.Groups, func(g operationGroup) bool { return g.ID == string(o.Group) }))
+		view.Groups[i].Operations = append(view.Groups[i].Operations, p.row(o))
 	}
 	view.Groups = slices.DeleteFunc(view.Groups, func(g operationGroup) bool { return len(g.Operations) == 0 })
 	return v.show(http.StatusOK, "operations", view)
 }
 
-// groupOf sorts by what an operation does to others: nothing, sharing, or not.
-func groupOf(o api.Operation) int {
+func (p place) row(o api.Operation) operationRow {
+	row := operationRow{Operation: o, Href: p.Href + "/run/" + url.PathEscape(o.Name), Off: p.lacks(o)}
 	switch {
-	case o.Deletes, o.Slot == api.OperationSlotMaintenance, o.Lock == api.OperationLockExclusive:
-		return 2
-	case o.Lock == api.OperationLockShared:
-		return 1
+	case len(fieldsNamed(o, "schedule_id")) > 0 && p.Host != nil:
+		row.Instead = web.Link{Label: "Its schedules", Href: p.Href + "/schedules"}
+	case len(fieldsNamed(o, "schedule_id")) > 0:
+		row.Instead = web.Link{Label: "Hosts", Href: "/hosts"}
+	case o.Name == "restore" && p.Host != nil:
+		row.Href = p.Href + "/restore" // the wizard picks files in a tree
 	}
-	return 0
+	return row
 }
 
 // lacks says why an operation cannot be started at a place.
 func (p place) lacks(o api.Operation) string {
 	switch {
 	case p.Host != nil && len(fieldsNamed(o, "schedule_id")) > 0:
-		return "started from the host's schedules"
+		return "It is started from the host's schedules."
 	case p.Source != nil && len(fieldsNamed(o, "schedule_id")) > 0:
-		return "started from a host"
+		return "It is started from a host."
 	case p.Host != nil && away(*p.Host) != "":
 		return away(*p.Host)
 	case p.Host != nil && !slices.Contains(o.Places, api.OperationPlaces("host")) && (p.Host.Policy == nil || len(p.Host.Policy.Maintenance) == 0):
-		return "only at a maintenance host, and this host's policy does not make it one"
+		return "It runs only at a maintenance host, and this host's policy does not make it one."
 	}
 	return ""
 }
@@ -126,6 +130,8 @@ type operationView struct {
 	Place     place
 	Operation api.Operation
 	Inputs    []input
+	Rare      []input // behind a disclosure
+	RareOpen  bool
 	Confirm   *web.Field
 	Refused   *web.Banner
 	Action    string
@@ -133,18 +139,6 @@ type operationView struct {
 	Off       string
 	May       bool
 	Terms     []web.Crumb // what it does to others, each a word and its meaning
-}
-
-// input is a field with the kind of control that it gets.
-type input struct {
-	Kind  string // field, area, choose, check, snapshots
-	Field web.Field
-	Picks []snapshotPick // of "snapshots"
-}
-
-type snapshotPick struct {
-	Value, Label string
-	Checked      bool
 }
 
 func (u *UI) operationForm(v *visit) error {
@@ -167,6 +161,7 @@ func (v *visit) showOperation(status int, f *form, refused *web.Banner, asked bo
 	if len(o.Places) == 0 {
 		return &problem{Status: http.StatusNotFound, Code: "not_found"}
 	}
+	p.Elsewhere = p.Source != nil && len(fieldsNamed(o, "from_repository_id")) > 0
 	title := o.Title + " · " + visible(p.Name)
 	shell, err := v.shell(title, p.crumbs(web.Crumb{Label: "Run", Href: p.Href + "/run"}, web.Crumb{Label: o.Title})...)
 	if err != nil {
@@ -182,7 +177,12 @@ func (v *visit) showOperation(status int, f *form, refused *web.Banner, asked bo
 		if err != nil {
 			return err
 		}
-		view.Inputs = append(view.Inputs, in)
+		if !field.Rare {
+			view.Inputs = append(view.Inputs, in)
+			continue
+		}
+		view.Rare = append(view.Rare, in)
+		view.RareOpen = view.RareOpen || in.Field.Error != "" || f.get(field.Name) != ""
 	}
 	if o.Confirm || asked || f.errors["confirm"] != "" {
 		confirm := f.with(web.Field{Name: "confirm", Label: "Type the name to go on", Mono: true, Autocomplete: "off", Hint: confirmHint(p)})
@@ -217,109 +217,6 @@ func terms(o api.Operation) (list []web.Crumb) {
 		list = append(list, web.Crumb{Label: "Where", Href: "Also at a host that has no schedule there, where its policy allows the repository."})
 	}
 	return list
-}
-
-// input makes the control of a field.
-func (v *visit) input(o api.OperationField, p place, f *form) (input, error) {
-	field := web.Field{Name: o.Name, Label: o.Label, Hint: asSentence(o.Help), Required: o.Required, Autocomplete: "off"}
-	switch {
-	case o.Type == "bool":
-		field.Required = false
-		return input{Kind: "check", Field: f.with(field)}, nil
-	case len(o.Options) > 0:
-		if !o.Required {
-			field.Options = []web.Option{{Label: "as usual"}}
-		}
-		for _, s := range o.Options {
-			field.Options = append(field.Options, web.Option{Value: s, Label: strings.NewReplacer("-", " ", "_", " ").Replace(s)})
-		}
-		return input{Kind: "choose", Field: f.with(field)}, nil
-	case o.Name == "repository_id":
-		return v.repositoryInput(field, f)
-	case strings.HasPrefix(o.Type, "snapshot_id"):
-		return v.snapshotInput(o, field, p, f)
-	case strings.HasSuffix(o.Type, "_list"):
-		field.Mono, field.Required = o.Type == "path_list", false
-		field.Hint = strings.TrimSpace(field.Hint + " One a line.")
-		field.Value = strings.Join(f.values[o.Name], "\n")
-		f.values[o.Name] = []string{field.Value}
-		return input{Kind: "area", Field: f.with(field)}, nil
-	case o.Type == "int":
-		field.Type = "text"
-		if o.Min != 0 || o.Max != 0 {
-			field.Hint = strings.TrimSpace(field.Hint + " From " + strconv.FormatInt(o.Min, 10) + " to " + strconv.FormatInt(o.Max, 10) + ".")
-		}
-	}
-	field.Mono = o.Type == "path" || o.Type == "uuid"
-	return input{Kind: "field", Field: f.with(field)}, nil
-}
-
-// asSentence makes one of a short help.
-func asSentence(s string) string {
-	if s == "" {
-		return ""
-	}
-	return strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
-}
-
-func (v *visit) repositoryInput(field web.Field, f *form) (input, error) {
-	field.Hint = ""
-	page, ok, err := part[api.RepositoryPage](v, "/api/v1/repositories", url.Values{"page_size": {"200"}})
-	if err != nil {
-		return input{}, err
-	}
-	if !ok || len(page.Repositories) == 0 {
-		return input{Kind: "field", Field: f.with(field)}, nil
-	}
-	for _, r := range page.Repositories {
-		field.Options = append(field.Options, web.Option{Value: string(r.Id), Label: visible(string(r.Name))})
-	}
-	return input{Kind: "choose", Field: f.with(field)}, nil
-}
-
-// snapshotInput offers the newest snapshots of the place.
-func (v *visit) snapshotInput(o api.OperationField, field web.Field, p place, f *form) (input, error) {
-	q := url.Values{"page_size": {"100"}}
-	if p.Host != nil {
-		q.Set("host_id", string(p.Host.Id))
-	} else {
-		q.Set("repository_id", string(p.Source.Id))
-	}
-	page, ok, err := part[api.SnapshotPage](v, "/api/v1/snapshots", q)
-	if err != nil {
-		return input{}, err
-	}
-	chosen := f.values[o.Name]
-	if strings.HasSuffix(o.Type, "_list") {
-		in := input{Kind: "snapshots"}
-		for _, s := range page.Snapshots {
-			in.Picks = append(in.Picks, snapshotPick{Value: s.Id, Label: v.snapshotLabel(s), Checked: slices.Contains(chosen, s.Id)})
-		}
-		for _, id := range chosen {
-			if id != "" && !slices.ContainsFunc(in.Picks, func(s snapshotPick) bool { return s.Value == id }) {
-				in.Picks = append(in.Picks, snapshotPick{Value: id, Label: id, Checked: true})
-			}
-		}
-		in.Field = f.with(field)
-		return in, nil
-	}
-	if !ok || len(page.Snapshots) == 0 {
-		field.Mono = true
-		return input{Kind: "field", Field: f.with(field)}, nil
-	}
-	field.Hint = ""
-	if !o.Required {
-		field.Options = []web.Option{{Label: "none"}}
-	}
-	listed := false
-	for _, s := range page.Snapshots {
-		listed = listed || s.Id == f.raw(o.Name)
-		field.Options = append(field.Options, web.Option{Value: s.Id, Label: v.snapshotLabel(s)})
-	}
-	if id := f.raw(o.Name); id != "" && !listed {
-		field.Options = append(field.Options, web.Option{Value: id, Label: id})
-	}
-	return input{Kind: "choose", Field: f.with(field)}, nil
 }
 
 func (u *UI) startOperation(v *visit) error {
@@ -368,34 +265,4 @@ func (v *visit) order(p place, o api.Operation, f *form, params json.RawMessage)
 		return send[api.Job](v, http.MethodPost, v.repositoryPath()+"/jobs", api.RepositoryJobCreate{Operation: o.Name, Params: params, Confirm: confirm})
 	}
 	return send[api.Job](v, http.MethodPost, "/api/v1/hosts/"+string(p.Host.Id)+"/jobs", api.JobCreate{Operation: o.Name, RepositoryId: api.Id(f.get("repository_id")), Params: params, Confirm: confirm})
-}
-
-// member makes the JSON of what was typed into a field; ok is false for nothing, which
-// is left out. What is no number is marked.
-func (f *form) member(field api.OperationField) (value any, ok bool) {
-	switch {
-	case field.Type == "bool":
-		return true, f.checked(field.Name)
-	case field.Type == "int":
-		text := strings.ReplaceAll(f.get(field.Name), " ", "")
-		if text == "" {
-			return nil, false
-		}
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			f.wrong(field.Name, "Type a whole number.")
-		}
-		return n, true
-	case field.Type == "snapshot_id_list":
-		list := slices.DeleteFunc(slices.Clone(f.values[field.Name]), func(s string) bool { return s == "" })
-		return list, len(list) > 0
-	case strings.HasSuffix(field.Type, "_list"):
-		list := f.lines(field.Name)
-		return list, len(list) > 0
-	}
-	text := f.raw(field.Name)
-	if field.Type != "path" && field.Type != "string" {
-		text = strings.TrimSpace(text)
-	}
-	return text, text != ""
 }

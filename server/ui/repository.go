@@ -165,6 +165,7 @@ type repositoryView struct {
 	Jobs     []api.Job
 	Sheet    *sheetView
 	OwnPass  web.Field
+	Depth    web.Field // of a check
 	CanRetry bool
 }
 
@@ -184,7 +185,7 @@ func (v *visit) showRepository(status int, refused *web.Banner, sheet *sheetView
 	frame.Refused = refused
 	r := frame.Repository
 	view := repositoryView{
-		repositoryFrame: frame, Sheet: sheet, Facts: repositoryFacts(r, frame.Locks.SeenAt, v.u.now()), CanRetry: r.State == api.RepositoryStateFailed,
+		repositoryFrame: frame, Sheet: sheet, Depth: depths(r), Facts: repositoryFacts(r, frame.Locks.SeenAt, v.u.now()), CanRetry: r.State == api.RepositoryStateFailed,
 		OwnPass: web.Field{Name: "own_password", Label: "Your own password", Type: "password", Autocomplete: "current-password", Hint: "Asked again, since the sheet was saved before."},
 	}
 	jobs, err := get[api.JobPage](v, "/api/v1/jobs", url.Values{"repository_id": {string(r.Id)}, "page_size": {"8"}})

@@ -133,6 +133,39 @@ func TestNothingIsReclaimedUnlessTheRepositorysNameIsTyped(t *testing.T) {
 	}
 }
 
+func TestACheckReadsAsMuchAsWasChosen(t *testing.T) {
+	c := newContract()
+	r := c.answers["GET "+repositoryPath].(api.Repository)
+	r.State, r.Health = "ready", api.RepositoryHealth{CheckParts: 28, NextCheckPart: 3}
+	c.answers["GET "+repositoryPath] = r
+	h := newPages(t, c)
+	wantOnPage(t, visitPage(t, h, "GET", "/repositories/"+repositoryID, nil).Body.String(), `<option value="part" selected>And the next part of the data, 3 of 28</option>`, `href="/repositories/`+repositoryID+`/run/check"`)
+	for what, params := range map[string]string{"check": "", "part": `,"params":{"part":3,"parts":28}`, "sample": `,"params":{"percent":5}`, "read": `,"params":{"read_data":true}`} {
+		c.got = nil
+		visitPage(t, h, "POST", "/repositories/"+repositoryID+"/start", url.Values{"what": {what}})
+		if want := "POST " + repositoryPath + `/jobs {"operation":"check"` + params + "}"; len(c.got) != 1 || c.got[0] != want {
+			t.Errorf("%s sent %q, want %q", what, c.got, want)
+		}
+	}
+}
+
+func TestAWaitingJobLeadsToWhatIsInItsWay(t *testing.T) {
+	c := newContract()
+	waiting := api.Job{Id: jobID, HostId: hostID, HostName: "nas", RepositoryId: repositoryID, RepositoryName: "main", Operation: "prune", State: "waiting", WaitingOn: "backup at web-1 since noon"}
+	other := func(id, operation string, state api.JobState) api.Job {
+		return api.Job{Id: api.Id(id), HostId: hostID, HostName: "web-1", RepositoryId: repositoryID, Operation: operation, State: state}
+	}
+	c.answers["GET /api/v1/jobs/"+jobID] = waiting
+	c.answers["GET /api/v1/jobs"] = api.JobPage{Jobs: []api.Job{waiting, other(userID, "backup", "running"), other(alertID, "backup", "pending"), other(channelID, "diff", "running")}}
+	body := visitPage(t, newPages(t, c), "GET", "/jobs/"+jobID, nil).Body.String()
+	wantOnPage(t, body, "backup at web-1 since noon.", `<a href="/jobs/`+userID+`">Back up on web-1</a>`, `<a href="/repositories/`+repositoryID+`#locks">Locks of main</a>`)
+	for what, id := range map[string]string{"a job that has not begun": alertID, "one that takes no lock": channelID} {
+		if strings.Contains(body, `href="/jobs/`+id+`"`) {
+			t.Errorf("%s is said to be in the way", what)
+		}
+	}
+}
+
 func TestALockIsRemovedByTheAgentThereOrByWhoTypesTheName(t *testing.T) {
 	c := newContract()
 	h := newPages(t, c)

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -40,7 +41,7 @@ func (v *visit) holdOf(r api.Repository) (*hold, error) {
 }
 
 func holdWords(h api.RepositoryHold, waiting int, now time.Time) *hold {
-	who := capital(h.Operation) + " at " + visible(h.HostName)
+	who := visible(api.OperationTitle(h.Operation)) + " at " + visible(h.HostName)
 	since := web.Duration(max(now.Sub(h.Since), 0).Round(time.Second))
 	told := &hold{State: web.State{Tone: web.Run, Glyph: "run", Word: "Running"}, Since: h.Since, Job: string(h.JobId), Text: who + " has run for " + since + "."}
 	if !h.Running {
@@ -66,6 +67,17 @@ func holdWords(h api.RepositoryHold, waiting int, now time.Time) *hold {
 	return told
 }
 
+// depths are how thoroughly a check looks, the least first.
+func depths(r api.Repository) web.Field {
+	f := web.Field{Name: "what", Label: "How much to read", Value: "check", Options: []web.Option{{Value: "check", Label: "The structure only"}}}
+	if n := r.Health.CheckParts; n > 1 {
+		f.Value = "part"
+		f.Options = append(f.Options, web.Option{Value: "part", Label: fmt.Sprintf("And the next part of the data, %d of %d", r.Health.NextCheckPart, n)})
+	}
+	f.Options = append(f.Options, web.Option{Value: "sample", Label: "And 5 % of the data, at random"}, web.Option{Value: "read", Label: "And all data"})
+	return f
+}
+
 // capital begins a sentence.
 func capital(s string) string {
 	if s == "" {
@@ -81,6 +93,8 @@ var starts = map[string]struct {
 }{
 	"check":   {operations: []api.RepositoryJobCreate{{Operation: "check"}}},
 	"read":    {operations: []api.RepositoryJobCreate{{Operation: "check", Params: api.Params(`{"read_data":true}`)}}},
+	"sample":  {operations: []api.RepositoryJobCreate{{Operation: "check", Params: api.Params(`{"percent":5}`)}}},
+	"part":    {operations: []api.RepositoryJobCreate{{Operation: "check"}}}, // which one is the repository's
 	"locks":   {operations: []api.RepositoryJobCreate{{Operation: "locks"}}},
 	"preview": {operations: []api.RepositoryJobCreate{{Operation: "retention", Params: api.Params(`{"dry_run":true}`)}}, leads: "/retention"},
 	"measure": {operations: []api.RepositoryJobCreate{{Operation: "stats", Params: api.Params(`{"mode":"raw-data"}`)}, {Operation: "stats", Params: api.Params(`{"mode":"restore-size"}`)}, {Operation: "inspect"}}},
@@ -109,6 +123,9 @@ func (u *UI) startMaintenance(v *visit) error {
 	for i, o := range what.operations {
 		if o.Operation == "inspect" && r.Maintenance.Mode != api.RepositoryMaintenanceModeFolder {
 			continue // nobody has the folder
+		}
+		if f.raw("what") == "part" && r.Health.CheckParts > 0 {
+			o.Params = api.Params(fmt.Sprintf(`{"part":%d,"parts":%d}`, r.Health.NextCheckPart, r.Health.CheckParts))
 		}
 		o.Confirm = api.Confirm(f.raw("typed"))
 		job, err := send[api.Job](v, http.MethodPost, v.repositoryPath()+"/jobs", o)

@@ -32,16 +32,18 @@ func (c *contract) sampleResults() {
 	places := []api.OperationPlaces{"host", "maintenance_host"}
 	repository := field("repository_id", "uuid", true)
 	c.answers["GET /api/v1/operations"] = api.OperationList{Operations: []api.Operation{
-		{Name: "backup", Title: "Back up", Description: "Backs up what a schedule names.", Lock: "shared", Slot: "append", Places: places, Fields: []api.OperationField{field("schedule_id", "uuid", true)}},
-		{Name: "restore", Title: "Restore", Description: "Restores a snapshot.", Lock: "shared", Slot: "append", Places: places, Anywhere: true,
+		{Name: "backup", Group: "move", Title: "Back up", Description: "Backs up what a schedule names.", Lock: "shared", Slot: "append", Places: places, Fields: []api.OperationField{field("schedule_id", "uuid", true)}},
+		{Name: "restore", Group: "move", Title: "Restore", Description: "Restores a snapshot.", Lock: "shared", Slot: "append", Places: places, Anywhere: true,
 			Fields: []api.OperationField{repository, field("snapshot_id", "snapshot_id", true), field("paths", "path_list", false), field("target", "string", true, "staging", "in_place"), field("verify", "bool", false)},
 			Facts:  []api.OperationColumn{column("target_path", "Restored to", "path"), column("planned_files", "Entries planned", "int"), column("planned_bytes", "Bytes planned", "bytes"), column("restored_files", "Entries restored", "int"), column("verified", "Verified", "bool"), column("not_restored", "Metadata left out", "list")},
 			Rows:   []api.OperationColumn{column("path", "Path", "path"), column("what", "What", "text"), column("detail", "Detail", "text")}},
-		{Name: "diff", Title: "Compare", Description: "Compares two snapshots.", Lock: "none", Slot: "append", Places: places, Fields: []api.OperationField{repository, field("from", "snapshot_id", true), field("to", "snapshot_id", true)},
+		{Name: "diff", Group: "look", Title: "Compare", Description: "Compares two snapshots.", Lock: "none", Slot: "append", Places: places, Fields: []api.OperationField{repository, field("from", "snapshot_id", true), field("to", "snapshot_id", true)},
 			Facts: []api.OperationColumn{column("added_files", "Files added", "int"), column("added_bytes", "Added", "bytes")},
 			Rows:  []api.OperationColumn{column("path", "Path", "path"), column("modifier", "Sign", "text"), column("change", "Change", "text")}},
-		{Name: "forget", Title: "Forget", Description: "Removes snapshots.", Lock: "exclusive", Slot: "maintenance", Deletes: true, Confirm: true, Places: places[1:],
-			Fields: []api.OperationField{repository, field("snapshot_ids", "snapshot_id_list", true), {Name: "most", Label: "At most", Type: "int", Min: 1, Max: 50}, field("dry_run", "bool", false), field("reason", "string", false), field("mode", "string", false, "as-it-is", "other")}},
+		{Name: "forget", Group: "maintain", Title: "Forget", Description: "Removes snapshots.", Lock: "exclusive", Slot: "maintenance", Deletes: true, Confirm: true, Places: places[1:],
+			Fields: []api.OperationField{repository, field("snapshot_ids", "snapshot_id_list", true), {Name: "most", Label: "At most", Type: "int", Min: 1, Max: 50}, field("dry_run", "bool", false), field("reason", "string", false),
+				{Name: "mode", Label: "How", Help: "which way", Type: "string", Options: []string{"as-it-is", "other"}, Choices: []api.FieldChoice{{Value: "as-it-is", Label: "As it is"}, {Value: "other", Label: "Another way"}}, Default: "as-it-is"},
+				{Name: "share", Label: "Share", Help: "so much of it", Type: "int", Min: 1, Max: 100, Unit: "%", Default: "nothing", Rare: true}}},
 	}}
 	newer := api.Snapshot{Id: snapshotID, RepositoryId: repositoryID, RepositoryName: hostile, HostId: hostID, HostName: hostile, JobId: jobID, Time: noon, FirstSeenAt: noon, Hostname: hostile, Paths: []string{hostile}, Tags: []string{"rm:x", hostile}, Files: 3, Bytes: 1 << 30}
 	older := newer
@@ -347,6 +349,21 @@ func TestAnyOperationIsStartedByItsFields(t *testing.T) {
 		w := visitPage(t, newPages(t, c), "POST", "/repositories/"+repositoryID+"/run/forget", form)
 		wantOnPage(t, w.Body.String(), `id="f-most-error"`, `id="f-confirm-error"`, `id="f-snapshot_ids-error"`, "Not its name.")
 	})
+	t.Run("its options are told in words, and the usual one is sent by leaving it out", func(t *testing.T) {
+		c := newContract()
+		body := visitPage(t, newPages(t, c), "GET", "/repositories/"+repositoryID+"/run/forget", nil).Body.String()
+		wantOnPage(t, body, `<option value="as-it-is" selected>As it is (as usual)</option>`, `>Another way</option>`, `<details><summary>Rarely needed`, `<span class="vh">, in %</span>`, "So much of it. From 1 to 100. Left empty: nothing.")
+		form := url.Values{"snapshot_ids": {olderID}, "mode": {"as-it-is"}, "share": {"5"}, "confirm": {"nas"}}
+		visitPage(t, newPages(t, c), "POST", "/repositories/"+repositoryID+"/run/forget", form)
+		want := "POST " + repositoryPath + `/jobs {"confirm":"nas","operation":"forget","params":{"share":5,"snapshot_ids":["` + olderID + `"]}}`
+		if len(c.got) != 1 || c.got[0] != want {
+			t.Errorf("sent %q, want %q", c.got, want)
+		}
+		form.Set("mode", "other")
+		form.Set("share", "x")
+		body = visitPage(t, newPages(t, c), "POST", "/repositories/"+repositoryID+"/run/forget", form).Body.String()
+		wantOnPage(t, body, `<option value="other" selected>`, `<details open><summary>Rarely needed`, "Type a whole number.")
+	})
 	t.Run("a name is asked for where the contract wants one", func(t *testing.T) {
 		c := newContract()
 		c.answers["POST /api/v1/hosts/"+hostID+"/jobs"] = &api.Problem{Status: 422, Code: "confirmation_required", Title: "Type the name", Detail: "Type the host's name."}
@@ -357,7 +374,7 @@ func TestAnyOperationIsStartedByItsFields(t *testing.T) {
 
 func TestWhatAHostCannotDoIsSaidBesideIt(t *testing.T) {
 	body := visitPage(t, newPages(t, newContract()), "GET", "/hosts/"+hostID+"/run", nil).Body.String()
-	wantOnPage(t, body, "only at a maintenance host", "from the host&#39;s schedules", `href="/hosts/`+hostID+`/run/diff"`)
+	wantOnPage(t, body, "only at a maintenance host", "from the host&#39;s schedules", `href="/hosts/`+hostID+`/schedules"`, `href="/hosts/`+hostID+`/run/diff"`, `href="/hosts/`+hostID+`/restore"`)
 	if strings.Contains(body, `/run/forget"`) {
 		t.Error("what the host's policy does not allow is offered")
 	}

@@ -16,6 +16,7 @@ var functions = template.FuncMap{
 	"visible": visible,
 	"amount":  amount,
 	"short":   short,
+	"title":   func(operation string) string { return visible(api.OperationTitle(operation)) },
 	"join":    func(items []string, by string) string { return strings.Join(items, by) },
 	"jobState": func(j api.Job) web.State {
 		return jobState(string(j.State), result(j))
