@@ -4,8 +4,8 @@ func unlockOperation() Operation {
 	return Operation{
 		Name: "unlock", Group: GroupMaintain,
 		Title: "Remove locks",
-		Description: "Removes locks whose process is proven dead by the agent of the machine that it ran on. With force, at the maintenance host, removes the locks " +
-			"that are named, whoever has them: a restic that still runs then works without one.",
+		Description: "Removes locks whose process is proven dead by the agent of the machine that it ran on. With force, at the maintenance host, also removes the locks " +
+			"that are named and were not refreshed for half an hour, whoever has them; never one whose process lives there.",
 		Fields: []Field{
 			repositoryField(),
 			{

@@ -17,9 +17,11 @@ func (t *Task) announce(doomed []restic.Snapshot, sameTree bool) *Ending {
 	}
 	r := upkeep.Replacing{JobID: t.Job.ID, At: t.runner.now().UTC()}
 	for _, s := range doomed {
-		d := upkeep.Doomed{ID: s.ID, First: firstID(s), Time: s.Time, Host: s.Host}
+		// restic's tag names in the new one what the old one was first, the others the old
+		// one itself.
+		d := upkeep.Doomed{ID: s.ID, First: s.ID, Time: s.Time, Host: s.Host}
 		if sameTree {
-			d.Tree = s.Tree
+			d.First, d.Tree = firstID(s), s.Tree
 		}
 		r.Snapshots = append(r.Snapshots, d)
 	}

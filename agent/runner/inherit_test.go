@@ -40,6 +40,9 @@ func TestWhatWasReplacedBeforeACutKeepsItsAge(t *testing.T) {
 			if operation == "tag" {
 				params["add"] = []string{"mine"}
 			} else {
+				_, _, rows := n.must(spool.Succeeded, "", "tag", map[string]any{"snapshot_ids": []string{old}, "add": []string{"mine"}})
+				old = rows[0]["new_id"].(string)
+				params["snapshot_ids"] = []string{old}
 				params["excludes"], params["forget"] = []string{"changes"}, true
 			}
 			n.meddle(" "+operation+" ", "", "exit 1")

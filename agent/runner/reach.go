@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 
 	"restic-manager/agent/policy"
@@ -68,18 +69,81 @@ func (t *Task) become() *Ending {
 	if folder == "" || t.Operation.Name == "restore" || t.Operation.Name == "dump" {
 		return nil
 	}
-	as, err := restic.OwnerOf(folder)
-	if name := t.reach.rule.RunAs; name != "" && err == nil {
-		as, err = restic.UserNamed(name)
-	}
+	as, real, err := t.reach.owner()
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && t.reach.rule.RunAs == "":
 		return nil // restic says that there is no repository
 	case err != nil:
-		return failed(string(restic.CodeRunAsRefused), "restic cannot run as the owner of the repository's folder: "+err.Error(),
-			"correct run_as in the host's policy file")
+		return refusedOwner(err)
 	}
 	t.access.RunAs = &as //guard:maintenance-owner
+	t.stands = real
+	return nil
+}
+
+func refusedOwner(err error) *Ending {
+	var refused *restic.Error
+	if errors.As(err, &refused) {
+		return failed(string(refused.Code), refused.Message, refused.Next)
+	}
+	return failed(string(restic.CodeRunAsRefused), "restic cannot run as the owner of the repository's folder: "+err.Error(),
+		"correct run_as in the host's policy file")
+}
+
+// owner is as whom restic works in the folder, and where that really is. Whoever may write
+// above a folder could put a link in its place: it has to be one that the policy covers,
+// and root works in none that is reached by a link below what the policy names.
+func (r reach) owner() (as restic.RunAs, real string, err error) {
+	folder := r.location.Path()
+	if real, err = filepath.EvalSymlinks(folder); err != nil {
+		return as, "", err
+	}
+	if !r.rule.Covers(r.location) { //guard:become-covers
+		return as, "", &restic.Error{
+			Code: restic.CodeRunAsRefused, Message: "the repository's folder now leads to " + real + ", which the maintenance section of this host's policy file does not cover",
+			Next: "find out who put a link there; if that was meant, add the real folder to the policy file",
+		}
+	}
+	if r.rule.RunAs != "" {
+		as, err = restic.UserNamed(r.rule.RunAs)
+		return as, real, err
+	}
+	if as, err = restic.OwnerOf(real); err != nil {
+		return as, "", err
+	}
+	if as.UID == 0 && r.linked(real) { //guard:become-root
+		return as, "", &restic.Error{
+			Code: restic.CodeRunAsRefused, Message: "the repository's folder is a link to " + real + ", which is root's: whoever made the link would have root work where they choose",
+			Next: "name the folder by its real path, or set run_as in the host's policy file",
+		}
+	}
+	return as, real, nil
+}
+
+// linked reports whether a link below the place that the policy names leads to the folder.
+// Links above it are root's own word.
+func (r reach) linked(real string) bool {
+	place, err := filepath.EvalSymlinks(r.rule.Path)
+	if err != nil {
+		return true
+	}
+	below, err := filepath.Rel(r.rule.Path, r.location.Path())
+	return err != nil || filepath.Join(place, below) != real
+}
+
+// stay looks, before each restic, whether the folder is still where and whose it was.
+func (t *Task) stay() *Ending {
+	if t.stands == "" {
+		return nil
+	}
+	as, real, err := t.reach.owner()
+	if err != nil {
+		return refusedOwner(err)
+	}
+	if as.UID != t.access.RunAs.UID || real != t.stands { //guard:become-stay
+		return failed(string(restic.CodeRunAsRefused), "the repository's folder has another owner, or lies elsewhere, than when the job began: it was "+t.stands+
+			" of "+t.access.RunAs.String()+", and is "+real+" of "+as.String(), "find out who changes it while jobs run")
+	}
 	return nil
 }
 

@@ -97,6 +97,7 @@ type Task struct {
 	lockCount int                // how many locks there were when they were listed
 	killed    bool               // a restic of this attempt did not end by itself
 	process   restic.ProcessRef  // that works for the job, or did last
+	stands    string             // where the folder really is that the job works in as its owner
 	seen      string             // the id of the repository, once it was opened and is the one that it has been
 	probed    Deletion           // what this job's own probe of the credential found, if it made one
 }
@@ -117,6 +118,9 @@ func (t *Task) Say(text string) {
 // perform runs one restic for the task. The Ending is nil when restic succeeded,
 // or made a snapshot with something left out of it.
 func perform[T any](ctx context.Context, t *Task, op restic.Op[T]) (restic.Result[T], *Ending) {
+	if e := t.stay(); e != nil {
+		return restic.Result[T]{}, e
+	}
 	t.Say("restic " + op.Name())
 	result, err := restic.Run(ctx, t.runner.restic, op, t.access, t.handlers())
 	t.detach()

@@ -169,11 +169,14 @@ type unlockFacts struct {
 // Codes of an unlock that could not do what it was to do.
 const (
 	CodeLockInUse      = "lock_in_use"
+	CodeLockNotStale   = "lock_not_stale"
 	CodeLockNotRemoved = "lock_not_removed"
 )
 
 // runUnlock removes locks one by one, each only after it was looked at. Without force those
-// of dead processes of this machine, with force those that are named.
+// of dead processes of this machine. With force those that are named, too, but for one whose
+// process lives here, and for those that were refreshed lately: where nobody knows whether
+// the process lives, only that proves that it does not work any more.
 func runUnlock(ctx context.Context, t *Task) *Ending {
 	if _, e := t.pinned(ctx); e != nil {
 		return e
@@ -184,15 +187,16 @@ func runUnlock(ctx context.Context, t *Task) *Ending {
 	}
 	named, force := t.Params.Strings("lock_ids"), t.Params.Bool("force")
 	found := unlockFacts{Locks: t.lockCount}
-	rows, refused, inUse := t.rows(ctx), 0, 0
+	rows, refused := t.rows(ctx), 0
+	kept := map[string]int{} // by why
 	for _, l := range locks {
 		if len(named) > 0 && !slices.Contains(named, l.id) {
 			continue
 		}
 		row := unlockRow{ID: l.id, Hostname: l.Host, PID: l.PID, Exclusive: l.Exclusive, CreatedAt: l.Time.UTC(), Alive: l.alive}
-		if l.alive != aliveNo && !force { //guard:unlock-alive
-			row.Detail = whyKept(l)
-			inUse++
+		if why, detail := t.spares(l, force); why != "" { //guard:unlock-alive
+			row.Detail = detail
+			kept[why]++
 		} else if err := t.removeLock(ctx, l.id); err != nil {
 			row.Detail = err.Error()
 			refused++
@@ -202,26 +206,67 @@ func runUnlock(ctx context.Context, t *Task) *Ending {
 		}
 		_ = rows.Add(row) // told by into
 	}
-	found.Kept = inUse + refused
+	found.Kept = kept[CodeLockInUse] + kept[CodeLockNotStale] + refused
 	e = outcomeOf(fmt.Sprintf("%d of %d locks removed", found.Removed, t.lockCount))
 	switch {
 	case refused > 0:
 		e = failed(CodeLockNotRemoved, fmt.Sprintf("%d locks could not be removed", refused), "see the rows of the result")
-	case inUse > 0 && len(named) > 0:
-		e = failed(CodeLockInUse, fmt.Sprintf("%d of the locks that were named were kept: their process is not proven dead", inUse),
-			"order it at the machine that has the lock, wait for its end, or remove the lock with force at the maintenance host")
+	case kept[CodeLockInUse] > 0 && len(named) > 0:
+		e = failed(CodeLockInUse, fmt.Sprintf("%d of the locks that were named were kept: their process lives, or is not proven dead", kept[CodeLockInUse]),
+			t.nextInUse(force))
+	case kept[CodeLockNotStale] > 0 && len(named) > 0:
+		e = failed(CodeLockNotStale, fmt.Sprintf("%d of the locks that were named were kept: nobody here knows whether their process lives, and they were refreshed "+
+			"less than half an hour ago, which a restic that works does each five minutes", kept[CodeLockNotStale]),
+			"order it at the machine that has the lock, whose agent knows; or order it again once the lock was not refreshed for half an hour")
 	}
 	e.facts(found)
 	return rows.into(e)
 }
 
-// whyKept says why a lock is not removed without force.
-func whyKept(l heldLock) string {
-	switch l.alive {
-	case aliveYes:
-		return "its process lives"
-	case aliveUnknown:
-		return "nothing proves that its process is dead: a lock that was not refreshed for half an hour would"
+func (t *Task) nextInUse(force bool) string {
+	if force {
+		return "wait for the end of that process, or end it on this machine"
 	}
-	return "it is another machine's, whose agent knows whether its process lives"
+	return "order it at the machine that has the lock, wait for its end, or remove the lock with force at the maintenance host"
+}
+
+// spares says why a lock is not removed, as a code and in words; "" for one that is.
+func (t *Task) spares(l heldLock, force bool) (code, detail string) {
+	switch {
+	case l.alive == aliveNo:
+		return "", ""
+	case l.alive == aliveYes: //guard:unlock-living
+		return CodeLockInUse, "its process lives"
+	case !force && l.alive == aliveUnknown:
+		return CodeLockInUse, "nothing proves that its process is dead: a lock that was not refreshed for half an hour would"
+	case !force:
+		return CodeLockInUse, "it is another machine's, whose agent knows whether its process lives"
+	}
+	age := t.runner.now().Sub(t.refreshed(l))
+	switch {
+	case age < -clockSlack:
+		return CodeLockNotStale, "it was refreshed at a time that is yet to come: the clock of its machine, or of this one, is wrong"
+	case age < staleAfter: //guard:unlock-young
+		return CodeLockNotStale, "it was refreshed " + age.Round(time.Second).String() + " ago"
+	}
+	return "", ""
+}
+
+// refreshed is when a lock was made or last refreshed: by the clock of this host where it
+// is a file here, and else by that of whoever has it.
+func (t *Task) refreshed(l heldLock) time.Time {
+	path := t.access.Location.Path()
+	if path == "" {
+		return l.Time
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return l.Time
+	}
+	defer root.Close()
+	info, err := root.Lstat(filepath.Join("locks", l.id))
+	if err != nil {
+		return l.Time
+	}
+	return info.ModTime()
 }

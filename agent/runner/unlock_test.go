@@ -133,7 +133,7 @@ func TestLocksAreListedAndThoseOfTheDeadRemoved(t *testing.T) {
 	})
 }
 
-func TestAtTheMaintenanceHostNamedLocksAreRemovedWhoeverHasThem(t *testing.T) {
+func TestAtTheMaintenanceHostNamedLocksAreRemovedOnceTheyAreStale(t *testing.T) {
 	bins := restictest.Find(t, restictest.Suites()[0])
 	p := maintained(t, restictest.Suites()[0])
 	p.leaveLock(bins, p.folder(), "", "", filepath.Join(p.folder(), "locks"))
@@ -147,9 +147,42 @@ func TestAtTheMaintenanceHostNamedLocksAreRemovedWhoeverHasThem(t *testing.T) {
 		t.Fatalf("a lock that was not named is gone: %v", left)
 	}
 	done, _ = p.order("unlock", map[string]any{"force": true, "lock_ids": []string{lock}})
+	if got := done.want(spool.Failed, CodeLockNotStale); !strings.Contains(got.NextStep, "half an hour") {
+		t.Errorf("next step %q", got.NextStep)
+	}
+	file, old := filepath.Join(p.folder(), "locks", lock), time.Now().Add(-31*time.Minute)
+	if err := os.Chtimes(file, old, old); err != nil {
+		t.Fatal(err)
+	}
+	done, _ = p.order("unlock", map[string]any{"force": true, "lock_ids": []string{lock}})
 	done.want(spool.Succeeded, "")
 	if left, _ := filepath.Glob(filepath.Join(p.folder(), "locks", "*")); len(left) != 0 {
 		t.Errorf("left are %v", left)
+	}
+}
+
+// TestForceRemovesNoLockOfTheLiving judges locks of all kinds, the oldest there are.
+func TestForceRemovesNoLockOfTheLiving(t *testing.T) {
+	p := newPlace(t, restictest.NewFake(t, fakeScript()).Path())
+	task := &Task{runner: p.runner}
+	lock := func(alive string, age time.Duration) heldLock {
+		return heldLock{fakeID, restic.RepositoryLock{Time: time.Now().Add(-age), Host: "h"}, alive}
+	}
+	for _, test := range []struct {
+		name string
+		lock heldLock
+		want string
+	}{
+		{"a living process here", lock(aliveYes, 100*time.Hour), CodeLockInUse},
+		{"a dead process here", lock(aliveNo, time.Second), ""},
+		{"another machine's, refreshed lately", lock("", 29*time.Minute), CodeLockNotStale},
+		{"another machine's", lock("", 31*time.Minute), ""},
+		{"one by this machine's name, refreshed lately", lock(aliveUnknown, 29*time.Minute), CodeLockNotStale},
+		{"another machine's whose clock is ahead", lock("", -time.Hour), CodeLockNotStale},
+	} {
+		if got, detail := task.spares(test.lock, true); got != test.want {
+			t.Errorf("%s: %q (%s), want %q", test.name, got, detail, test.want)
+		}
 	}
 }
 
