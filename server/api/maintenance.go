@@ -15,7 +15,8 @@ import (
 	"restic-manager/server/store"
 )
 
-// SetMaintenanceHost says which host maintains a repository.
+// SetMaintenanceHost says which host maintains a repository. Where it works in the folder,
+// no credential that can delete is kept.
 func (h *Handlers) SetMaintenanceHost(ctx context.Context, r SetMaintenanceHostRequestObject) (SetMaintenanceHostResponseObject, error) {
 	id, host := fleet.RepositoryID(r.RepositoryId), fleet.HostID(r.Body.HostId)
 	folder, err := maintenanceFolder(r.Body)
@@ -41,6 +42,15 @@ func (h *Handlers) SetMaintenanceHost(ctx context.Context, r SetMaintenanceHostR
 		}
 		if err := tx.SetMaintenance(ctx, id, host, folder); err != nil {
 			return err
+		}
+		if folder != "" {
+			removed, err := tx.DeleteCredential(ctx, id, "", fleet.MaintenanceSlot)
+			if err != nil {
+				return err
+			}
+			if removed {
+				tx.Audit.Detail += "; the credential that can delete was removed"
+			}
 		}
 		return job.JudgeMaintenance(ctx, tx, id)
 	})

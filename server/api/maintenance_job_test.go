@@ -7,6 +7,7 @@ import (
 
 	"restic-manager/server/api"
 	"restic-manager/server/fleet"
+	"restic-manager/server/store"
 )
 
 // TestTheCredentialThatCanDeleteIsGivenForAJobAlone tries to fetch it before, by the
@@ -82,6 +83,37 @@ func TestTheCredentialThatCanDeleteIsGivenForAJobAlone(t *testing.T) {
 	admin.must(http.StatusNoContent, "DELETE", path+"/credentials/maintenance", nil)
 	admin.must(http.StatusOK, "PUT", path+"/maintenance-host", obj{"host_id": nas.host, "location": "/srv/nas"})
 	admin.refused(http.StatusUnprocessableEntity, fleet.InvalidField, "PUT", path+"/credentials/maintenance", obj{"username": "keeper", "secret": "x"})
+}
+
+// TestAFolderMakesTheCredentialThatCanDeleteGo: with a folder, the contract says, there is none.
+func TestAFolderMakesTheCredentialThatCanDeleteGo(t *testing.T) {
+	w, admin, _, h := newAttending(t)
+	repository := get[api.RepositoryPage](admin, "/api/v1/repositories").Repositories[0]
+	path := "/api/v1/repositories/" + repository.Id
+	admin.must(http.StatusNoContent, "PUT", path+"/credentials/maintenance", obj{"username": "keeper", "secret": "deleting-secret"})
+	slots := func() (list []string) {
+		for _, c := range admin.readRepository(repository.Id).Credentials {
+			list = append(list, string(c.Slot))
+		}
+		return list
+	}
+	for _, maintainer := range []obj{{"host_id": h.Host.Id}, {}} {
+		if admin.must(http.StatusOK, "PUT", path+"/maintenance-host", maintainer); len(slots()) != 2 {
+			t.Errorf("without a folder: %v", slots())
+		}
+	}
+	admin.must(http.StatusOK, "PUT", path+"/maintenance-host", obj{"host_id": h.Host.Id, "location": "/srv/nas"})
+	if got := slots(); len(got) != 1 || got[0] != "append" {
+		t.Errorf("in its folder: %v", got)
+	}
+	entries, _, err := w.store.AuditEntries(t.Context(), store.AuditFilter{}, store.Page{Size: 1})
+	if err != nil || len(entries) != 1 || !strings.Contains(entries[0].Detail, "in the folder /srv/nas; the credential that can delete was removed") {
+		t.Errorf("the audit log has %+v, %v", entries, err)
+	}
+	admin.must(http.StatusOK, "PUT", path+"/maintenance-host", obj{"host_id": h.Host.Id})
+	if m := admin.readRepository(repository.Id).Maintenance; m.Mode != "credential" || m.NextStep == "" {
+		t.Errorf("without the folder again: %+v", m)
+	}
 }
 
 func TestAJobOnARepositoryFindsItsHost(t *testing.T) {
