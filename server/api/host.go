@@ -238,6 +238,14 @@ func (h *Handlers) viewHosts(ctx context.Context, hosts []fleet.Host) ([]Host, e
 	if err != nil {
 		return nil, err
 	}
+	hostIDs := make([]fleet.HostID, len(hosts))
+	for i := range hosts {
+		hostIDs[i] = hosts[i].ID
+	}
+	sizes, err := h.store.HostSizes(ctx, hostIDs)
+	if err != nil {
+		return nil, err
+	}
 	views := make([]Host, len(hosts))
 	for i := range hosts {
 		if views[i], err = toHost(&hosts[i], hosts[i].Presence(h.store.Now())); err != nil {
@@ -245,6 +253,12 @@ func (h *Handlers) viewHosts(ctx context.Context, hosts []fleet.Host) ([]Host, e
 		}
 		views[i].Conditions = orEmpty(conditions[ids[i]])
 		views[i].LastBackup = briefs[hosts[i].LastBackup]
+		if size, ok := sizes[hosts[i].ID]; ok {
+			views[i].Size = &HostSize{SourceBytes: size.Source, Shared: size.Shared}
+			if size.Measured {
+				views[i].Size.StoredBytes = size.Stored
+			}
+		}
 	}
 	return views, nil
 }

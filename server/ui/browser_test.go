@@ -212,7 +212,7 @@ func sampleFleet() *contract {
 	for i, name := range names {
 		h := api.Host{Id: api.Id(fmt.Sprintf("01936f0e-5c1a-7c3e-9a54-0000000001%02d", i)), Name: name, Tags: []api.Tag{"lab", "x86"}[:i%3], Presence: "online", Availability: "always_on", Profile: "guarded", Version: 1, CreatedAt: ago(900 * time.Hour),
 			LastContactAt: ago(20 * time.Second), Hostname: name, Os: "linux", Arch: "amd64", AgentVersion: "1.4.0", ResticVersion: "0.18.0", LastGoodBackupAt: ago(time.Duration(i+1) * time.Hour), NextSlotAt: noon.Add(time.Duration(14+i) * time.Hour),
-			Counts: api.HostCounts{Schedules: 1, EnabledSchedules: 1, TimedSchedules: 1, Snapshots: 40 + i}, Absences: []api.Absence{}, Conditions: []api.Condition{},
+			Counts: api.HostCounts{Schedules: 1, EnabledSchedules: 1, TimedSchedules: 1, Snapshots: 40 + i}, Size: &api.HostSize{SourceBytes: int64(i) << 33, StoredBytes: int64(i%3) << 34, Shared: i%2 == 0}, Absences: []api.Absence{}, Conditions: []api.Condition{},
 			Protection: api.Protection{State: states[i], Reason: reasons[states[i]], Since: ago(30 * time.Hour), BreachAt: noon.Add(20 * time.Hour)}}
 		switch states[i] {
 		case "unprotected":

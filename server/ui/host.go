@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"restic-manager/server/api"
@@ -13,6 +14,7 @@ import (
 // hostRow is a host in a list.
 type hostRow struct {
 	Host   api.Host
+	Size   web.Fact
 	State  web.State
 	Away   *web.State // shown beside a state that does not tell it
 	Breach *due
@@ -20,7 +22,7 @@ type hostRow struct {
 }
 
 func (v *visit) rowOf(h api.Host, viewer web.Account) hostRow {
-	row := hostRow{Host: h, State: hostState(h), Breach: v.breach(h.Protection.BreachAt), Run: runOf(h, viewer)}
+	row := hostRow{Host: h, Size: sizeFact(h.Size), State: hostState(h), Breach: v.breach(h.Protection.BreachAt), Run: runOf(h, viewer)}
 	if h.Presence == api.PresenceOffline && h.Protection.State != api.ProtectionStateAsleep {
 		away := presenceState(h.Presence)
 		row.Away = &away
@@ -208,13 +210,14 @@ func (b *runButton) choose(schedules []api.Schedule, prefix string) {
 
 type hostView struct {
 	hostFrame
-	Attention []attention
-	Breach    *due
-	Facts     []web.Fact
-	Running   []api.Job
-	Jobs      []api.Job
-	Strip     *strip
-	Daily     *daily
+	Repositories []repositoryRow // where its backups are
+	Attention    []attention
+	Breach       *due
+	Facts        []web.Fact
+	Running      []api.Job
+	Jobs         []api.Job
+	Strip        *strip
+	Daily        *daily
 }
 
 func (u *UI) host(v *visit) error {
@@ -234,6 +237,9 @@ func (u *UI) host(v *visit) error {
 		} else {
 			view.Running = append(view.Running, j)
 		}
+	}
+	if view.Repositories, err = v.repositoriesOf(frame.Schedules); err != nil {
+		return err
 	}
 	view.Breach, view.Daily = v.breach(h.Protection.BreachAt), dailyOffer(frame, frame.Schedules)
 	view.Run.Primary = view.Daily == nil
@@ -266,7 +272,44 @@ func hostFacts(h api.Host, u *UI) []web.Fact {
 	if !h.NextSlotAt.IsZero() {
 		next.Big = web.Due(h.NextSlotAt, u.now())
 	}
-	return []web.Fact{last, next, {Term: "Snapshots", Big: web.Count(int64(h.Counts.Snapshots))}, agent, restic, config}
+	return []web.Fact{last, next, {Term: "Snapshots", Big: web.Count(int64(h.Counts.Snapshots))}, sizeFact(h.Size), agent, restic, config}
+}
+
+// sizeFact tells how much a host's backups are, and what is stored of them.
+func sizeFact(s *api.HostSize) web.Fact {
+	f := web.Fact{Term: "Backed up", Big: "–"}
+	if s == nil || s.SourceBytes == 0 {
+		return f
+	}
+	f.Big = web.Bytes(s.SourceBytes)
+	switch {
+	case s.StoredBytes == 0:
+		f.Note = "stored: not measured"
+	case s.Shared:
+		f.Note = web.Bytes(s.StoredBytes) + " stored, with other hosts"
+	default:
+		f.Note = web.Bytes(s.StoredBytes) + " stored"
+	}
+	return f
+}
+
+// repositoriesOf reads the repositories of schedules, each once.
+func (v *visit) repositoriesOf(schedules []api.Schedule) (rows []repositoryRow, err error) {
+	var seen []api.Id
+	for _, s := range schedules {
+		if slices.Contains(seen, s.RepositoryId) {
+			continue
+		}
+		seen = append(seen, s.RepositoryId)
+		r, ok, err := part[api.Repository](v, "/api/v1/repositories/"+url.PathEscape(string(s.RepositoryId)), nil)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			rows = append(rows, repositoryRowOf(r, v.u.now()))
+		}
+	}
+	return rows, nil
 }
 
 type hostListView struct {

@@ -15,6 +15,8 @@ type repositoryRow struct {
 	State      web.State
 	Next       string // what to do first; empty when it is healthy
 	Check      web.Fact
+	Read       string // the share of its data that checks have read lately
+	Prune      web.Fact
 	Who        string
 	Full       string // when its storage is full
 }
@@ -51,7 +53,10 @@ func (u *UI) repositories(v *visit) error {
 
 func repositoryRowOf(r api.Repository, now time.Time) repositoryRow {
 	h := healthOf(r, nil, now)
-	row := repositoryRow{Repository: r, State: h.State, Check: lastly(r.Health.LastCheck, r.Health.NextCheckAt, now), Who: string(r.Maintenance.HostName)}
+	row := repositoryRow{Repository: r, State: h.State, Check: lastly(r.Health.LastCheck, r.Health.NextCheckAt, now), Prune: lastly(r.Health.LastPrune, r.Health.NextPruneAt, now), Who: string(r.Maintenance.HostName)}
+	if share := r.Health.ReadShare; share > 0 {
+		row.Read = percent(share)
+	}
 	if full := r.Health.FullAt; !full.IsZero() {
 		row.Full = fullIn(full, now)
 	}
