@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // index is an index in memory, which counts what is read of it.
@@ -251,6 +252,9 @@ func TestFoldersWhoseNamesBecameTheSameAreOne(t *testing.T) {
 // TestACrowdOfFoldersOfOnePathIsBounded: names that became the same text must not make a
 // block that is too large to be written.
 func TestACrowdOfFoldersOfOnePathIsBounded(t *testing.T) {
+	if size := unsafe.Sizeof(record{}); size != 16 {
+		t.Errorf("a folder takes %d bytes until the index is written", size)
+	}
 	var records []record
 	for hash, n := range []int{2, 3 * maxSame, 1, maxSame + 1, maxSame} {
 		records = append(records, slices.Repeat([]record{{hash: uint64(hash)}}, n)...)

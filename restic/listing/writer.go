@@ -47,13 +47,16 @@ type places struct {
 	dirs, rest []uint32
 }
 
-// record says where a folder's entries are.
+// record says where a folder's entries are, in as few bytes as can be: there are as many
+// as folders.
 type record struct {
-	hash    uint64
-	block   uint32 // of the only block, or the index in several
-	back    uint32 // how many blocks before it the first of those below the folder is
-	several bool
+	hash  uint64
+	block uint32 // of the only block, or the index in several
+	back  uint32 // how many blocks before it the first of those below the folder is; inSeveral too
 }
+
+// inSeveral marks a record of a folder that has more than one block.
+const inSeveral = 1 << 31
 
 // hashBits are enough: what has the same hash is told apart by the path in the block.
 const hashBits = 40
@@ -206,7 +209,7 @@ func (w *Writer) remember(f *folder) {
 		if f.rest.count > 0 {
 			at.rest = append(at.rest, uint32(w.blocks))
 		}
-		r.block, r.several = uint32(len(w.several)), true
+		r.block, r.back = uint32(len(w.several)), r.back|inSeveral
 		w.several = append(w.several, at)
 	}
 	w.records = append(w.records, r)
@@ -307,12 +310,12 @@ func withoutCrowds(sorted []record) []record {
 }
 
 func (w *Writer) appendPlaces(plain []byte, r record) []byte {
-	if !r.several {
+	if r.back&inSeveral == 0 {
 		plain = binary.AppendUvarint(plain, uint64(r.back)<<1) // formOne
 		return binary.AppendUvarint(plain, uint64(r.block))
 	}
 	at := w.several[r.block]
-	plain = binary.AppendUvarint(plain, uint64(r.back)<<1|formSeveral)
+	plain = binary.AppendUvarint(plain, uint64(r.back&^inSeveral)<<1|formSeveral)
 	plain = binary.AppendUvarint(plain, uint64(at.first))
 	for _, list := range [][]uint32{at.dirs, at.rest} {
 		plain = binary.AppendUvarint(plain, uint64(len(list)))
