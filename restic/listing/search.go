@@ -63,7 +63,7 @@ func (r *Reader) Search(ctx context.Context, q Query, after string, limit int) (
 // matcher compares names with a query.
 type matcher struct {
 	text    []byte // in lower case
-	pattern bool
+	pattern *glob  // nil: text is a part of a name
 	path    bool
 	lower   []byte // memory for a name in lower case
 	work    int    // how many bytes were compared
@@ -78,9 +78,11 @@ const (
 )
 
 func newMatcher(text string) *matcher {
-	return &matcher{
-		text: lowered(nil, []byte(text)), pattern: strings.ContainsAny(text, "*?"), path: strings.Contains(text, "/"),
+	m := &matcher{text: lowered(nil, []byte(text)), path: strings.Contains(text, "/")}
+	if strings.ContainsAny(text, "*?") {
+		m.pattern = compileGlob(m.text)
 	}
+	return m
 }
 
 // block returns what a block has of the query.
@@ -145,8 +147,8 @@ func (m *matcher) match(folder, name []byte) bool {
 	}
 	m.lower = lowered(m.lower, name)
 	m.work += len(m.lower)
-	if m.pattern {
-		return matches(m.text, m.lower)
+	if m.pattern != nil {
+		return m.pattern.matches(m.lower)
 	}
 	return bytes.Contains(m.lower, m.text)
 }
@@ -164,32 +166,4 @@ func lowered(to, text []byte) []byte {
 		}
 	}
 	return to
-}
-
-// matches compares a text with a pattern, in time that grows with the product of their
-// lengths at most: only the last * is ever tried again.
-func matches(pattern, text []byte) bool {
-	p, t, star, from := 0, 0, -1, 0
-	for t < len(text) {
-		_, width := utf8.DecodeRune(text[t:])
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, from = p, t
-			p++
-		case p < len(pattern) && pattern[p] == '?':
-			p, t = p+1, t+width
-		case p < len(pattern) && pattern[p] == text[t]:
-			p, t = p+1, t+1
-		case star >= 0:
-			_, step := utf8.DecodeRune(text[from:])
-			from += step
-			p, t = star+1, from
-		default:
-			return false
-		}
-	}
-	for p < len(pattern) && pattern[p] == '*' {
-		p++
-	}
-	return p == len(pattern)
 }

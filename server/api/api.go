@@ -54,6 +54,7 @@ type Handlers struct {
 	crowd     *crowd
 	lot       *Lot
 	blocks    *blockCache
+	searches  chan struct{} // one in it for each search that goes on
 }
 
 // New makes the handlers.
@@ -65,6 +66,6 @@ func New(o Options) *Handlers {
 		store: o.Store, jobs: o.Jobs, auth: o.Auth, waker: o.Waker, log: o.Log,
 		alerts: o.Alerts, notify: o.Notify,
 		programs: o.Programs, sealer: o.Seals, publicURL: o.PublicURL, pin: o.Pin,
-		problems: newProblems(), crowd: newCrowd(), lot: o.Lot, blocks: newBlockCache(maxBlockCache),
+		problems: newProblems(), crowd: newCrowd(), lot: o.Lot, blocks: newBlockCache(maxBlockCache), searches: make(chan struct{}, maxSearches),
 	}
 }

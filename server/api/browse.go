@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"time"
 
 	"restic-manager/restic/listing"
 	"restic-manager/server/fleet"
@@ -71,9 +72,13 @@ func (h *Handlers) ListSnapshotEntries(ctx context.Context, r ListSnapshotEntrie
 	return ListSnapshotEntries200JSONResponse(view), err
 }
 
-// searchRounds is how often a search goes on that has found nothing, before it answers
-// with an empty page that has a next one.
-const searchRounds = 8
+// A search that has found nothing goes on to the end of the index, but for no longer than a
+// proxy waits for: of an index far above a million entries a page may be empty and have a
+// next one. Searches cost processor time, so few go on at the same time and the others wait.
+const (
+	searchFor   = 15 * time.Second
+	maxSearches = 2
+)
 
 // SearchSnapshot finds files of a snapshot by name.
 func (h *Handlers) SearchSnapshot(ctx context.Context, r SearchSnapshotRequestObject) (SearchSnapshotResponseObject, error) {
@@ -82,14 +87,19 @@ func (h *Handlers) SearchSnapshot(ctx context.Context, r SearchSnapshotRequestOb
 	page := store.Page{Size: r.Params.PageSize, Token: r.Params.PageToken}
 	view, err := h.browse(ctx, fleet.RepositoryID(r.RepositoryId), r.SnapshotId, page, "search", where, "under",
 		func(index *listing.Reader, at string) (found []listing.Entry, next string, err error) {
-			next = at
-			for range searchRounds {
+			select {
+			case h.searches <- struct{}{}:
+				defer func() { <-h.searches }()
+			case <-ctx.Done():
+				return nil, "", ctx.Err()
+			}
+			begin := time.Now()
+			for next = at; ; {
 				found, next, err = index.Search(ctx, query, next, page.Limit())
-				if err != nil || len(found) > 0 || next == "" {
-					break
+				if err != nil || len(found) > 0 || next == "" || time.Since(begin) > searchFor {
+					return found, next, err
 				}
 			}
-			return found, next, err
 		})
 	return SearchSnapshot200JSONResponse(view), err
 }

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -262,5 +263,28 @@ func TestSnapshotsAreFoundByMachineAndTime(t *testing.T) {
 		if got := list(c.query); !slices.Equal(got, c.want) {
 			t.Errorf("%v gave %v, want %v", c.query, got, c.want)
 		}
+	}
+}
+
+// TestASearchGoesOnUntilItFindsSomething has so much to compare that one round of the
+// index's own search, or a few, do not come to the only hit, which lies at the end.
+func TestASearchGoesOnUntilItFindsSomething(t *testing.T) {
+	b := newBrowsed(t)
+	at := time.Unix(1_700_000_000, 0)
+	var entries []listing.Entry
+	folder := ""
+	for n := range 31 {
+		name := strings.Repeat(string(rune('a'+n%13)), 255)
+		entries = append(entries, listing.Entry{Folder: cmp.Or(folder, "/"), Name: name, Type: listing.Dir, Mode: 0o755, ModTime: at})
+		folder += "/" + name
+	}
+	for n := range 150_000 {
+		entries = append(entries, listing.Entry{Folder: folder, Name: fmt.Sprintf("%06d", n), Mode: 0o644, ModTime: at})
+	}
+	entries = append(entries, listing.Entry{Folder: "/", Name: "zzz", Mode: 0o644, ModTime: at})
+	b.indexed(entries...)
+	page := into[api.EntryPage](b.admin.must(http.StatusOK, "GET", b.path+"/search?q=/zzz", nil))
+	if len(page.Entries) != 1 || page.Entries[0].Path != "/zzz" {
+		t.Errorf("the first page has %d entries, and a next one: %v", len(page.Entries), page.NextPageToken != "")
 	}
 }

@@ -124,6 +124,8 @@ func (p *planting) search(token string) error {
 	p.tree.Next = page.NextPageToken
 	p.tree.Note = plural(len(page.Entries), "entry is", "entries are") + " called like that."
 	switch {
+	case len(page.Entries) == 0 && page.NextPageToken != "":
+		p.tree.Note = "Nothing was found yet: the snapshot is very large. Look further, or below a folder."
 	case len(page.Entries) == 0:
 		p.tree.Note = "Nothing is called like that."
 	case page.NextPageToken != "":
