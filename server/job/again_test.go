@@ -143,3 +143,44 @@ func TestOnlyWhoMaintainsARepositoryTellsOfItsStorage(t *testing.T) {
 		t.Errorf("another host's disk counts: %+v", h)
 	}
 }
+
+// late has an agent report an operation that it ended an hour ago.
+func (w *world) late(a *agent, r *fleet.Repository, operation string, params map[string]any, o job.Outcome) *fleet.Job {
+	w.Helper()
+	raw, err := json.Marshal(params)
+	w.must(err)
+	j, _, err := w.jobs.Enqueue(w.Context(), someone, job.Request{Host: a.id.Host, Operation: operation, Repository: r.ID, Confirm: r.Name, Params: raw})
+	w.must(err)
+	wk := a.begins(j.ID)
+	a.running = nil
+	a.event(wk, job.Event{Kind: job.EventFinished, Outcome: &o})
+	wk.events[len(wk.events)-1].At = w.clock.now().Add(-time.Hour)
+	a.report(wk)
+	a.sync()
+	return w.job(j.ID)
+}
+
+func TestAReportThatComesLateChangesNothingThatIsNewer(t *testing.T) {
+	each(t, func(w *world) {
+		r, nas, _ := w.maintained(1)
+		all := map[string]any{"read_data": true}
+		codes := func() string { return w.codes(store.ObjectRepository, string(r.ID)) }
+		w.does(nas, r, "inspect", nil, job.Outcome{Result: "succeeded", Facts: json.RawMessage(`{"foreign_objects":3,"keys":2,"total_bytes":9}`)})
+		w.does(nas, r, "prune", nil, job.Outcome{Result: "failed", Code: "prune_blocked_unverified"})
+		w.does(nas, r, "retention", nil, job.Outcome{Result: "succeeded"})
+		w.does(nas, r, "check", all, job.Outcome{Result: "failed", Code: "repo_damaged", Facts: json.RawMessage(`{"errors":1}`)})
+		health, held := w.health(r), codes()
+		w.late(nas, r, "inspect", nil, job.Outcome{Result: "succeeded", Facts: json.RawMessage(`{"foreign_objects":0,"keys":1,"total_bytes":5}`)})
+		w.late(nas, r, "prune", nil, job.Outcome{Result: "succeeded", Facts: json.RawMessage(`{"undo_until":"2026-03-15T12:00:00Z"}`)})
+		w.late(nas, r, "retention", nil, job.Outcome{Result: "succeeded"})
+		w.late(nas, r, "check", all, job.Outcome{Result: "succeeded"})
+		got := w.health(r)
+		if got.Inspect != health.Inspect || got.ForeignObjects != 3 || got.Keys != 2 || got.TotalBytes != 9 || got.LastPrune != health.LastPrune ||
+			got.UndoUntil != 0 || got.LastRetention != health.LastRetention || got.LastCheck != health.LastCheck {
+			w.Errorf("health became %+v, from %+v", got, health)
+		}
+		if got := codes(); got != held || !strings.Contains(got, "check_failed") || !strings.Contains(got, "prune_blocked") {
+			w.Errorf("conditions became %q, from %q", got, held)
+		}
+	})
+}

@@ -217,9 +217,10 @@ func see(ctx context.Context, tx *store.Tx, j *fleet.Job, slice []Snapshot) erro
 	return tx.SeeSnapshots(ctx, rows)
 }
 
-// attribute says whose snapshots are by the job and schedule that their tags name,
-// as far as those exist and belong to the repository. What else a snapshot claims,
-// such as a host name, is shown and believed by nobody.
+// attribute says whose snapshots are by the job that their tags name, where that is a
+// backup into the repository, of the host whose schedule it is of. What else a snapshot
+// claims, such as a schedule or a host name, is shown and believed by nobody: each host of
+// a repository can write what it likes there. Whose a known one is stays.
 func attribute(ctx context.Context, tx *store.Tx, repository fleet.RepositoryID, rows []fleet.Snapshot) error {
 	named := map[fleet.JobID]*fleet.Job{}
 	var ids []fleet.JobID
@@ -239,18 +240,20 @@ func attribute(ctx context.Context, tx *store.Tx, repository fleet.RepositoryID,
 	if err != nil {
 		return err
 	}
+	owners := map[fleet.ScheduleID]fleet.HostID{}
+	for i := range schedules {
+		owners[schedules[i].ID] = schedules[i].HostID
+	}
 	for i := range rows {
 		row := &rows[i]
-		if j := named[fleet.JobID(ownTag(row.Tags, restic.OwnTags("", "x")))]; j != nil && j.RepositoryID == repository {
-			row.JobID, row.ScheduleID, row.HostID = j.ID, j.ScheduleID, j.HostID
+		j := named[fleet.JobID(ownTag(row.Tags, restic.OwnTags("", "x")))]
+		if j == nil || j.RepositoryID != repository || j.Operation != OperationBackup { //guard:snapshot-job
 			continue
 		}
-		id := fleet.ScheduleID(ownTag(row.Tags, restic.OwnTags("x", "")))
-		for k := range schedules {
-			if schedules[k].ID == id {
-				row.ScheduleID, row.HostID = id, schedules[k].HostID
-			}
+		if owner, known := owners[j.ScheduleID]; known && owner != j.HostID { //guard:snapshot-owner
+			continue
 		}
+		row.JobID, row.ScheduleID, row.HostID = j.ID, j.ScheduleID, j.HostID
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func TestAListingReplacesWhatWasKnownOfARepository(t *testing.T) {
 		besideID := a.backup(a.jobs[beside.ID])
 
 		ours := a.snapshot(snapshotID("0a"))
-		ours.Tags = []string{"rm:schedule:" + string(s.ID), "nightly"}
+		ours.Tags = []string{"rm:schedule:" + string(s.ID), "rm:job:" + string(gone.ID), "nightly"}
 		foreign := a.snapshot(snapshotID("0b"))
 		foreign.Tags = []string{"rm:schedule:" + string(fleet.NewID[fleet.ScheduleID]()), "rm:job:" + string(fleet.NewID[fleet.JobID]())}
 		data := w.listing(ours, foreign)
@@ -164,4 +164,44 @@ func TestPartsOfAnotherHostsJobAreRefused(t *testing.T) {
 	w.wantCode(err, fleet.AgentMismatch)
 	_, _, err = b.put(fleet.NewID[fleet.JobID](), 0, true, []byte("x"))
 	w.wantCode(err, fleet.NotFound)
+}
+
+func TestASnapshotIsOfTheHostWhoseBackupMadeIt(t *testing.T) {
+	each(t, func(w *world) {
+		a, s := w.ready()
+		b := w.host("web-2")
+		w.schedule(b, &fleet.Repository{ID: s.RepositoryID}, "daily")
+		b.open()
+		b.sync()
+		made := w.run(s)
+		list := w.order(b, &fleet.Repository{ID: s.RepositoryID}, "snapshots")
+		b.begins(list.ID)
+		odd := &fleet.Job{
+			ID: fleet.NewID[fleet.JobID](), HostID: b.id.Host, RepositoryID: s.RepositoryID, ScheduleID: s.ID, Operation: "backup", Trigger: fleet.ByRunNow,
+			State: fleet.Finished, Epoch: 1, Attempt: 1, Version: 1, NextEventSeq: 1, NextLogSeq: 1, CreatedAt: fleet.At(w.clock.now()),
+		}
+		w.write(func(tx *store.Tx) error {
+			_, err := tx.CreateJob(w.Context(), odd)
+			return err
+		})
+		tagged := func(n string, tags ...string) *job.Snapshot {
+			snapshot := a.snapshot(snapshotID(n))
+			snapshot.Tags = tags
+			return snapshot
+		}
+		schedule, job := "rm:schedule:"+string(s.ID), func(id fleet.JobID) string { return "rm:job:" + string(id) }
+		_, _, err := b.put(list.ID, 0, true, w.listing(
+			tagged("01", schedule, job(made.ID)), tagged("02", schedule), tagged("03", schedule, job(list.ID)), tagged("04", schedule, job(odd.ID)),
+		))
+		w.must(err)
+		known := w.known(s.RepositoryID)
+		if got := known[snapshotID("01")]; got.HostID != a.id.Host || got.ScheduleID != s.ID || got.JobID != made.ID {
+			w.Errorf("the snapshot of a backup is of job %q of %q", got.JobID, got.HostID)
+		}
+		for _, id := range []string{"02", "03", "04"} {
+			if got := known[snapshotID(id)]; got.ID == "" || got.HostID != "" || got.ScheduleID != "" || got.JobID != "" {
+				w.Errorf("snapshot %s, that anybody can have made, is of job %q, schedule %q and host %q", id, got.JobID, got.ScheduleID, got.HostID)
+			}
+		}
+	})
 }

@@ -154,6 +154,18 @@ const measuredTogether = 12 * time.Hour
 // older tells whether something newer of the kind is known already: reports come late.
 func (f *finding) older(than fleet.Time) bool { return f.job.FinishedAt < than }
 
+// olderThan is older than what a job said; one that is gone says nothing any more.
+func (f *finding) olderThan(ctx context.Context, tx *store.Tx, id fleet.JobID) (bool, error) {
+	if id == "" || id == f.job.ID {
+		return false, nil
+	}
+	last, err := tx.Job(ctx, id)
+	if fleet.Is(err, fleet.NotFound) {
+		return false, nil
+	}
+	return err == nil && f.older(last.FinishedAt), err
+}
+
 // The modes of stats that health is made of.
 const (
 	statsStored = "raw-data"
@@ -215,10 +227,10 @@ func (f *finding) space() {
 }
 
 func inspected(ctx context.Context, tx *store.Tx, f *finding, found *facts) error {
-	if !f.job.Result.Good() {
-		return nil
-	}
 	h := f.health
+	if late, err := f.olderThan(ctx, tx, h.Inspect); err != nil || late || !f.job.Result.Good() { //guard:inspect-late
+		return err
+	}
 	h.Inspect = f.job.ID
 	f.space()
 	if found.TotalBytes != nil && *found.TotalBytes > 0 {
@@ -274,7 +286,13 @@ func checked(ctx context.Context, tx *store.Tx, f *finding, found *facts) error 
 	if j.Result != fleet.Succeeded && j.Result != fleet.Failed {
 		return nil
 	}
-	h.LastCheck = j.ID
+	late, err := f.olderThan(ctx, tx, h.LastCheck)
+	if err != nil {
+		return err
+	}
+	if !late {
+		h.LastCheck = j.ID
+	}
 	if j.Result == fleet.Failed && !damaged {
 		return nil // it could not look
 	}
@@ -285,7 +303,7 @@ func checked(ctx context.Context, tx *store.Tx, f *finding, found *facts) error 
 		}
 		return clearCheckFailed(ctx, tx, j)
 	}
-	_, err := tx.RaiseCondition(ctx, fleet.Condition{
+	_, err = tx.RaiseCondition(ctx, fleet.Condition{
 		ObjectType: store.ObjectRepository, ObjectID: string(j.RepositoryID), Code: CodeCheckFailed, Severity: fleet.Critical, JobID: j.ID,
 		Message:  "A check found the repository damaged: " + orElse(f.out.Message, "see its log."),
 		NextStep: orElse(f.out.NextStep, "Look at the job's log, and repair at the maintenance host; do not prune before."),
@@ -310,6 +328,9 @@ func clearCheckFailed(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
 		}
 		if failed != nil && !looksAtAll(j.Params, failed.Params) { //guard:check-other-part
 			continue
+		}
+		if failed != nil && j.FinishedAt < failed.FinishedAt { //guard:check-before
+			continue // it looked before, and its report came late
 		}
 		may, err := mayDisprove(ctx, tx, j, failed)
 		if err != nil {
@@ -355,6 +376,9 @@ func checkedPart(params fleet.Doc) (part, parts int) {
 // could not be trusted or kept aside, needs a person.
 func pruned(ctx context.Context, tx *store.Tx, f *finding, found *facts) error {
 	h, j := f.health, f.job
+	if late, err := f.olderThan(ctx, tx, h.LastPrune); err != nil || late { //guard:prune-late
+		return err
+	}
 	blocked := j.Result == fleet.Failed && strings.HasPrefix(f.out.Code, CodePruneBlocked)
 	if j.Result.Good() || j.Result == fleet.Failed {
 		h.LastPrune = j.ID
@@ -372,11 +396,15 @@ func pruned(ctx context.Context, tx *store.Tx, f *finding, found *facts) error {
 	})
 }
 
-func thinnedOut(_ context.Context, _ *store.Tx, f *finding, found *facts) error {
+func thinnedOut(ctx context.Context, tx *store.Tx, f *finding, found *facts) error {
 	if found.DryRun != nil && *found.DryRun {
 		return nil
 	}
-	if f.job.Operation == OperationRetention && (f.job.Result.Good() || f.job.Result == fleet.Failed) {
+	late, err := f.olderThan(ctx, tx, f.health.LastRetention)
+	if err != nil {
+		return err
+	}
+	if !late && f.job.Operation == OperationRetention && (f.job.Result.Good() || f.job.Result == fleet.Failed) {
 		f.health.LastRetention = f.job.ID
 	}
 	if f.job.Result.Good() && found.UndoUntil != nil {
