@@ -216,7 +216,7 @@ type Kept struct {
 
 // UndoCopies lists what can be brought back, the oldest first.
 func UndoCopies(repository string) ([]Kept, error) {
-	folder, err := upkeep.OpenFolder(repository)
+	folder, err := upkeep.OpenFolder(repository, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -229,20 +229,28 @@ func UndoCopies(repository string) ([]Kept, error) {
 	return list, err
 }
 
-// BringBack puts what a repository lacks of an undo copy back into it, and returns how
-// many files that were. It removes nothing.
-func BringBack(repository, name string) (int, error) {
-	folder, err := upkeep.OpenFolder(repository)
+// BroughtBack is what came of bringing an undo copy back.
+type BroughtBack struct {
+	Files  int      // that the repository has again
+	Keys   []string // of the copy, which stay out of the repository
+	Differ []string // files of the repository that have another size than in the copy
+}
+
+// BringBack puts what a repository lacks of an undo copy back into it. It changes and
+// removes nothing.
+func BringBack(repository, name string) (BroughtBack, error) {
+	folder, err := upkeep.OpenFolder(repository, nil)
 	if err != nil {
-		return 0, err
+		return BroughtBack{}, err
 	}
 	defer folder.Close()
-	return folder.BringBack(name)
+	back, err := folder.BringBack(name)
+	return BroughtBack(back), err
 }
 
 // Quarantine moves files of a repository aside, and returns where to.
 func Quarantine(repository string, objects []string) (string, error) {
-	folder, err := upkeep.OpenFolder(repository)
+	folder, err := upkeep.OpenFolder(repository, nil)
 	if err != nil {
 		return "", err
 	}

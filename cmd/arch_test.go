@@ -56,9 +56,10 @@ var arrows = map[string][]string{
 	"agent/schedule":  {"agent/slot", "agent/spool", "agent/control"},
 	"agent/retention": {"restic"},
 	"agent/stage":     {"restic", "agent/custody"},
-	"agent/upkeep":    {},
-	"agent/runner":    {"agent/slot", "agent/spool", "agent/policy", "agent/secret", "agent/retention", "agent/stage", "agent/upkeep", "restic", "restic/listing"},
-	"agent":           {"agent/*", "restic"},
+	// agent/upkeep works in a repository's folder with the rights of the user that restic has there.
+	"agent/upkeep": {"restic"},
+	"agent/runner": {"agent/slot", "agent/spool", "agent/policy", "agent/secret", "agent/retention", "agent/stage", "agent/upkeep", "restic", "restic/listing"},
+	"agent":        {"agent/*", "restic"},
 
 	"cmd/server": {"server"},
 	"cmd/agent":  {"agent"},

@@ -212,6 +212,12 @@ func (t *Task) wants() []want {
 	if t.Operation.Lock != restic.LockNone { //guard:held-lockers
 		list[1].repository = t.Repository.ID
 	}
+	if place := t.reach.location; !place.IsZero() {
+		list = append(list, want{thing: list[1].thing, key: "location " + place.String(), alone: list[1].alone}) //guard:hold-location
+	}
+	if folder := t.reach.folder(); folder != "" && t.recipe.InFolder {
+		list = append(list, want{thing: "in folder " + folder, key: "folder " + folder, alone: true}) //guard:hold-folder
+	}
 	if t.from.ID != "" {
 		list = append(list, want{thing: "on repository " + t.from.Name, key: "repository " + t.from.ID, repository: t.from.ID})
 	}

@@ -33,9 +33,9 @@ func (t *Task) asideFor(before string) (upkeep.Copy, *Ending) {
 	if path == "" {
 		return upkeep.Copy{}, nil
 	}
-	folder, err := upkeep.OpenFolder(path)
-	if err != nil {
-		return upkeep.Copy{}, failed(CodeMaintenanceFolder, err.Error(), "look at the folder's owner and rights on the host")
+	folder, e := t.openFolder(path)
+	if e != nil {
+		return upkeep.Copy{}, e
 	}
 	defer folder.Close()
 	return t.setAside(folder, before)

@@ -9,6 +9,8 @@ import (
 
 	"restic-manager/agent/retention"
 	"restic-manager/agent/spool"
+	"restic-manager/agent/upkeep"
+	"restic-manager/restic"
 )
 
 // TestTheFloorsOutlastAServerThatNamesNoSchedules has its orders go as far as they can: the
@@ -50,5 +52,51 @@ func TestTheFloorsOutlastAServerThatNamesNoSchedules(t *testing.T) {
 	_, facts, _ = n.must(spool.Succeeded, "", "retention", nil)
 	if facts["removed"] != 1.0 || facts["left_for_next_run"] != 1.0 || len(n.snapshots()) != 4 {
 		t.Errorf("the next day: %v", facts)
+	}
+}
+
+// TestAJobWaitsWhileACommandWorksInTheFolder has root's own command at work.
+func TestAJobWaitsWhileACommandWorksInTheFolder(t *testing.T) {
+	folder := t.TempDir()
+	open, err := upkeep.OpenFolder(folder, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	_, e := (&Task{}).openFolder(folder)
+	if e == nil || e.Code != string(restic.CodeRepoLocked) || !strings.Contains(e.NextStep, "storage") {
+		t.Fatalf("got %+v", e)
+	}
+	if _, more := New(Options{}).lockedOut(&Task{}, e); !more {
+		t.Error("the job does not wait")
+	}
+}
+
+// TestOneFolderIsHeldOnceWhateverItsRepositoriesAreCalled has two repositories of the server
+// that are one.
+func TestOneFolderIsHeldOnceWhateverItsRepositoriesAreCalled(t *testing.T) {
+	location, err := restic.ParseLocation("/srv/restic/web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	task := func(id string, lock restic.Lock, inFolder bool) *claim {
+		return &claim{job: id, wants: (&Task{
+			Repository: Repository{ID: id, Name: id}, Operation: restic.Operation{Lock: lock},
+			reach: reach{location: location, maintained: true}, recipe: Recipe{InFolder: inFolder},
+		}).wants()}
+	}
+	for name, test := range map[string]struct {
+		first, second *claim
+		waits         bool
+	}{
+		"two that lock it for themselves":  {task("a", restic.LockExclusive, false), task("b", restic.LockShared, false), true},
+		"two that look into the folder":    {task("a", restic.LockNone, true), task("b", restic.LockNone, true), true},
+		"one that looks and one that read": {task("a", restic.LockNone, true), task("b", restic.LockShared, false), false},
+	} {
+		h := holds{claims: []*claim{test.first, test.second}}
+		test.first.has = true
+		if on := h.taken(test.second); (on != "") != test.waits {
+			t.Errorf("%s: waits on %q", name, on)
+		}
 	}
 }

@@ -112,7 +112,7 @@ func TestNoRepairIsWithoutAWayBack(t *testing.T) {
 	} {
 		was := n.files()
 		n.must(spool.Succeeded, "", order.operation, order.params)
-		folder, err := upkeep.OpenFolder(n.folder)
+		folder, err := upkeep.OpenFolder(n.folder, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -49,31 +49,67 @@ func (t *Task) look(ctx context.Context) (*outlook, *Ending) {
 		return nil, e
 	}
 	o := &outlook{id: config.ID, listed: map[string]restic.Snapshot{}, names: map[string]string{}}
-	var err error
-	if o.ledger, err = t.openLedger(config.ID); err != nil { //guard:ledger-damaged
-		return nil, ledgerTrouble(err)
-	}
-	if path := t.reach.folder(); path != "" {
-		if o.folder, err = upkeep.OpenFolder(path); err != nil {
-			return nil, failed(CodeMaintenanceFolder, err.Error(), "look at the folder's owner and rights on the host")
-		}
-		if _, err := o.folder.Expire(t.runner.now().AddDate(0, 0, -t.reach.rule.UndoDays)); err != nil {
-			t.Note(err.Error())
-		}
-		if o.copies, err = o.folder.Copies(); err != nil {
-			t.Note(err.Error())
-		}
-	}
-	if e := t.see(ctx, o); e != nil {
-		o.close()
-		return nil, e
-	}
-	if e := t.watchKeys(ctx, o); e != nil {
+	if e := t.lookInto(ctx, o); e != nil {
 		o.close()
 		return nil, e
 	}
 	t.think(o)
 	return o, nil
+}
+
+// lookInto opens the folder, which keeps others from the ledger too, and reads both.
+func (t *Task) lookInto(ctx context.Context, o *outlook) *Ending {
+	if path := t.reach.folder(); path != "" {
+		var e *Ending
+		if o.folder, e = t.openFolder(path); e != nil {
+			return e
+		}
+	}
+	var err error
+	if o.ledger, err = t.openLedger(o.id); err != nil { //guard:ledger-damaged
+		return ledgerTrouble(err)
+	}
+	if e := t.see(ctx, o); e != nil {
+		return e
+	}
+	if o.folder != nil {
+		t.lookAside(o)
+	}
+	return t.watchKeys(ctx, o)
+}
+
+// openFolder opens the repository's folder. While somebody else is at work in it the job
+// waits, as for a lock.
+func (t *Task) openFolder(path string) (*upkeep.Folder, *Ending) {
+	folder, err := upkeep.OpenFolder(path, t.access.RunAs)
+	if errors.Is(err, upkeep.ErrBusy) {
+		return nil, failed(string(restic.CodeRepoLocked), err.Error(), "wait until it has ended: restic-manager-agent storage, or a job of this host")
+	}
+	if err != nil {
+		return nil, failed(CodeMaintenanceFolder, err.Error(), "look at the folder's owner and rights on the host")
+	}
+	return folder, nil
+}
+
+// lookAside removes the undo copies that are over, and lists the others.
+func (t *Task) lookAside(o *outlook) {
+	if _, err := o.folder.Expire(func(c upkeep.Copy) bool { return t.over(o.ledger, c) }); err != nil {
+		t.Note(err.Error())
+	}
+	var err error
+	if o.copies, err = o.folder.Copies(); err != nil {
+		t.Note(err.Error())
+	}
+}
+
+// over reports whether an undo copy has had its days: by the clock, and by as many days on
+// which this host has looked at the repository since. The clock alone may have jumped.
+func (t *Task) over(l *upkeep.Ledger, c upkeep.Copy) bool {
+	days := t.reach.rule.UndoDays
+	if l.DaysSince(c.At) < days { //guard:undo-days
+		return false
+	}
+	return c.At.Before(t.runner.now().AddDate(0, 0, -days))
 }
 
 func (t *Task) openLedger(id string) (*upkeep.Ledger, error) {

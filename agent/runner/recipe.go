@@ -33,6 +33,10 @@ type Recipe struct {
 	// Alone says that no other job of this host may be in the repository meanwhile,
 	// although restic itself would let it.
 	Alone bool
+
+	// InFolder says that it works in the repository's folder by itself, where the job gets
+	// at it there, and not only through restic.
+	InFolder bool
 }
 
 // Recipes returns how every operation of restic.Operations is done.
@@ -44,10 +48,10 @@ func Recipes() []Recipe {
 		{Operation: "preview", Run: runPreview},
 		{Operation: "snapshots", Run: runSnapshots},
 		{Operation: "locks", Run: runLocks},
-		{Operation: "retention", Run: runRetention},
-		{Operation: "forget", Run: runForget},
-		{Operation: "prune", Run: runPrune},
-		{Operation: "inspect", Run: runInspect},
+		{Operation: "retention", Run: runRetention, InFolder: true},
+		{Operation: "forget", Run: runForget, InFolder: true},
+		{Operation: "prune", Run: runPrune, InFolder: true},
+		{Operation: "inspect", Run: runInspect, InFolder: true},
 		{Operation: "ls", Run: runLs},
 		{Operation: "index", Run: runIndex},
 		{Operation: "find", Run: runFind},
@@ -57,13 +61,13 @@ func Recipes() []Recipe {
 		{Operation: "restore", Run: runRestore, Permit: permitRestore, Left: leftByRestore},
 		{Operation: "check", Run: runCheck},
 		{Operation: "unlock", Run: runUnlock},
-		{Operation: "tag", Run: runTag, Recover: recoverReplaced},
+		{Operation: "tag", Run: runTag, Recover: recoverReplaced, InFolder: true},
 		{Operation: "copy", Run: runCopy, Permit: permitCopy},
-		{Operation: "rewrite", Run: runRewrite, Recover: recoverReplaced},
+		{Operation: "rewrite", Run: runRewrite, Recover: recoverReplaced, InFolder: true},
 		{Operation: "key-remove", Run: runKeyRemove},
-		{Operation: "repair-index", Run: runRepairIndex},
-		{Operation: "repair-snapshots", Run: runRepairSnapshots, Recover: recoverReplaced},
-		{Operation: "repair-packs", Run: runRepairPacks},
+		{Operation: "repair-index", Run: runRepairIndex, InFolder: true},
+		{Operation: "repair-snapshots", Run: runRepairSnapshots, Recover: recoverReplaced, InFolder: true},
+		{Operation: "repair-packs", Run: runRepairPacks, InFolder: true},
 	}
 }
 

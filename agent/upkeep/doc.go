@@ -1,7 +1,7 @@
 // Package upkeep is what a maintenance host keeps of a repository in its care, on disk:
 // when each snapshot was first seen, what was verified, and what could be brought back.
 // It starts no program and knows nothing of restic but how a repository's folder is laid
-// out.
+// out, and as which user it works there.
 //
 // # Vocabulary
 //

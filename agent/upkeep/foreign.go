@@ -43,7 +43,16 @@ const (
 // names say what they must hold.
 func (f *Folder) Count() (Census, error) {
 	c := Census{Names: map[string][]Object{}}
-	err := f.walk(f.name, func(at string) error {
+	err := f.do(func() error { return f.walk(f.name, f.counter(&c)) })
+	if err != nil {
+		return Census{}, fmt.Errorf("look at the repository's folder: %w", err)
+	}
+	return c, nil
+}
+
+// counter adds a file to a census.
+func (f *Folder) counter(c *Census) func(at string) error {
+	return func(at string) error {
 		info, err := f.root.Lstat(path.Join(f.name, at))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // it has gone meanwhile
@@ -63,11 +72,7 @@ func (f *Folder) Count() (Census, error) {
 			c.Names[part] = append(c.Names[part], o)
 		}
 		return nil
-	})
-	if err != nil {
-		return Census{}, fmt.Errorf("look at the repository's folder: %w", err)
 	}
-	return c, nil
 }
 
 // problem says why a file cannot be restic's.
@@ -91,7 +96,7 @@ func (f *Folder) problem(o Object) string {
 	case at[0] == "data" || o.Size > largestSum:
 		return ""
 	}
-	content, err := f.root.ReadFile(path.Join(f.name, o.Path))
+	content, err := f.read(path.Join(f.name, o.Path), largestSum)
 	if err != nil {
 		return "" // it has gone, or cannot be read: somebody else says so
 	}
@@ -117,12 +122,17 @@ func isKey(content []byte) bool {
 // the storage gave them.
 func (f *Folder) SnapshotFiles() (map[string]time.Time, error) {
 	files := map[string]time.Time{}
-	err := f.walk(path.Join(f.name, "snapshots"), func(name string) error {
-		info, err := f.root.Lstat(path.Join(f.name, "snapshots", name))
-		if err == nil && objectName.MatchString(name) {
-			files[name] = info.ModTime()
-		}
-		return nil
+	err := f.do(func() error {
+		return f.walk(path.Join(f.name, "snapshots"), func(name string) error {
+			info, err := f.root.Lstat(path.Join(f.name, "snapshots", name))
+			if err == nil && objectName.MatchString(name) {
+				files[name] = info.ModTime()
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // it has gone meanwhile, and is not there
+			}
+			return err
+		})
 	})
 	return files, err
 }
@@ -132,28 +142,47 @@ func (f *Folder) SnapshotFiles() (map[string]time.Time, error) {
 // single files can be missed, may be named: never config or data.
 func (f *Folder) Quarantine(objects []string, now time.Time) (string, error) {
 	stamp := path.Join(f.name+quarantineSuffix, now.UTC().Format(stampFormat))
+	err := f.do(func() error { return f.foreign(objects) })
+	if err == nil {
+		err = f.makeBeside(f.name + quarantineSuffix)
+	}
+	if err == nil {
+		err = f.do(func() error { return f.moveTo(stamp, objects) })
+	}
+	if err != nil {
+		return "", fmt.Errorf("quarantine %w", err)
+	}
+	return filepath.Join(filepath.Dir(f.path), stamp), nil
+}
+
+// foreign refuses what must not be put aside.
+func (f *Folder) foreign(objects []string) error {
 	for _, object := range objects {
 		if !fs.ValidPath(object) { //guard:quarantine-path
-			return "", fmt.Errorf("quarantine %q: it is not a path within the repository", object)
+			return fmt.Errorf("%q: it is not a path within the repository", object)
 		}
 		at := strings.Split(object, "/")
 		named := len(at) == 2 && slices.Contains([]string{"index", "keys", "snapshots", "locks"}, at[0]) && !strings.HasPrefix(at[1], ".") && at[1] != ""
 		info, err := f.root.Lstat(path.Join(f.name, object))
 		switch {
 		case err != nil:
-			return "", fmt.Errorf("quarantine %s: %w", object, err)
+			return fmt.Errorf("%s: %w", object, err)
 		case !info.Mode().IsRegular(), !named && f.problem(Object{Path: object, Size: info.Size()}) == "": //guard:quarantine-data
-			return "", fmt.Errorf("quarantine %s: only files in index, keys, snapshots and locks, and those that are not restic's, can be put aside", object)
+			return fmt.Errorf("%s: only files in index, keys, snapshots and locks, and those that are not restic's, can be put aside", object)
 		}
 	}
+	return nil
+}
+
+func (f *Folder) moveTo(stamp string, objects []string) error {
 	for _, object := range objects {
 		to := path.Join(stamp, object)
 		if err := f.makeDir(path.Dir(to)); err != nil {
-			return "", fmt.Errorf("quarantine: %w", err)
+			return err
 		}
 		if err := f.root.Rename(path.Join(f.name, object), to); err != nil {
-			return "", fmt.Errorf("quarantine %s: %w", object, err)
+			return fmt.Errorf("%s: %w", object, err)
 		}
 	}
-	return filepath.Join(filepath.Dir(f.path), stamp), nil
+	return nil
 }

@@ -36,6 +36,7 @@ type Ledger struct {
 	Snapshots map[string]Seen
 	Keys      map[string]bool      // ids of keys that were there when it was born, or that were accepted
 	Removals  map[string]time.Time // when this host last set out to remove a snapshot
+	Days      map[string]bool      // on which this host has looked at the repository, in UTC
 
 	path string
 	seq  int64
@@ -47,7 +48,7 @@ type Ledger struct {
 type line struct {
 	Seq     int64     `json:"seq"`
 	At      time.Time `json:"at"`
-	Kind    string    `json:"kind"` // born, seen, adopted, key, removal
+	Kind    string    `json:"kind"` // born, day, seen, adopted, key, removal
 	ID      string    `json:"id"`
 	First   time.Time `json:"first,omitzero"`
 	Hash    string    `json:"hash"` // of this line without it, behind the hash of the line before
@@ -60,7 +61,7 @@ const maxLedgerLine = 1024
 // none it is made with the first line that is added. The error is a *Damaged if it was
 // changed.
 func OpenLedger(folder, repository string) (*Ledger, error) {
-	l := &Ledger{path: filepath.Join(folder, repository+".ledger"), hash: repository, Snapshots: map[string]Seen{}, Keys: map[string]bool{}, Removals: map[string]time.Time{}}
+	l := &Ledger{path: filepath.Join(folder, repository+".ledger"), hash: repository, Snapshots: map[string]Seen{}, Keys: map[string]bool{}, Removals: map[string]time.Time{}, Days: map[string]bool{}}
 	file, err := os.Open(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
@@ -123,6 +124,8 @@ func (l *Ledger) apply(n line) {
 		}
 	case "key":
 		l.Keys[n.ID] = true
+	case "day":
+		l.Days[n.ID] = true
 	case "removal":
 		l.Removals[n.ID] = n.At
 	}
@@ -177,7 +180,7 @@ type Sighting struct {
 	File    time.Time // the time of its file, which the storage sets; zero where there is no folder
 }
 
-// See records what is new, and when. The first time, it adopts what is there: a snapshot
+// See records what is new, and when, and that this host has looked today. The first time, it adopts what is there: a snapshot
 // whose file says another time than the snapshot, and lies there no longer than any whose
 // file can be trusted, was copied there with the repository and goes by what it claims.
 // Without files, all that is there the first time goes by that.
@@ -186,6 +189,9 @@ func (l *Ledger) See(now time.Time, sightings []Sighting) error {
 	born := l.Born.IsZero()
 	if born {
 		lines = append(lines, line{Kind: "born"})
+	}
+	if today := now.UTC().Format(time.DateOnly); !l.Days[today] {
+		lines = append(lines, line{Kind: "day", ID: today})
 	}
 	trusted := trustedSince(sightings)
 	for _, s := range sightings {
@@ -258,6 +264,18 @@ func (l *Ledger) SeeKeys(now time.Time, keys []string, accept bool) (foreign []s
 	return foreign, l.add(now, lines)
 }
 
+// DaysSince counts the days after that of a time on which this host has looked at the
+// repository. A clock that jumps ahead makes one of them, however far it jumps.
+func (l *Ledger) DaysSince(at time.Time) int {
+	n, from := 0, at.UTC().Format(time.DateOnly)
+	for day := range l.Days {
+		if day > from {
+			n++
+		}
+	}
+	return n
+}
+
 // SetOut records that snapshots are about to be removed.
 func (l *Ledger) SetOut(now time.Time, ids []string) error {
 	var lines []line
@@ -286,5 +304,5 @@ func syncDir(path string) error {
 		return err
 	}
 	defer dir.Close()
-	return dir.Sync()
+	return flush(dir)
 }

@@ -3,11 +3,25 @@ package upkeep
 import (
 	"errors"
 	"io/fs"
+	"os"
 
 	"golang.org/x/sys/windows"
+
+	"restic-manager/restic"
 )
 
-func ownerOf(fs.FileInfo) (uid, gid int) { return -1, -1 }
+const noWaiting = 0
+
+func owns(restic.RunAs, fs.FileInfo) bool { return false }
+
+func rootsAlone(fs.FileInfo) bool { return false }
+
+// lock has nothing to take: a folder cannot be locked here, and jobs of one agent keep out
+// of each other's way by themselves.
+func lock(*os.File) error { return nil }
+
+// flush has nothing to do: folders are not written by themselves here.
+func flush(*os.File) error { return nil }
 
 // isNoLinks reports whether a link cannot be made because there are none here.
 func isNoLinks(err error) bool {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -21,6 +20,7 @@ const (
 	copied           = "repository"
 	about            = "about.json"
 	stampFormat      = "20060102T150405.000000Z"
+	largestAbout     = 64 << 10
 )
 
 // Copy is an undo copy: what a repository held before something was removed.
@@ -38,58 +38,42 @@ type Copy struct {
 // as much space as the repository.
 var ErrNoLinks = errors.New("the file system has no hard links")
 
-// Folder is a repository's folder on a disk of this machine. All that is done there stays
-// below the folder that it lies in, whatever links there are.
-type Folder struct {
-	root *os.Root // where the repository lies
-	name string
-	path string
-	uid  int
-	gid  int
-}
-
-// OpenFolder opens a repository's folder. What is made beside it belongs to its owner.
-func OpenFolder(repository string) (*Folder, error) {
-	root, err := os.OpenRoot(filepath.Dir(repository))
-	if err != nil {
-		return nil, fmt.Errorf("open the folder of the repository: %w", err)
-	}
-	f := &Folder{root: root, name: filepath.Base(repository), path: repository}
-	info, err := root.Lstat(f.name)
-	if err == nil && !info.IsDir() {
-		err = errors.New("it is no folder")
-	}
-	if err != nil {
-		root.Close()
-		return nil, fmt.Errorf("open the folder of the repository: %w", err)
-	}
-	f.uid, f.gid = ownerOf(info)
-	return f, nil
-}
-
-// Close releases the folder.
-func (f *Folder) Close() { _ = f.root.Close() }
-
 func (f *Folder) undoDir() string { return f.name + undoSuffix }
 
 // parts are the folders of a repository that a copy has.
 var parts = []string{"data", "index", "keys", "snapshots"}
 
 // Keep makes an undo copy of the whole repository, or of the named snapshots alone. It is
-// on the disk when Keep returns. The error is ErrNoLinks where only copying would do.
+// whole and on the disk when Keep returns. The error is ErrNoLinks where only copying would
+// do.
 func (f *Folder) Keep(before, resticID string, snapshots []string, now time.Time) (Copy, error) {
 	made := Copy{At: now.UTC(), Before: before, Whole: snapshots == nil, ResticID: resticID, Name: now.UTC().Format(stampFormat)}
 	for f.exists(path.Join(f.undoDir(), made.Name)) {
 		made.At = made.At.Add(time.Microsecond)
 		made.Name = made.At.Format(stampFormat)
 	}
-	folder := path.Join(f.undoDir(), made.Name+partial)
-	if err := f.makeDir(path.Join(folder, copied)); err != nil {
+	err := f.makeBeside(f.undoDir())
+	if err == nil {
+		err = f.do(func() error { return f.keep(&made, snapshots) })
+	}
+	if err != nil {
 		return Copy{}, fmt.Errorf("make an undo copy: %w", err)
 	}
-	err := f.fill(&made, folder, snapshots)
+	made.Path = filepath.Join(f.path+undoSuffix, made.Name, copied)
+	return made, nil
+}
+
+func (f *Folder) keep(made *Copy, snapshots []string) error {
+	folder := path.Join(f.undoDir(), made.Name+partial)
+	err := f.makeDir(path.Join(folder, copied))
 	if err == nil {
-		err = f.describe(folder, made)
+		err = f.fill(made, folder, snapshots)
+	}
+	if err == nil {
+		err = f.recount(made, folder)
+	}
+	if err == nil {
+		err = f.describe(folder, *made)
 	}
 	if err == nil {
 		err = f.root.Rename(folder, path.Join(f.undoDir(), made.Name))
@@ -99,15 +83,8 @@ func (f *Folder) Keep(before, resticID string, snapshots []string, now time.Time
 	}
 	if err != nil {
 		_ = f.root.RemoveAll(folder)
-		return Copy{}, fmt.Errorf("make an undo copy: %w", err)
 	}
-	made.Path = filepath.Join(f.path+undoSuffix, made.Name, copied)
-	return made, nil
-}
-
-func (f *Folder) exists(name string) bool {
-	_, err := f.root.Lstat(name)
-	return err == nil
+	return err
 }
 
 func (f *Folder) fill(made *Copy, folder string, snapshots []string) error {
@@ -132,47 +109,16 @@ func (f *Folder) fill(made *Copy, folder string, snapshots []string) error {
 	return f.makeDir(path.Join(into, "locks"))
 }
 
-// walk calls do with each regular file below a folder, by its path from there.
-func (f *Folder) walk(folder string, do func(below string) error) error {
-	err := fs.WalkDir(f.root.FS(), folder, func(at string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return err
-		}
-		return do(strings.TrimPrefix(strings.TrimPrefix(at, folder), "/"))
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// link puts one file of the repository into a copy. A file that has gone meanwhile, as a
-// lock's does, is left out.
+// link puts one file of the repository into a copy. One that has gone since it was listed
+// is an error: nothing but this host removes what a copy has, and it does not do so now.
 func (f *Folder) link(made *Copy, file, into string) error {
-	to := path.Join(into, file)
+	from, to := path.Join(f.name, file), path.Join(into, file)
 	if err := f.makeDir(path.Dir(to)); err != nil {
 		return err
 	}
-	switch err := f.root.Link(path.Join(f.name, file), to); {
-	case err == nil:
-		made.Files++
-	case isNoLinks(err) && made.Whole:
-		return ErrNoLinks
-	case isNoLinks(err):
-		return f.copy(made, path.Join(f.name, file), to) // a snapshot is small
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	return nil
-}
-
-func (f *Folder) copy(made *Copy, from, to string) error {
-	content, err := f.root.ReadFile(from)
-	if err == nil {
-		err = f.root.WriteFile(to, content, 0o600)
-	}
-	if err == nil {
-		err = f.own(to)
+	err := f.root.Link(from, to)
+	if isNoLinks(err) {
+		err = f.unlinked(made, from, to)
 	}
 	if err == nil {
 		made.Files++
@@ -180,27 +126,38 @@ func (f *Folder) copy(made *Copy, from, to string) error {
 	return err
 }
 
-// makeDir makes a folder, and those above it, for the owner alone.
-func (f *Folder) makeDir(name string) error {
-	if info, err := f.root.Lstat(name); err == nil && info.IsDir() {
-		return nil
+// unlinked puts a file into a copy that cannot be linked there.
+func (f *Folder) unlinked(made *Copy, from, to string) error {
+	if info, err := f.root.Lstat(from); f.as != nil && err == nil && !owns(*f.as, info) {
+		return fmt.Errorf("%s belongs to another user than the repository's, %s, who may not link it: give all files of the repository to one user (chown -R)", from, f.as)
 	}
-	if dir := path.Dir(name); dir != "." {
-		if err := f.makeDir(dir); err != nil {
-			return err
-		}
+	if made.Whole {
+		return ErrNoLinks
 	}
-	if err := f.root.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	content, err := f.read(from, largestSum) // a snapshot is small
+	if err == nil {
+		err = f.create(to, content)
 	}
-	return f.own(name)
+	return err
 }
 
-func (f *Folder) own(name string) error {
-	if f.uid < 0 || os.Geteuid() != 0 {
+// recount looks that the copy has every file that was put into it, each folder on the disk.
+func (f *Folder) recount(made *Copy, folder string) error {
+	there := 0
+	err := fs.WalkDir(f.root.FS(), folder, func(at string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir():
+			return f.sync(at)
+		}
+		there++
 		return nil
+	})
+	if err == nil && there != made.Files { //guard:undo-count
+		err = fmt.Errorf("%d files were put into it, and it has %d", made.Files, there)
 	}
-	return f.root.Lchown(name, f.uid, f.gid)
+	return err
 }
 
 // describe writes what a copy is.
@@ -209,105 +166,95 @@ func (f *Folder) describe(folder string, made Copy) error {
 	if err != nil {
 		return err
 	}
-	name := path.Join(folder, about)
-	if err := f.root.WriteFile(name, text, 0o600); err != nil {
+	if err := f.create(path.Join(folder, about), text); err != nil {
 		return err
 	}
-	if err := f.own(name); err != nil {
-		return err
-	}
-	return f.sync(name)
+	return f.sync(folder)
 }
 
-func (f *Folder) sync(name string) error {
-	file, err := f.root.Open(name)
+// sync makes what was made in a folder last.
+func (f *Folder) sync(folder string) error {
+	file, err := f.root.Open(folder)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	return file.Sync()
+	return flush(file)
 }
 
-// Copies lists the undo copies, the oldest first, and removes what was left of those that
-// were not finished.
+// Copies lists the undo copies, the oldest first.
 func (f *Folder) Copies() ([]Copy, error) {
-	entries, err := fs.ReadDir(f.root.FS(), f.undoDir())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list undo copies: %w", err)
-	}
 	var list []Copy
-	for _, entry := range entries {
-		name := path.Join(f.undoDir(), entry.Name())
-		if strings.HasSuffix(name, partial) { //guard:undo-partial
-			if err := f.root.RemoveAll(name); err != nil {
-				return nil, fmt.Errorf("remove half an undo copy: %w", err)
-			}
-			continue
-		}
-		c := Copy{Name: entry.Name(), Path: filepath.Join(f.path+undoSuffix, entry.Name(), copied)}
-		text, err := f.root.ReadFile(path.Join(name, about))
-		if err != nil || json.Unmarshal(text, &c) != nil {
-			continue // not ours
+	err := f.do(func() (err error) {
+		list, err = f.copies()
+		return err
+	})
+	return list, err
+}
+
+func (f *Folder) copies() ([]Copy, error) {
+	names, err := f.kept()
+	var list []Copy
+	for _, name := range names {
+		c := Copy{Name: name, Path: filepath.Join(f.path+undoSuffix, name, copied)}
+		text, err := f.read(path.Join(f.undoDir(), name, about), largestAbout)
+		if strings.HasSuffix(name, partial) || err != nil || json.Unmarshal(text, &c) != nil { //guard:undo-partial
+			continue // not whole, or not ours
 		}
 		list = append(list, c)
 	}
 	slices.SortFunc(list, func(a, b Copy) int { return a.At.Compare(b.At) })
-	return list, nil
+	return list, err
 }
 
-// Expire removes the undo copies that were made before a time, and returns how many.
-func (f *Folder) Expire(before time.Time) (int, error) {
-	list, err := f.Copies()
-	if err != nil {
-		return 0, err
+// kept lists the names of what is kept aside, whole or not.
+func (f *Folder) kept() ([]string, error) {
+	entries, err := fs.ReadDir(f.root.FS(), f.undoDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // nothing was ever removed
 	}
+	if err != nil {
+		return nil, fmt.Errorf("list undo copies: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names, nil
+}
+
+// Expire removes the undo copies that are over, and what was left of those that were not
+// finished: whoever made them has ended, since nobody else has the folder. It returns how
+// many whole ones that were.
+func (f *Folder) Expire(over func(Copy) bool) (int, error) {
 	n := 0
-	for _, c := range list {
-		if !c.At.Before(before) {
-			continue
+	err := f.do(func() error {
+		list, err := f.copies()
+		for _, c := range list {
+			if err == nil && over(c) {
+				name := path.Join(f.undoDir(), c.Name)
+				err = f.root.Rename(name, name+partial)
+				n++
+			}
 		}
-		name := path.Join(f.undoDir(), c.Name)
-		if err := f.root.Rename(name, name+partial); err != nil {
-			return n, fmt.Errorf("remove an undo copy: %w", err)
+		if err == nil {
+			err = f.sweep()
 		}
-		if err := f.root.RemoveAll(name + partial); err != nil {
-			return n, fmt.Errorf("remove an undo copy: %w", err)
-		}
-		n++
+		return err
+	})
+	if err != nil {
+		return n, fmt.Errorf("remove an undo copy: %w", err)
 	}
 	return n, nil
 }
 
-// BringBack links every file of a copy that the repository lacks into it again: snapshots
-// last, so that none is there before its data. It changes and removes nothing.
-func (f *Folder) BringBack(name string) (files int, err error) {
-	list, err := f.Copies()
-	if err != nil {
-		return 0, err
-	}
-	if !slices.ContainsFunc(list, func(c Copy) bool { return c.Name == name }) {
-		return 0, fmt.Errorf("there is no undo copy %s", name)
-	}
-	from := path.Join(f.undoDir(), name, copied)
-	for _, part := range parts {
-		err := f.walk(path.Join(from, part), func(below string) error {
-			to := path.Join(f.name, part, below)
-			if err := f.makeDir(path.Dir(to)); err != nil {
-				return err
-			}
-			err := f.root.Link(path.Join(from, part, below), to)
-			if errors.Is(err, fs.ErrExist) {
-				return nil
-			}
-			files++
-			return err
-		})
-		if err != nil {
-			return files, fmt.Errorf("bring back: %w", err)
+// sweep removes copies that are not whole.
+func (f *Folder) sweep() error {
+	names, err := f.kept()
+	for _, name := range names {
+		if strings.HasSuffix(name, partial) {
+			err = errors.Join(err, f.root.RemoveAll(path.Join(f.undoDir(), name)))
 		}
 	}
-	return files, f.sync(f.name)
+	return err
 }

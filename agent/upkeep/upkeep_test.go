@@ -202,7 +202,7 @@ func folder(t *testing.T) (*Folder, string) {
 	} {
 		write(t, filepath.Join(dir, path), text)
 	}
-	f, err := OpenFolder(dir)
+	f, err := OpenFolder(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,8 +239,8 @@ func TestWhatIsRemovedComesBackFromTheCopy(t *testing.T) {
 		}
 	}
 	write(t, filepath.Join(dir, "index", name("new")), "new")
-	if files, err := f.BringBack(made.Name); err != nil || files != 3 {
-		t.Fatalf("%d, %v", files, err)
+	if back, err := f.BringBack(made.Name); err != nil || back.Files != 3 || back.Keys != nil || back.Differ != nil {
+		t.Fatalf("%+v, %v", back, err)
 	}
 	for _, back := range []string{"data/" + name(pack)[:2] + "/" + name(pack), "snapshots/" + name(snapshot), "index/" + name(index), "index/" + name("new")} {
 		if _, err := os.Stat(filepath.Join(dir, back)); err != nil {
@@ -261,6 +261,13 @@ func TestACopyIsWholeOrGone(t *testing.T) {
 	if copies, err := f.Copies(); err != nil || len(copies) != 0 {
 		t.Errorf("%v, %v", copies, err)
 	}
+	if entries, err := os.ReadDir(dir + undoSuffix); err != nil || len(entries) != 2 {
+		t.Errorf("looking at the copies leaves %v, %v", entries, err)
+	}
+	before := func(at time.Time) func(Copy) bool { return func(c Copy) bool { return c.At.Before(at) } }
+	if n, err := f.Expire(before(now)); err != nil || n != 0 {
+		t.Errorf("%d, %v", n, err)
+	}
 	if entries, err := os.ReadDir(dir + undoSuffix); err != nil || len(entries) != 0 {
 		t.Errorf("left %v, %v", entries, err)
 	}
@@ -271,7 +278,7 @@ func TestACopyIsWholeOrGone(t *testing.T) {
 	if _, err := f.Keep("prune", repository, nil, now.AddDate(0, 0, 3)); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := f.Expire(now.AddDate(0, 0, 1)); err != nil || n != 1 {
+	if n, err := f.Expire(before(now.AddDate(0, 0, 1))); err != nil || n != 1 {
 		t.Errorf("%d, %v", n, err)
 	}
 	if copies, err := f.Copies(); err != nil || len(copies) != 1 || copies[0].Before != "prune" {

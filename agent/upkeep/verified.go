@@ -2,7 +2,9 @@ package upkeep
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -26,22 +28,35 @@ type Stock map[string]File
 // Stock lists what holds the repository's data.
 func (f *Folder) Stock() (Stock, error) {
 	stock := Stock{}
-	for _, part := range []string{"data", "index"} {
-		err := f.walk(path.Join(f.name, part), func(below string) error {
-			if !objectName.MatchString(path.Base(below)) {
-				return nil
+	err := f.do(func() error {
+		for _, part := range []string{"data", "index"} {
+			if err := f.walk(path.Join(f.name, part), f.stocked(stock, part)); err != nil {
+				return err
 			}
-			info, err := f.root.Lstat(path.Join(f.name, part, below))
-			if err == nil {
-				stock[path.Join(part, below)] = File{info.Size(), info.ModTime().UnixNano(), inodeOf(info)}
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("look at the repository's folder: %w", err)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look at the repository's folder: %w", err)
 	}
 	return stock, nil
+}
+
+// stocked adds a file of a part of the repository to a stock.
+func (f *Folder) stocked(stock Stock, part string) func(below string) error {
+	return func(below string) error {
+		if !objectName.MatchString(path.Base(below)) {
+			return nil
+		}
+		info, err := f.root.Lstat(path.Join(f.name, part, below))
+		if err == nil {
+			stock[path.Join(part, below)] = File{info.Size(), info.ModTime().UnixNano(), inodeOf(info)}
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it has gone meanwhile, and is not there
+		}
+		return err
+	}
 }
 
 // Packs returns how many of the files are packs.

@@ -114,12 +114,7 @@ type storageUndo struct {
 
 func (s *storageUndo) Run(w world) error {
 	if s.Copy != "" {
-		files, err := agent.BringBack(s.Path, s.Copy)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(w.stdout, "brought back %d files; now check the repository, reading all data\n", files)
-		return nil
+		return s.bringBack(w)
 	}
 	copies, err := agent.UndoCopies(s.Path)
 	if err != nil {
@@ -136,6 +131,25 @@ func (s *storageUndo) Run(w world) error {
 		fmt.Fprintf(w.stdout, "  bring back: restic-manager-agent storage undo --path %s --copy %s\n", s.Path, k.Name)
 	}
 	return nil
+}
+
+func (s *storageUndo) bringBack(w world) error {
+	back, err := agent.BringBack(s.Path, s.Copy)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w.stdout, "brought back %d files; now check the repository, reading all data\n", back.Files)
+	for _, key := range back.Keys {
+		fmt.Fprintf(w.stdout, "left out %s: it was taken out of the repository since, and opens it for whoever knows its password; to have it again, copy that file from the undo copy\n", key)
+	}
+	if len(back.Differ) == 0 {
+		return nil
+	}
+	for _, file := range back.Differ {
+		fmt.Fprintf(w.stderr, "differs: %s\n", file)
+	}
+	return fmt.Errorf("%d files are there with another size than in the copy, and were left as they are: one of the two is damaged; to have the copy's, move those files out of %s and run this again",
+		len(back.Differ), s.Path)
 }
 
 type storageQuarantine struct {
