@@ -27,6 +27,9 @@ func (p *Policy) AllowRepository(location string) error {
 	if err != nil {
 		return notALocation(err)
 	}
+	if aside(l) { //guard:policy-aside-repository
+		return refuseAside(l)
+	}
 	if p.Profile == Trusting {
 		return nil
 	}

@@ -301,6 +301,59 @@ func TestTheEntryThatSaysMostOfAMaintainedRepositoryCounts(t *testing.T) {
 	}
 }
 
+// TestAnAllowanceWeakensNoFloors has one that is closer than the file's entry, at its place,
+// and around it.
+func TestAnAllowanceWeakensNoFloors(t *testing.T) {
+	top := t.TempDir()
+	for _, under := range []string{top + "/web-1", top, filepath.Dir(top)} {
+		p, err := parse([]byte("version: 1\nprofile: guarded\nmaintenance:\n- path: " + top + "\n  keep_days: 90\n  keep_last: 1\n  max_delete_fraction: 0.1\n  run_as: restic\n" +
+			"  repository_id: " + strings.Repeat("ab", 32) + "\nallowances:\n- what: maintenance\n  under: " + under + "\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := restic.ParseLocation(top + "/web-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Maintenance{Path: top, RunAs: "restic", RepositoryID: strings.Repeat("ab", 32), KeepDays: 90, KeepLast: 3, MaxDeleteFraction: 0.1, UndoDays: 14}
+		if got, ok := p.MaintenanceOf(l); !ok || got != want {
+			t.Errorf("under %s: %+v, want %+v", under, got, want)
+		}
+	}
+}
+
+// TestNoOrderWorksInWhatIsKeptAside has the undo copies of a repository as repositories of
+// their own, by name and by a link.
+func TestNoOrderWorksInWhatIsKeptAside(t *testing.T) {
+	top := t.TempDir()
+	if err := os.MkdirAll(top+"/web.rm-undo/copy/repository", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	symlink(t, "web.rm-undo/copy/repository", top+"/innocent")
+	prune := restic.Operation{Name: "prune", Deletes: true, Slot: restic.SlotMaintenance, Places: []restic.Place{restic.PlaceMaintenanceHost}}
+	for _, profile := range []Profile{Guarded, Trusting} {
+		p := Default(profile, top, "rest:https://nas.test/")
+		p.Maintenance = []Maintenance{{Path: top}, {Location: "rest:https://nas.test/"}}
+		for _, location := range []string{
+			top + "/web.rm-undo/copy/repository", top + "/web.rm-undo", top + "/web.rm-quarantine/x", top + "/WEB.RM-UNDO/x", top + "/innocent",
+			"rest:https://nas.test/web.rm-undo/copy/repository/",
+		} {
+			wantRefusal(t, p.AllowOperation(prune, location), CodeRepoNotAllowed, "plain restic")
+			wantRefusal(t, p.AllowRepository(location), CodeRepoNotAllowed, "plain restic")
+			l, err := restic.ParseLocation(location)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e, ok := p.MaintenanceOf(l); ok {
+				t.Errorf("%s is maintained by %+v", location, e)
+			}
+		}
+		if err := p.AllowOperation(prune, top+"/rm-undo"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestAMaintenanceEntryIsEitherAFolderOrALocation(t *testing.T) {
 	for _, entry := range []string{"keep_days: 3", "path: /srv\n  location: rest:https://nas.test/", "location: /srv", "location: rest:https://nas.test/\n  run_as: restic"} {
 		if _, err := parse([]byte("version: 1\nprofile: guarded\nmaintenance:\n- " + entry + "\n")); err == nil {
