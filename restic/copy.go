@@ -65,34 +65,38 @@ func (c Copy) plan(Version) plan {
 func (Copy) decode(*output) (Done, error) { return Done{}, nil }
 
 // fromVariables say where a copy comes from. restic has one set of credentials for both
-// sides, so those of the source stand in its location, which is a variable too and no
-// argument. A source that asks for none must not be shown ours.
-func fromVariables(access Access) (vars []string, err error) {
+// sides, so those of the source stand in its location, which is handed over like a
+// password. A source that asks for none must not be shown ours.
+func fromVariables(access Access) (vars []variable, err error) {
 	from := access.From
 	if from == nil {
 		return nil, &Error{Code: CodeFieldRequired, Field: "from_repository_id", Message: "there is no repository to copy from"}
 	}
-	location := from.Location.String()
-	if from.Location.REST() && access.Location.REST() && access.Username+access.RESTPassword.Reveal() != "" {
-		if from.Username == "" { //guard:copy-credential
-			return nil, &Error{
-				Code:    CodeCopyCredentials,
-				Message: "restic would show the credential of this repository to the storage that is copied from, which asks for none",
-				Next:    "give the repository that is copied from a credential, or copy at a host that has one of them as a folder",
-			}
+	location := variable{name: "RESTIC_FROM_REPOSITORY", value: from.Location.String()}
+	if from.Location.REST() && from.Username == "" && access.Location.REST() && access.Username+access.RESTPassword.Reveal() != "" { //guard:copy-credential
+		return nil, &Error{
+			Code:    CodeCopyCredentials,
+			Message: "restic would show the credential of this repository to the storage that is copied from, which asks for none",
+			Next:    "give the repository that is copied from a credential, or copy at a host that has one of them as a folder",
 		}
-		scheme, rest, found := strings.Cut(strings.TrimPrefix(location, "rest:"), "://")
-		if !found {
-			return nil, fmt.Errorf("the location %s has no scheme", location)
-		}
-		location = "rest:" + scheme + "://" + url.UserPassword(from.Username, from.RESTPassword.Reveal()).String() + "@" + rest
 	}
-	vars = []string{"RESTIC_FROM_REPOSITORY=" + location, "RESTIC_FROM_PASSWORD=" + from.Password.Reveal()}
+	if from.Location.REST() && from.Username != "" {
+		if location, err = locationWithin("RESTIC_FROM_REPOSITORY", *from); err != nil {
+			return nil, err
+		}
+	}
+	vars = []variable{location, {name: "RESTIC_FROM_PASSWORD", value: from.Password.Reveal(), secret: true}}
 	if from.KeyHint != "" {
-		vars = append(vars, "RESTIC_FROM_KEY_HINT="+from.KeyHint)
-	}
-	if from.Location.REST() && !access.Location.REST() {
-		vars = append(vars, "RESTIC_REST_USERNAME="+from.Username, "RESTIC_REST_PASSWORD="+from.RESTPassword.Reveal())
+		vars = append(vars, variable{name: "RESTIC_FROM_KEY_HINT", value: from.KeyHint})
 	}
 	return vars, nil
+}
+
+// locationWithin is a location with the credential in it.
+func locationWithin(name string, a Access) (variable, error) {
+	scheme, rest, found := strings.Cut(strings.TrimPrefix(a.Location.String(), "rest:"), "://")
+	if !found {
+		return variable{}, fmt.Errorf("the location %s has no scheme", a.Location)
+	}
+	return variable{name, "rest:" + scheme + "://" + url.UserPassword(a.Username, a.RESTPassword.Reveal()).String() + "@" + rest, true}, nil
 }

@@ -28,18 +28,50 @@ func (r *Runner) environment(access Access, where folders, repository bool) []st
 	if !repository {
 		return env
 	}
-	add("RESTIC_REPOSITORY", access.Location.String())
 	add("RESTIC_KEY_HINT", access.KeyHint)
 	if pipesPassword(access.Password.Reveal()) {
 		add("RESTIC_PASSWORD_FILE", passwordFD)
 	} else {
 		add("RESTIC_PASSWORD", access.Password.Reveal())
 	}
-	if access.Location.REST() {
-		add("RESTIC_REST_USERNAME", access.Username)
-		add("RESTIC_REST_PASSWORD", access.RESTPassword.Reveal())
-	}
 	return env
+}
+
+// variable is something that restic reads from its environment, or from the file that a
+// variable by that name and _FILE names.
+type variable struct {
+	name, value string
+	secret      bool
+}
+
+// repositoryVariables say where the repository is. The owner of a folder as whom restic
+// works reads the environment of what is his, so for him the credential of a storage stands
+// in the location, which is handed over like a password.
+func repositoryVariables(access Access, switched bool) ([]variable, error) {
+	location := variable{name: "RESTIC_REPOSITORY", value: access.Location.String()}
+	if !access.Location.REST() || access.Username == "" && access.RESTPassword.IsZero() {
+		return []variable{location}, nil
+	}
+	if switched { //guard:environment-switched
+		location, err := locationWithin("RESTIC_REPOSITORY", access)
+		return []variable{location}, err
+	}
+	return []variable{location, {name: "RESTIC_REST_USERNAME", value: access.Username}, {name: "RESTIC_REST_PASSWORD", value: access.RESTPassword.Reveal()}}, nil
+}
+
+// hand puts variables into what a restic is started with: what is secret through a pipe,
+// where the system has them and restic reads the value unchanged from there.
+func (s *childSpec) hand(vars []variable) {
+	for _, v := range vars {
+		switch {
+		case v.value == "":
+		case v.secret && pipesPassword(v.value): //guard:environment-secret
+			s.env = append(s.env, v.name+"_FILE="+secretFD(len(s.secrets)))
+			s.secrets = append(s.secrets, v.value)
+		default:
+			s.env = append(s.env, v.name+"="+v.value)
+		}
+	}
 }
 
 // folders are those of a run, as its restic finds them.

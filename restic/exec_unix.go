@@ -19,6 +19,13 @@ import (
 // passwordFD is where a child finds the pipe with the password.
 const passwordFD = "/dev/fd/3"
 
+// firstSecret is the number of the first pipe of another secret, after the password's and
+// two folders.
+const firstSecret = 6
+
+// secretFD is where a child finds the pipe with the nth of its other secrets.
+func secretFD(n int) string { return "/dev/fd/" + strconv.Itoa(firstSecret+n) }
+
 // pipesPassword reports whether the password can go through the pipe: restic
 // trims blanks and decodes byte order marks in what it reads from there.
 func pipesPassword(password string) bool {
@@ -33,17 +40,22 @@ func pipesPassword(password string) bool {
 	return true
 }
 
-// child is a started restic in its own process group. Until proceed it waits for
-// its password, unless that is in its environment.
+// child is a started restic in its own process group. Until proceed it waits for its
+// password and what else it is handed, unless that is in its environment.
 type child struct {
-	ref      ProcessRef
-	cmd      *exec.Cmd
-	password string
-	pipe     *os.File // the end we write to, nil when there is none
+	ref   ProcessRef
+	cmd   *exec.Cmd
+	pipes []handover
+}
+
+// handover is a secret, and the end of the pipe that we write it to.
+type handover struct {
+	pipe   *os.File
+	secret string
 }
 
 func startChild(spec childSpec) (*child, error) {
-	c := &child{password: spec.password, cmd: &exec.Cmd{
+	c := &child{cmd: &exec.Cmd{
 		Path:        spec.path,
 		Args:        append([]string{spec.path}, spec.args...),
 		Env:         spec.env, //guard:restic-environment
@@ -55,35 +67,18 @@ func startChild(spec childSpec) (*child, error) {
 	if spec.as != nil {
 		c.cmd.SysProcAttr.Credential = spec.as.credential() //guard:run-as-user
 	}
-	if len(spec.folders) > 0 {
-		c.cmd.ExtraFiles = append([]*os.File{nil}, spec.folders...)
-	}
-	if spec.password != "" {
-		read, write, err := os.Pipe()
-		if err != nil {
-			return nil, err
-		}
-		defer read.Close()
-		c.pipe = write
-		if spec.as != nil {
-			// It opens the pipe by its name, as its own user.
-			if err := read.Chown(int(spec.as.UID), int(spec.as.GID)); err != nil {
-				c.closePipe()
-				return nil, err
-			}
-		}
-		if len(spec.folders) == 0 {
-			c.cmd.ExtraFiles = []*os.File{nil}
-		}
-		c.cmd.ExtraFiles[0] = read
+	given, err := c.hand(spec)
+	defer closeAll(given)
+	if err != nil {
+		c.closePipes()
+		return nil, err
 	}
 	if err := c.cmd.Start(); err != nil {
-		c.closePipe()
+		c.closePipes()
 		return nil, err
 	}
 	pid := c.cmd.Process.Pid
 	c.ref = ProcessRef{PID: pid, Group: pid, Mark: spec.mark}
-	var err error
 	if c.ref.Boot, err = bootID(); err == nil {
 		var stat processStat
 		stat, err = readStat(pid)
@@ -97,22 +92,54 @@ func startChild(spec childSpec) (*child, error) {
 	return c, nil
 }
 
-func (c *child) closePipe() {
-	if c.pipe != nil {
-		c.pipe.Close()
-		c.pipe = nil
-	}
-}
-
-// proceed gives the child its password. A child that has ended already does not
-// read it; how it ended says why.
-func (c *child) proceed() error {
-	defer c.closePipe()
-	if c.pipe == nil {
+// hand makes the child's files: the pipe of its password at 3, its folders, then the pipes
+// of its other secrets. It returns the ends that are the child's.
+func (c *child) hand(spec childSpec) (given []*os.File, err error) {
+	files := append([]*os.File{nil}, spec.folders...)
+	give := func(number int, secret string) error {
+		read, write, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		c.pipes, given = append(c.pipes, handover{write, secret}), append(given, read)
+		for len(files) <= number-3 {
+			files = append(files, nil)
+		}
+		files[number-3] = read
+		if spec.as != nil { // it opens the pipe by its name, as its own user
+			return read.Chown(int(spec.as.UID), int(spec.as.GID))
+		}
 		return nil
 	}
-	if _, err := c.pipe.WriteString(c.password); err != nil && !errors.Is(err, syscall.EPIPE) {
-		return err
+	if spec.password != "" {
+		err = give(3, spec.password)
+	}
+	for n, secret := range spec.secrets {
+		if err == nil {
+			err = give(firstSecret+n, secret)
+		}
+	}
+	if len(files) > 1 || files[0] != nil {
+		c.cmd.ExtraFiles = files
+	}
+	return given, err
+}
+
+func (c *child) closePipes() {
+	for _, h := range c.pipes {
+		h.pipe.Close()
+	}
+	c.pipes = nil
+}
+
+// proceed gives the child its secrets. A child that has ended already does not
+// read them; how it ended says why.
+func (c *child) proceed() error {
+	defer c.closePipes()
+	for _, h := range c.pipes {
+		if _, err := h.pipe.WriteString(h.secret); err != nil && !errors.Is(err, syscall.EPIPE) {
+			return err
+		}
 	}
 	return nil
 }
@@ -134,7 +161,7 @@ func (c *child) wait() exitStatus {
 	}
 	c.kill()
 	_ = c.cmd.Wait() // ProcessState says it all
-	c.closePipe()
+	c.closePipes()
 	status := exitStatus{code: c.cmd.ProcessState.ExitCode()}
 	if ws, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		status.signal = ws.Signal().String()

@@ -16,6 +16,9 @@ const passwordFD = ""
 // pipesPassword reports that every password goes in the environment here.
 func pipesPassword(string) bool { return false }
 
+// secretFD is not used either.
+func secretFD(int) string { return "" }
+
 // child is a started restic in its own process group and job object. It is
 // created suspended; proceed lets it run. Closing the job, by us or because we
 // died, ends everything in it.

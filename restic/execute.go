@@ -87,12 +87,8 @@ func (r *Runner) prepare(v Version, p plan, access Access, dir string) (*childSp
 	if p.named != nil {
 		spec.mark = markOf(p.named.Env)
 	}
-	if p.from {
-		vars, err := fromVariables(access)
-		if err != nil {
-			return nil, err
-		}
-		spec.env = append(spec.env, vars...)
+	if err := spec.point(p, access, switched); err != nil {
+		return nil, err
 	}
 	if password := access.Password.Reveal(); !p.noRepository && pipesPassword(password) {
 		spec.password = password
@@ -106,6 +102,26 @@ func (r *Runner) prepare(v Version, p plan, access Access, dir string) (*childSp
 		}
 	}
 	return spec, nil
+}
+
+// point says where the repositories of a restic are.
+func (s *childSpec) point(p plan, access Access, switched bool) error {
+	if p.noRepository {
+		return nil
+	}
+	vars, err := repositoryVariables(access, switched)
+	if err != nil {
+		return err
+	}
+	s.hand(vars)
+	if !p.from {
+		return nil
+	}
+	if vars, err = fromVariables(access); err != nil {
+		return err
+	}
+	s.hand(vars)
+	return nil
 }
 
 func notStarted(why string, err error) error {

@@ -68,8 +68,9 @@ type childSpec struct {
 	args     []string // without the program's name
 	env      []string
 	dir      string
-	mark     string // becomes ProcessRef.Mark
-	password string // by pipe, where the system can; "" when it needs none
+	mark     string   // becomes ProcessRef.Mark
+	password string   // by pipe, where the system can; "" when it needs none
+	secrets  []string // by pipes of their own, at secretFD
 	stdout   *os.File
 	stderr   *os.File
 

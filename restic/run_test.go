@@ -126,8 +126,8 @@ func TestTheEnvironmentStartsEmptyAndNoSecretIsAnArgument(t *testing.T) {
 		"HOME=" + filepath.Join(s.temp, "cache"), "RESTIC_CACHE_DIR=" + filepath.Join(s.temp, "cache"), "RESTIC_PROGRESS_FPS=2",
 		"PATH=/usr/local/bin:/usr/bin:/bin", "TMPDIR=" + dir,
 		"HTTPS_PROXY=http://p:proxysecret@proxy.test:3128", "NO_PROXY=localhost", "RESTIC_CACERT=/etc/ca.pem",
-		"RESTIC_REPOSITORY=rest:https://nas.test:8000/host1/repo/", "RESTIC_KEY_HINT=39a5cee212ec2cab",
-		"RESTIC_PASSWORD_FILE=/dev/fd/3", "RESTIC_REST_USERNAME=host1", `RESTIC_REST_PASSWORD=rest<&"secret`,
+		"RESTIC_KEY_HINT=39a5cee212ec2cab", "RESTIC_PASSWORD_FILE=/dev/fd/3",
+		"RESTIC_REPOSITORY=rest:https://nas.test:8000/host1/repo/", "RESTIC_REST_USERNAME=host1", `RESTIC_REST_PASSWORD=rest<&"secret`,
 	}
 	if diff := cmp.Diff(want, call.Env); diff != "" {
 		t.Errorf("environment (-want +got):\n%s", diff)

@@ -152,3 +152,83 @@ func TestAnAgentThatIsNotRootBecomesNobodyElse(t *testing.T) {
 		t.Errorf("restic was started %d times", n)
 	}
 }
+
+// TestACopyShowsItsSecretsToNobody copies between storages and folders, as the folder's
+// owner, who may read what stands in the environment of his processes.
+func TestACopyShowsItsSecretsToNobody(t *testing.T) {
+	needsRoot(t)
+	for _, suite := range restictest.Suites() {
+		t.Run(suite, func(t *testing.T) {
+			bins, open := restictest.Find(t, suite), openFolder(t)
+			runner := restic.New(restic.Config{Binary: bins.Restic, CacheDir: filepath.Join(open, "cache"), TempDir: filepath.Join(open, "tmp")})
+			storage := restictest.StartRestServer(t, bins)
+			as := restic.RunAs{UID: stranger, GID: stranger}
+			folder := func(name, password string) restic.Access {
+				path := filepath.Join(open, name)
+				if err := os.Mkdir(path, 0o700); err != nil || os.Chown(path, stranger, stranger) != nil {
+					t.Fatal(err)
+				}
+				location, err := restic.ParseLocation(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return restic.Access{Location: location, Password: restic.NewSecret(password), RunAs: &as}
+			}
+			mustRun := func(result restic.Outcome, failure *restic.Error, err error) {
+				t.Helper()
+				if err != nil || result != restic.Succeeded {
+					t.Fatalf("%s %v: %v", result, failure, err)
+				}
+			}
+			far, near, third := storage.Access("far", "password-of-far"), folder("near", "password-of-near"), storage.Access("third", "password-of-third")
+			for _, a := range []restic.Access{far, near, third} {
+				r, err := restic.Run(t.Context(), runner, restic.Init{}, a, restic.Handlers{})
+				mustRun(r.Outcome, r.Failure, err)
+			}
+			saved, err := restic.Run(t.Context(), runner, restic.Backup{Sources: []string{"/etc/hostname"}, Host: "web-1"}, far, restic.Handlers{})
+			mustRun(saved.Outcome, saved.Failure, err)
+			id := saved.Value.SnapshotID
+			for _, road := range []struct {
+				name     string
+				from, to restic.Access
+				as       *restic.RunAs
+			}{
+				{"from a storage into a folder", far, near, &as},
+				{"from a folder to a storage", near, third, &as},
+				{"from a storage to a storage", far, third, nil},
+			} {
+				environ := ""
+				handlers := restic.Handlers{Started: func(ref restic.ProcessRef) error {
+					raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(ref.PID), "environ"))
+					environ = string(raw)
+					return err
+				}}
+				access, from := road.to, road.from
+				access.From, access.RunAs = &from, road.as
+				listed, err := restic.Run(t.Context(), runner, restic.Snapshots{}, road.from, restic.Handlers{})
+				mustRun(listed.Outcome, listed.Failure, err)
+				if id = listed.Value[0].ID; id == "" {
+					t.Fatal("there is no snapshot")
+				}
+				copied, err := restic.Run(t.Context(), runner, restic.Copy{SnapshotIDs: []string{id}}, access, handlers)
+				if err != nil || copied.Outcome != restic.Succeeded {
+					t.Fatalf("%s: %v, %v", road.name, copied.Failure, err)
+				}
+				secrets := []string{"password-of-"}
+				if road.as != nil {
+					secrets = append(secrets, storage.Password)
+				}
+				for _, secret := range secrets {
+					if !strings.Contains(environ, "RESTIC_FROM_PASSWORD_FILE") || strings.Contains(environ, secret) {
+						t.Errorf("%s: a secret stands in its environment", road.name)
+					}
+				}
+				there, err := restic.Run(t.Context(), runner, restic.Snapshots{}, road.to, restic.Handlers{})
+				mustRun(there.Outcome, there.Failure, err)
+				if len(there.Value) == 0 {
+					t.Errorf("%s: nothing was copied", road.name)
+				}
+			}
+		})
+	}
+}

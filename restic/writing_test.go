@@ -60,9 +60,10 @@ func TestACopyShowsNoCredentialToTheOtherSide(t *testing.T) {
 	here := Access{Location: rest, Username: "maintainer", RESTPassword: NewSecret("keep")}
 	there := Access{Location: mustParse(t, "rest:https://other.test/b/"), Password: NewSecret("p"), Username: "reader", RESTPassword: secret}
 
+	location := variable{"RESTIC_FROM_REPOSITORY", "rest:https://reader:s%2Fe%3Ac%40ret@other.test/b/", true}
 	here.From = &there
 	vars, err := fromVariables(here)
-	if err != nil || !slices.Contains(vars, "RESTIC_FROM_REPOSITORY=rest:https://reader:s%2Fe%3Ac%40ret@other.test/b/") {
+	if err != nil || !slices.Contains(vars, location) {
 		t.Errorf("two storages with credentials: %v, %v", vars, err)
 	}
 	bare := Access{Location: there.Location, Password: NewSecret("p")}
@@ -71,7 +72,7 @@ func TestACopyShowsNoCredentialToTheOtherSide(t *testing.T) {
 		t.Errorf("a source that asks for nothing: %v", err)
 	}
 	vars, err = fromVariables(Access{Location: folder, From: &there})
-	if err != nil || !slices.Contains(vars, "RESTIC_REST_PASSWORD=s/e:c@ret") || !slices.Contains(vars, "RESTIC_FROM_REPOSITORY=rest:https://other.test/b/") {
+	if err != nil || !slices.Contains(vars, location) || !slices.Contains(vars, variable{"RESTIC_FROM_PASSWORD", "p", true}) {
 		t.Errorf("into a folder: %v, %v", vars, err)
 	}
 }

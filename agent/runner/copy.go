@@ -2,7 +2,9 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -56,9 +58,12 @@ func runCopy(ctx context.Context, t *Task) *Ending {
 	if e != nil {
 		return e
 	}
+	if e := t.copyAs(there); e != nil {
+		return e
+	}
 	t.access.From = &there
 	_, e = perform(ctx, t, restic.Copy{SnapshotIDs: ids, Limits: t.limits})
-	t.access.From = nil
+	t.access = here
 	if e != nil {
 		return e
 	}
@@ -69,10 +74,35 @@ func runCopy(ctx context.Context, t *Task) *Ending {
 	return t.copied(ctx, wanted, before, after.Value)
 }
 
-// permitCopy asks about the repository that is copied from.
+// permitCopy decides how the repository that is copied from is reached, and asks the policy
+// about that: in its folder where this host maintains it, else like any host.
 func permitCopy(t *Task, rules *policy.Policy) error {
-	if err := rules.AllowRepository(t.from.Location.String()); err != nil { //guard:permit-copy
+	r := t.from
+	t.origin = reach{location: r.Location, credential: r.Credential, usual: true}
+	if m := r.Maintenance; m != nil && m.Location.Path() != "" {
+		if rule, maintained := rules.MaintenanceOf(m.Location); maintained { //guard:permit-copy-folder
+			t.origin = reach{location: m.Location, maintained: true, rule: rule}
+			return nil
+		}
+	}
+	if err := rules.AllowRepository(r.Location.String()); err != nil { //guard:permit-copy
 		return err
+	}
+	t.origin.rule, t.origin.maintained = rules.MaintenanceOf(r.Location)
+	return nil
+}
+
+// copyAs has a copy run as the owner of the folder that it reads, where it writes to none;
+// and as nobody where two folders have two owners: whoever may write to one of both would
+// have the other's owner, or root, work where he chooses.
+func (t *Task) copyAs(there restic.Access) *Ending {
+	switch here := t.access.RunAs; {
+	case there.RunAs == nil:
+	case here == nil && t.access.Location.Path() == "":
+		t.access.RunAs = there.RunAs
+	case here == nil || here.UID != there.RunAs.UID: //guard:copy-owners
+		return failed(string(restic.CodeRunAsRefused), "the folders of the two repositories belong to different users, and restic cannot work as both",
+			"give both folders one owner, or have one of the repositories reached over a rest-server")
 	}
 	return nil
 }
@@ -109,12 +139,18 @@ func (t *Task) copySource(ctx context.Context) (restic.Access, *Ending) {
 	if err != nil {
 		return restic.Access{}, t.noSecret(ctx, "password of the other side", err)
 	}
-	access := restic.Access{Location: r.Location, Password: password.Secret, KeyHint: r.KeyID, RunAs: t.access.RunAs}
-	if m := r.Maintenance; m != nil && m.Location.Path() != "" {
-		access.Location = m.Location
-		return access, nil
+	access := restic.Access{Location: t.origin.location, Password: password.Secret, KeyHint: r.KeyID}
+	if t.origin.folder() != "" {
+		as, _, err := t.origin.owner()
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // restic says that there is no repository
+		case err != nil:
+			return restic.Access{}, refusedOwner(err)
+		default:
+			access.RunAs = &as //guard:copy-owner
+		}
 	}
-	if r.Credential == (secret.Ref{}) {
+	if t.origin.credential == (secret.Ref{}) {
 		return access, nil
 	}
 	credential, err := t.runner.secrets.Secret(ctx, r.Credential)

@@ -77,7 +77,7 @@ func (t *Task) become() *Ending {
 		return refusedOwner(err)
 	}
 	t.access.RunAs = &as //guard:maintenance-owner
-	t.stands = real
+	t.stands, t.owner = real, as
 	return nil
 }
 
@@ -140,9 +140,9 @@ func (t *Task) stay() *Ending {
 	if err != nil {
 		return refusedOwner(err)
 	}
-	if as.UID != t.access.RunAs.UID || real != t.stands { //guard:become-stay
+	if as.UID != t.owner.UID || real != t.stands { //guard:become-stay
 		return failed(string(restic.CodeRunAsRefused), "the repository's folder has another owner, or lies elsewhere, than when the job began: it was "+t.stands+
-			" of "+t.access.RunAs.String()+", and is "+real+" of "+as.String(), "find out who changes it while jobs run")
+			" of "+t.owner.String()+", and is "+real+" of "+as.String(), "find out who changes it while jobs run")
 	}
 	return nil
 }

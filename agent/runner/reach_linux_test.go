@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"restic-manager/agent/policy"
 	"restic-manager/agent/spool"
 	"restic-manager/restic"
@@ -109,5 +111,76 @@ func TestAFolderThatIsExchangedUnderAJobIsNotWorkedIn(t *testing.T) {
 	}
 	if calls := fake.Calls(); len(calls) != 0 {
 		t.Errorf("restic was started: %v", calls)
+	}
+}
+
+// TestACopyReadsOnlyWhatThePolicyLetsItAndAsItsOwner copies from a folder that the server
+// names as one that this host maintains.
+func TestACopyReadsOnlyWhatThePolicyLetsItAndAsItsOwner(t *testing.T) {
+	place := linkedFolders(t)
+	fake := restictest.NewFake(t, fakeScript(catConfig()))
+	p := newPlace(t, fake.Path())
+	from := uuid.NewString()
+	folder := func(path string) restic.Location {
+		location, err := restic.ParseLocation(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return location
+	}
+	storage, err := restic.ParseLocation("rest:https://nas.test:8000/web-2/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.repository(func(r *Repository) {
+		r.Location = folder(filepath.Join(place, "web"))
+		r.Maintenance = &Maintenance{Location: r.Location}
+	})
+	source := func(path string) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.config.Repositories[from] = Repository{ID: from, Name: "other", Location: storage, Password: passwordRef, Maintenance: &Maintenance{Location: folder(path)}}
+	}
+	maintains := func(paths ...string) {
+		text := "version: 1\nprofile: guarded\nmaintenance:\n"
+		for _, path := range paths {
+			text += "- path: " + path + "\n"
+		}
+		p.writePolicy(text)
+	}
+	params := map[string]any{"from_repository_id": from, "snapshot_ids": []string{fakeSnap}}
+	source(filepath.Join(place, "other"))
+	maintains(filepath.Join(place, "web"))
+	done, _ := p.order("copy", params)
+	done.want(spool.Rejected, policy.CodeRepoNotAllowed) // as any host, then, which the policy does not let it
+	if calls := fake.Calls(); len(calls) != 0 {
+		t.Errorf("restic was started: %v", calls)
+	}
+	source(filepath.Join(place, "out"))
+	maintains(place)
+	done, _ = p.order("copy", params)
+	done.want(spool.Rejected, policy.CodeRepoNotAllowed)
+
+	task := &Task{origin: reaching(t, place, filepath.Join(place, "other"), ""), runner: p.runner, from: p.config.Repositories[from]}
+	there, e := task.copySource(t.Context())
+	if e != nil || there.RunAs == nil || there.RunAs.UID != 54321 || there.Location.Path() != filepath.Join(place, "other") {
+		t.Fatalf("%+v, %+v", there, e)
+	}
+	root := restic.RunAs{}
+	for _, test := range []struct {
+		name    string
+		here    restic.Access
+		want    *restic.RunAs
+		refused bool
+	}{
+		{"to a storage", restic.Access{Location: storage}, there.RunAs, false},
+		{"into a folder of the same owner", restic.Access{Location: folder(place), RunAs: there.RunAs}, there.RunAs, false},
+		{"into root's folder", restic.Access{Location: folder(place), RunAs: &root}, nil, true},
+		{"into a folder that is nobody's to maintain", restic.Access{Location: folder(place)}, nil, true},
+	} {
+		task.access = test.here
+		if e := task.copyAs(there); (e != nil) != test.refused || e == nil && task.access.RunAs.UID != test.want.UID {
+			t.Errorf("%s: %+v, as %v", test.name, e, task.access.RunAs)
+		}
 	}
 }

@@ -94,6 +94,7 @@ type Task struct {
 	phase   string // of its progress; "" for what a backup's numbers say
 
 	from      Repository         // of a copy
+	origin    reach              // of a copy: how that is reached
 	parent    string             // of a backup: the schedule's last snapshot, where it is looked for
 	listed    []restic.Key       // as they were listed last
 	holder    *restic.LockHolder // who had the repository locked, as restic said last
@@ -101,7 +102,8 @@ type Task struct {
 	lockCount int                // how many locks there were when they were listed
 	killed    bool               // a restic of this attempt did not end by itself
 	process   restic.ProcessRef  // that works for the job, or did last
-	stands    string             // where the folder really is that the job works in as its owner
+	stands    string             // where the folder really is that the job works in as its owner,
+	owner     restic.RunAs       // and who that is
 	seen      string             // the id of the repository, once it was opened and is the one that it has been
 	probed    Deletion           // what this job's own probe of the credential found, if it made one
 }

@@ -366,7 +366,7 @@ func (s *shown) bring() {
 	s.same("restore", restictest.Tree(s.t, filepath.Join(at, s.source)), restictest.Tree(s.t, filepath.Join(plain, s.source)))
 }
 
-// lock lists a lock that a living restic holds, which only a person can have removed.
+// lock lists a lock that a living restic holds, which nobody can have removed.
 func (s *shown) lock() {
 	pid, release := s.world.lock(shownName, s.repository)
 	s.at("locks", obj{})
@@ -384,8 +384,12 @@ func (s *shown) lock() {
 	s.same("locks", page.Locks[0].ID, strings.TrimSpace(s.plain(shownName, "list", "locks", "--no-lock")))
 	d := s.at("unlock", obj{})
 	s.same("unlock of what lives", []any{d.facts["removed"], d.facts["kept"]}, []any{0.0, 1.0})
-	d = s.ask("unlock", obj{"lock_ids": []string{page.Locks[0].ID}, "force": true})
-	s.same("unlock by force", []any{d.facts["removed"], s.plain(shownName, "list", "locks", "--no-lock")}, []any{1.0, ""})
+	var j job
+	s.api.must("POST", "/api/v1/repositories/"+s.repository+"/jobs", obj{
+		"operation": "unlock", "params": obj{"lock_ids": []string{page.Locks[0].ID}, "force": true}, "confirm": shownName,
+	}, &j)
+	d = s.told(s.finished(j.ID, 3*time.Minute)).want(s.t, "failed", "lock_in_use")
+	s.same("unlock by force of what lives", []any{d.facts["removed"], strings.TrimSpace(s.plain(shownName, "list", "locks", "--no-lock"))}, []any{0.0, page.Locks[0].ID})
 	release()
 }
 
