@@ -1,18 +1,13 @@
 package agent
 
 import (
-	"bytes"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"time"
-
-	"golang.org/x/crypto/bcrypt"
 
 	"restic-manager/agent/policy"
 	"restic-manager/agent/upkeep"
@@ -25,14 +20,6 @@ type Storage struct {
 	Users string // htpasswd file; "" for the folder's name with .htpasswd, beside it
 	Owner string // user as whom rest-server runs; "" for the folder's owner
 }
-
-// NewUser is a user that was made. Its password is kept nowhere.
-type NewUser struct {
-	Name     string
-	Password restic.Secret
-}
-
-const maxUsersFile = 4 << 20
 
 // userName is what rest-server can have as the first part of a path.
 var userName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -47,12 +34,8 @@ func (s Storage) SetUp(names []string) ([]NewUser, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(s.Path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := s.makeFolder(as); err != nil {
 		return nil, fmt.Errorf("make the folder: %w", err)
-	} else if err == nil && as != nil {
-		if err := os.Lchown(s.Path, int(as.UID), int(as.GID)); err != nil {
-			return nil, fmt.Errorf("give the folder to its owner: %w", err)
-		}
 	}
 	if as == nil {
 		if owner, err := restic.OwnerOf(s.Path); err == nil {
@@ -60,6 +43,30 @@ func (s Storage) SetUp(names []string) ([]NewUser, error) {
 		}
 	}
 	return s.addUsers(names, as)
+}
+
+// makeFolder makes the folder for its owner, where it is not there yet. Only what it made
+// itself is given away.
+func (s Storage) makeFolder(owner *restic.RunAs) error {
+	root, err := os.OpenRoot(filepath.Dir(s.Path))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	name := filepath.Base(s.Path)
+	err = root.Mkdir(name, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	folder, err := openPlain(root, name)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return giveTo(owner)(folder)
 }
 
 // check refuses what cannot be set up, before anything is made.
@@ -75,8 +82,8 @@ func (s Storage) check(names []string) (*restic.RunAs, error) {
 		}
 	}
 	for _, name := range names {
-		if !userName.MatchString(name) { //guard:user-name
-			return nil, fmt.Errorf("%q cannot be a user: letters, digits and . _ -, at most 64, not beginning with one of these", name)
+		if !userName.MatchString(name) || policy.KeptAside(name) { //guard:user-name
+			return nil, fmt.Errorf("%q cannot be a user: letters, digits and . _ -, at most 64, not beginning with one of these, and no name of what is kept aside", name)
 		}
 	}
 	if s.Owner == "" {
@@ -84,109 +91,6 @@ func (s Storage) check(names []string) (*restic.RunAs, error) {
 	}
 	as, err := restic.UserNamed(s.Owner)
 	return &as, err
-}
-
-func (s Storage) addUsers(names []string, owner *restic.RunAs) ([]NewUser, error) {
-	lines, err := s.readUsers()
-	if err != nil {
-		return nil, err
-	}
-	var made []NewUser
-	for _, name := range names {
-		if hasUser(lines, name) {
-			continue
-		}
-		password := rand.Text()
-		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
-		if err != nil {
-			return nil, err
-		}
-		lines = append(lines, name+":"+string(hash))
-		made = append(made, NewUser{name, restic.NewSecret(password)})
-	}
-	if len(made) == 0 {
-		return nil, nil
-	}
-	return made, s.writeUsers(lines, owner)
-}
-
-// RemoveUser takes a user out. rest-server refuses it within half a minute.
-func (s Storage) RemoveUser(name string) error {
-	if _, err := s.check([]string{name}); err != nil {
-		return err
-	}
-	lines, err := s.readUsers()
-	if err != nil {
-		return err
-	}
-	if !hasUser(lines, name) {
-		return fmt.Errorf("%s has no user %s", s.UsersFile(), name)
-	}
-	var left []string
-	for _, line := range lines {
-		if !strings.HasPrefix(line, name+":") {
-			left = append(left, line)
-		}
-	}
-	owner, err := restic.OwnerOf(s.UsersFile())
-	if err != nil {
-		return err
-	}
-	return s.writeUsers(left, &owner)
-}
-
-func hasUser(lines []string, name string) bool {
-	for _, line := range lines {
-		if strings.HasPrefix(line, name+":") {
-			return true
-		}
-	}
-	return false
-}
-
-func (s Storage) readUsers() ([]string, error) {
-	info, err := os.Lstat(s.UsersFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxUsersFile {
-		return nil, fmt.Errorf("%s is no file of users", s.UsersFile())
-	}
-	text, err := os.ReadFile(s.UsersFile())
-	if err != nil {
-		return nil, err
-	}
-	var lines []string
-	for line := range bytes.Lines(text) {
-		if line := strings.TrimSpace(string(line)); line != "" {
-			lines = append(lines, line)
-		}
-	}
-	return lines, nil
-}
-
-// writeUsers puts a new file in the place of the old one, for the owner alone.
-func (s Storage) writeUsers(lines []string, owner *restic.RunAs) error {
-	file, err := os.CreateTemp(filepath.Dir(s.UsersFile()), ".htpasswd-") // 0600
-	if err != nil {
-		return fmt.Errorf("write the users: %w", err)
-	}
-	defer os.Remove(file.Name())
-	_, err = file.WriteString(strings.Join(lines, "\n") + "\n")
-	if err == nil && owner != nil && os.Geteuid() == 0 {
-		err = file.Chown(int(owner.UID), int(owner.GID))
-	}
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), s.UsersFile())
-	}
-	if err != nil {
-		return fmt.Errorf("write the users: %w", err)
-	}
-	return nil
 }
 
 // ServerLine is the command that serves the folder so that hosts can add and not delete.

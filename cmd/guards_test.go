@@ -358,6 +358,7 @@ var guards = []twin{
 	{"hold-folder", "agent/runner", "TestOneFolderIsHeldOnceWhateverItsRepositoriesAreCalled"},
 	{"policy-aside", "agent/policy", "TestNoOrderWorksInWhatIsKeptAside"},
 	{"policy-aside-repository", "agent/policy", "TestNoOrderWorksInWhatIsKeptAside"},
+	{"users-link", "agent", "TestTheUsersFileIsNoLinkElsewhere"},
 	{"policy-stricter", "agent/policy", "TestAnAllowanceWeakensNoFloors"},
 	{"foreign-name", "agent/upkeep", "TestForeignFilesAreFoundByTheirNamesSizesAndContents"},
 	{"foreign-small", "agent/upkeep", "TestForeignFilesAreFoundByTheirNamesSizesAndContents"},
