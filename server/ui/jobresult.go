@@ -42,6 +42,8 @@ type jobResult struct {
 	Filter  []web.Field
 	Empty   string // why there are no rows to see
 	Pager   web.Pager
+
+	Unlisted []web.Link // snapshots whose files must be listed before rows can have sizes
 }
 
 type resultRow struct {
@@ -147,7 +149,10 @@ func (v *visit) jobResult(j api.Job, o api.Operation) (jobResult, error) {
 	if len(o.Rows) == 0 {
 		return r, nil
 	}
-	return r, v.rows(&r, j, o)
+	if err := v.rows(&r, j, o); err != nil {
+		return r, err
+	}
+	return r, r.compare(v, j, o)
 }
 
 const (
@@ -248,11 +253,19 @@ func snapshotOf(j api.Job, o api.Operation, members map[string]json.RawMessage) 
 	if id := text(members, "snapshot_id"); id != "" {
 		return id
 	}
-	var params map[string]json.RawMessage
-	if names := fieldsOf(o, "snapshot_id"); len(names) > 0 && json.Unmarshal(j.Params, &params) == nil {
-		return text(params, names[0])
+	if names := fieldsOf(o, "snapshot_id"); len(names) > 0 {
+		return snapshotAsked(j, names[0])
 	}
 	return ""
+}
+
+// snapshotAsked is the snapshot that a member of a job's params names.
+func snapshotAsked(j api.Job, member string) string {
+	var params map[string]json.RawMessage
+	if json.Unmarshal(j.Params, &params) != nil {
+		return ""
+	}
+	return text(params, member)
 }
 
 func text(members map[string]json.RawMessage, name string) (s string) {

@@ -178,6 +178,26 @@ func TestTheRowsOfAResultAreFoundByWordsAndKindsHoweverMany(t *testing.T) {
 	wantOnPage(t, look(url.Values{"q": {"nowhere"}, "page_token": {"20000"}}), "None is like that. Change or clear the filter.")
 }
 
+func TestAComparisonHasSizesWhereTheFilesAreListed(t *testing.T) {
+	c := newContract()
+	c.ended("diff", `{"from":"`+olderID+`","to":"`+snapshotID+`"}`, `{}`, "succeeded")
+	c.answers["GET /api/v1/jobs/"+jobID+"/rows"] = api.RowPage{Total: 2, Rows: []api.Row{api.Row(`{"path":"/etc/nginx/","modifier":"M","change":"changed"}`), api.Row(`{"path":"/etc/nginx/gone.conf","modifier":"-","change":"removed"}`)}}
+	h := newPages(t, c)
+	body := visitPage(t, h, "GET", "/jobs/"+jobID, nil).Body.String()
+	wantOnPage(t, body, `data-label="Before" class="num"><span><data value="2000"`, `data-label="After" class="num"><span><data value="2000"`, `data-label="After" class="num"><span>–`)
+	if strings.Contains(body, "once to have them listed") {
+		t.Error("a listing is asked for although both are there")
+	}
+	c.lists["GET "+repositoryPath+"/snapshots/"+olderID+"/entries"] = func(*http.Request) any {
+		return &api.Problem{Status: 409, Code: "snapshot_not_indexed", Title: "Not listed"}
+	}
+	body = visitPage(t, h, "GET", "/jobs/"+jobID, nil).Body.String()
+	wantOnPage(t, body, `<a class="mono" href="/repositories/`+repositoryID+`/snapshots/`+olderID+`">aaaaaaaa</a> once to have them listed`, `data-label="After"`)
+	if strings.Contains(body, `data-label="Before"`) {
+		t.Error("a size is told of a snapshot that was not listed")
+	}
+}
+
 func TestAJobSaysWhatItWasAskedFor(t *testing.T) {
 	c := newContract()
 	c.ended("restore", `{"repository_id":"`+repositoryID+`","snapshot_id":"`+snapshotID+`","paths":["/etc","/srv"],"target":"staging","verify":true,"unknown":1}`, `{}`, "succeeded")
