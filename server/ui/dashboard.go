@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"restic-manager/server/api"
@@ -28,6 +31,8 @@ type dashboardView struct {
 	Due       []dueAt
 	Storage   []web.Fact // nil while nothing was measured
 	Held      string     // repositories that an exclusive job has, or waits for
+	Caring    []repositoryRow
+	CareNote  string     // how many repositories need care, and of how many
 	Empty     *web.Empty // the first step, while there is no host
 }
 
@@ -58,6 +63,9 @@ func (u *UI) dashboard(v *visit) error {
 		view.Held = plural(n, "repository", "repositories") + ": an exclusive job, such as a prune, runs there or waits for its turn."
 	}
 	if err := v.fillAttention(&view, counts); err != nil {
+		return err
+	}
+	if err := v.fillCare(&view, counts); err != nil {
 		return err
 	}
 	if counts.Hosts == 0 {
@@ -95,11 +103,61 @@ func storageFacts(c api.Overview) []web.Fact {
 	if n := c.Repositories - c.RepositoriesMeasured; n > 0 {
 		stored.Note += fmt.Sprintf(", %d not measured", n)
 	}
-	growth := web.Fact{Term: "Growth a day", Big: web.Bytes(c.GrowthBytesPerDay), Note: "over the last 30 days"}
 	if c.SourceBytes > 0 && c.StoredBytes > 0 {
-		growth.Note = times(c.SourceBytes, c.StoredBytes) + " smaller than the source"
+		stored.Note += ", " + times(c.SourceBytes, c.StoredBytes) + " smaller than its source"
+	}
+	growth := web.Fact{Term: "Growth a day", Big: web.Bytes(c.GrowthBytesPerDay), Note: "over the last 30 days"}
+	if c.GrowthBytesPerDay == 0 {
+		growth.Big, growth.Note = "–", "none, or not known yet"
 	}
 	return []web.Fact{stored, growth}
+}
+
+// Bounds of what the dashboard reads and shows of repositories.
+const (
+	repositoriesJudged = 100
+	repositoriesShown  = 4
+)
+
+// fillCare names repositories that are not healthy, the worst first, although no backup is at
+// risk by it yet.
+func (v *visit) fillCare(view *dashboardView, c api.Overview) error {
+	if c.Repositories == 0 {
+		return nil
+	}
+	page, ok, err := part[api.RepositoryPage](v, "/api/v1/repositories", url.Values{"page_size": {strconv.Itoa(repositoriesJudged)}})
+	if err != nil || !ok {
+		return err
+	}
+	for _, r := range page.Repositories {
+		if row := repositoryRowOf(r, v.u.now()); row.Next != "" {
+			view.Caring = append(view.Caring, row)
+		}
+	}
+	slices.SortStableFunc(view.Caring, func(a, b repositoryRow) int { return urgency(a) - urgency(b) })
+	n, of := len(view.Caring), plural(len(page.Repositories), "repository", "repositories")
+	view.CareNote = fmt.Sprintf("%d of %s need care.", n, of)
+	switch {
+	case n == 0:
+		view.CareNote = "Each repository is healthy."
+	case n == 1:
+		view.CareNote = fmt.Sprintf("1 of %s needs care.", of)
+	}
+	if page.NextPageToken != "" {
+		view.CareNote = strings.Replace(view.CareNote, of, "the first "+of, 1)
+		if n == 0 {
+			view.CareNote = "None of the first " + of + " needs care."
+		}
+	}
+	view.Caring = view.Caring[:min(n, repositoriesShown)]
+	return nil
+}
+
+func urgency(r repositoryRow) int {
+	if r.State.Tone == web.Risk {
+		return 0
+	}
+	return 1
 }
 
 // fillAttention adds what needs a person: alerts by their cause, then what no alert

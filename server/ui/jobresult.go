@@ -380,16 +380,16 @@ func verdictOf(j api.Job) *verdict {
 		v.Again = "/hosts/" + string(j.HostId) + "/restore?dry=" + string(j.Id)
 	case p.DryRun:
 		v.State = web.State{Tone: web.Risk, Glyph: "risk", Word: "The dry run failed"}
-		v.Text = "Nothing was written."
+		v.Text = "Nothing was written. " + because(j)
 	case f.RestoredFiles == nil:
 		v.State = web.State{Tone: web.Risk, Glyph: "risk", Word: "Not restored"}
-		v.Text = entries(v.Planned.Files) + " were planned, and the restore ended before any was counted."
+		v.Text = entries(v.Planned.Files) + " were planned, and the restore ended before any was counted. " + because(j)
 	case f.Errors > 0 || missing > 0:
 		v.State = web.State{Tone: web.Warn, Glyph: "warn", Word: "Not everything is back"}
 		v.Text = entries(max(f.Errors, missing)) + " of " + web.Count(v.Planned.Files) + " could not be restored; they are listed below."
 	case j.Outcome.Result != api.JobResultSucceeded:
 		v.State = web.State{Tone: web.Warn, Glyph: "warn", Word: "Look at the result"}
-		v.Text = "As much was restored as was planned, and still the job did not end well."
+		v.Text = "As much was restored as was planned, and still the job did not end well. " + because(j)
 	default:
 		v.State = web.State{Tone: web.OK, Glyph: "ok", Word: "Everything is back"}
 		v.Text = "As much was restored as was planned."
@@ -401,6 +401,15 @@ func verdictOf(j api.Job) *verdict {
 		}
 	}
 	return v
+}
+
+// because is what a job says of itself.
+func because(j api.Job) string {
+	text := capital(strings.TrimSuffix(j.Outcome.Message, "."))
+	if text != "" {
+		text += "."
+	}
+	return visible(strings.TrimSpace(text + " " + j.Outcome.NextStep))
 }
 
 func entries(n int64) string {

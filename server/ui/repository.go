@@ -162,6 +162,16 @@ func (v *visit) repositoryFrame(tab string) (repositoryFrame, error) {
 	return f, nil
 }
 
+// repositoryForm is the frame of a tab with a form, filled in or as it was sent back.
+func (v *visit) repositoryForm(tab string, f *form, refused *web.Banner) (repositoryFrame, *form, error) {
+	frame, err := v.repositoryFrame(tab)
+	frame.Refused = refused
+	if f == nil {
+		f = filled(nil)
+	}
+	return frame, f, err
+}
+
 type repositoryView struct {
 	repositoryFrame
 	Facts    []web.Fact

@@ -70,15 +70,11 @@ var planFields = []struct {
 func (u *UI) maintenance(v *visit) error { return v.showMaintenance(http.StatusOK, nil, nil) }
 
 func (v *visit) showMaintenance(status int, f *form, refused *web.Banner) error {
-	frame, err := v.repositoryFrame("Maintenance")
+	frame, f, err := v.repositoryForm("Maintenance", f, refused)
 	if err != nil {
 		return err
 	}
-	frame.Refused = refused
 	r := frame.Repository
-	if f == nil {
-		f = filled(nil)
-	}
 	view := maintenanceView{repositoryFrame: frame, Who: maintainerOf(r)}
 	if err := v.fillWho(&view, f); err != nil {
 		return err

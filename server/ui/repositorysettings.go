@@ -16,15 +16,11 @@ type repositorySettingsView struct {
 func (u *UI) repositorySettings(v *visit) error { return v.showSettings(http.StatusOK, nil, nil) }
 
 func (v *visit) showSettings(status int, f *form, refused *web.Banner) error {
-	frame, err := v.repositoryFrame("Settings")
+	frame, f, err := v.repositoryForm("Settings", f, refused)
 	if err != nil {
 		return err
 	}
-	frame.Refused = refused
 	r := frame.Repository
-	if f == nil {
-		f = filled(nil)
-	}
 	if !f.has("name") {
 		f.set("name", string(r.Name))
 		if r.AllowDeletingCredential {

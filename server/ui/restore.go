@@ -50,6 +50,7 @@ type restoreView struct {
 	Total     total
 
 	To        string
+	Away      string // why the host cannot restore anything now
 	Staging   string // the folder there, as the host told
 	InPlace   inPlace
 	Other     web.Field
@@ -219,7 +220,11 @@ func (v *visit) orderRestore(w wish, f *form, dry bool) error {
 // targetOf gives the host that the files come back on.
 func (v *visit) targetOf(w wish, f *form) (string, error) {
 	if w.to != "other" {
-		return w.host, nil
+		h, err := get[api.Host](v, "/api/v1/hosts/"+url.PathEscape(w.host), nil)
+		if why := away(h); err == nil && why != "" {
+			f.wrong("to", capital(why)+". Choose another host, or come back when its agent is here.")
+		}
+		return w.host, err
 	}
 	if w.other == "" {
 		f.wrong("other", "Choose a host.")

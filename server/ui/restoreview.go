@@ -65,6 +65,11 @@ func (v *visit) chooseSnapshot(view *restoreView, w *wish) error {
 		return nil
 	}
 	d, err := get[api.SnapshotDetail](v, snapshotAPI(w.repository, w.snapshot), nil)
+	if is(err, "not_found") && ok && len(page.Snapshots) > 0 && page.Snapshots[0].Id != w.snapshot {
+		view.Refused = refusal("Snapshot "+short(w.snapshot)+" is not there any more", "It was removed meanwhile. The newest one is chosen instead; what you picked is looked for in it.")
+		w.repository, w.snapshot, w.dry = string(page.Snapshots[0].RepositoryId), page.Snapshots[0].Id, ""
+		d, err = get[api.SnapshotDetail](v, snapshotAPI(w.repository, w.snapshot), nil)
+	}
 	if err != nil {
 		return err
 	}
@@ -110,9 +115,16 @@ func (v *visit) chooseTarget(view *restoreView, w wish, f *form) error {
 	if view.To == "" {
 		view.To = "staging"
 	}
+	if why := away(view.Host); why != "" {
+		view.Away = capital(why) + ". Nothing can be restored on it now: choose another host below, or come back when its agent is here."
+	}
 	if p := view.Host.Policy; p != nil && p.State == "ok" && p.Restore.StagingDir != "" {
 		view.Staging = p.Restore.StagingDir
-		view.InPlace = inPlace{Known: true, Folders: p.Restore.InPlace, Command: allowing(view.Host.Os, view.Paths)}
+		paths := view.Paths
+		if len(paths) == 0 {
+			paths = view.Snapshot.Paths
+		}
+		view.InPlace = inPlace{Known: true, Folders: p.Restore.InPlace, Command: allowing(view.Host.Os, paths)}
 	}
 	overwrite := w.overwrite
 	if overwrite == "" {

@@ -287,6 +287,42 @@ func TestARefusedRestoreKeepsWhatWasChosenAndSaysItWhereItBelongs(t *testing.T) 
 	wantOnPage(t, w.Body.String(), `id="f-typed-error"`, `value="wrong"`, `value="/etc" checked`, `name="to" value="in_place" checked`, `checked id="f-verify"`)
 }
 
+func TestASnapshotThatWasRemovedMeanwhileIsSaidAndTheNewestIsChosen(t *testing.T) {
+	c := newContract()
+	gone := strings.Repeat("9", 64)
+	w := visitPage(t, newPages(t, c), "GET", "/hosts/"+hostID+"/restore?"+url.Values{"repository": {repositoryID}, "snapshot": {gone}, "path": {"/etc/fstab"}}.Encode(), nil)
+	wantOnPage(t, w.Body.String(), "Snapshot 99999999 is not there any more", `name="snapshot" value="`+snapshotID+`"`, "<code>/etc/fstab</code>")
+	if w.Code != 200 {
+		t.Errorf("answered %d", w.Code)
+	}
+}
+
+func TestNothingIsRestoredOnAHostThatIsAway(t *testing.T) {
+	c := newContract()
+	h := c.answers["GET /api/v1/hosts/"+hostID].(api.Host)
+	h.Presence = api.PresenceOffline
+	c.answers["GET /api/v1/hosts/"+hostID] = h
+	wantOnPage(t, visitPage(t, newPages(t, c), "GET", "/hosts/"+hostID+"/restore?repository="+repositoryID+"&snapshot="+snapshotID, nil).Body.String(), "The host is offline. Nothing can be restored on it now")
+	w := visitPage(t, newPages(t, c), "POST", "/hosts/"+hostID+"/restore", url.Values{"repository": {repositoryID}, "snapshot": {snapshotID}, "path": {"/etc"}, "to": {"staging"}, "do": {"run"}})
+	wantOnPage(t, w.Body.String(), "The host is offline. Choose another host")
+	if len(c.got) > 0 || w.Code != http.StatusUnprocessableEntity {
+		t.Errorf("answered %d and sent %q", w.Code, c.got)
+	}
+}
+
+func TestADryRunThatFailedSaysWhy(t *testing.T) {
+	j := api.Job{Params: json.RawMessage(`{"dry_run":true}`), Outcome: &api.Outcome{Result: "failed", Code: "no_space", Message: "the disk has 2 GiB free, and 9 GiB are needed", NextStep: "Make room.", Facts: json.RawMessage(`{"planned_files":7,"planned_bytes":9}`)}}
+	if got := verdictOf(j).Text; got != "Nothing was written. The disk has 2 GiB free, and 9 GiB are needed. Make room." {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestTheOtherOperationsOnASnapshotAreFilledIn(t *testing.T) {
+	body := visitPage(t, newPages(t, newContract()), "GET", snapshotURL, nil).Body.String()
+	wantOnPage(t, body, `href="/repositories/`+repositoryID+`/run/forget?snapshot_ids=`+snapshotID+`"`)
+	wantOnPage(t, visitPage(t, newPages(t, newContract()), "GET", "/repositories/"+repositoryID+"/run/forget?snapshot_ids="+snapshotID, nil).Body.String(), `value="`+snapshotID+`" checked`)
+}
+
 func TestADryRunSaysWhetherItWasAboutTheSame(t *testing.T) {
 	c := newContract()
 	c.ended("restore", `{"snapshot_id":"`+snapshotID+`","paths":["/etc"],"target":"staging","dry_run":true}`, `{"planned_files":4,"planned_bytes":2048}`, "succeeded")

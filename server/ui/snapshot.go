@@ -80,8 +80,9 @@ type snapshotView struct {
 	Tags     []string // a person's own
 	Gone     bool     // the host is not here any more
 	Hosts    web.Field
-	Others   web.Field // to compare with
-	Next     string    // further entries, without a script
+	Others   web.Field  // to compare with
+	Next     string     // further entries, without a script
+	Orders   []web.Link // what else can be ordered of it
 	MayOrder bool
 	Refused  *web.Banner
 	At       string
@@ -139,10 +140,30 @@ func (v *visit) showSnapshot(status int, refused *web.Banner) error {
 	if view.Others, err = v.otherSnapshots(s); err != nil {
 		return err
 	}
+	if view.Orders, err = v.ordersOf(s); err != nil {
+		return err
+	}
 	if view.Hosts, err = v.restoreHosts("host_name", "Host", string(s.HostId)); err != nil {
 		return err
 	}
 	return v.show(status, "snapshot", view)
+}
+
+// ordersOf leads to the forms of what takes a snapshot, with it filled in. Restoring and
+// comparing have their place on the page.
+func (v *visit) ordersOf(s api.Snapshot) (links []web.Link, err error) {
+	list, ok, err := part[api.OperationList](v, "/api/v1/operations", nil)
+	if err != nil || !ok {
+		return nil, err
+	}
+	for _, o := range list.Operations {
+		names := append(fieldsOf(o, "snapshot_id"), fieldsOf(o, "snapshot_id_list")...)
+		if len(names) != 1 || o.Group == "automatic" || o.Name == "restore" || len(fieldsNamed(o, "from_repository_id")) > 0 {
+			continue
+		}
+		links = append(links, web.Link{Label: o.Title, Href: "/repositories/" + string(s.RepositoryId) + "/run/" + url.PathEscape(o.Name) + "?" + url.Values{names[0]: {s.Id}}.Encode()})
+	}
+	return links, nil
 }
 
 func (v *visit) snapshotCrumbs(s api.Snapshot) []web.Crumb {

@@ -287,6 +287,22 @@ func TestTheSizeOfAHostSaysWhatIsKnown(t *testing.T) {
 	}
 }
 
+func TestTheDashboardNamesTheRepositoriesThatNeedCare(t *testing.T) {
+	c := newContract()
+	well := api.Repository{Id: repositoryID, Name: "well", State: "ready", SheetSaved: true, Plan: api.MaintenancePlan{Retention: "0 4 * * *", Prune: "0 5 * * 0", Check: "0 6 * * *"}, Maintenance: api.RepositoryMaintenance{HostId: hostID, HostName: "nas", Mode: "folder", Allowed: "yes"},
+		Health: api.RepositoryHealth{LastGoodCheckAt: noon, ReadShare: 1, LastPrune: &api.JobBrief{At: noon, Result: "succeeded"}, MeasuredAt: noon, NextCheckAt: noon.Add(time.Hour)}}
+	left := well
+	left.Id, left.Name, left.Health.LastGoodCheckAt, left.Health.ReadShare = userID, "left-alone", time.Time{}, 0
+	c.answers["GET /api/v1/repositories"] = api.RepositoryPage{Repositories: []api.Repository{well, left}}
+	body := visitPage(t, newPages(t, c), "GET", "/", nil).Body.String()
+	wantOnPage(t, body, "1 of 2 repositories needs care.", `href="/repositories/`+userID+`">left-alone</a>`)
+	if strings.Contains(body, ">well</a>") {
+		t.Error("a healthy repository is said to need care")
+	}
+	c.answers["GET /api/v1/repositories"] = api.RepositoryPage{Repositories: []api.Repository{well}, NextPageToken: "n"}
+	wantOnPage(t, visitPage(t, newPages(t, c), "GET", "/", nil).Body.String(), "None of the first 1 repository needs care.")
+}
+
 func TestASlotIsToldWithItsZoneAndTheNextOneNeverAsPast(t *testing.T) {
 	c := newContract()
 	page := c.answers["GET /api/v1/jobs"].(api.JobPage)

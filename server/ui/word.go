@@ -16,6 +16,7 @@ var functions = template.FuncMap{
 	"visible": visible,
 	"amount":  amount,
 	"short":   short,
+	"says":    says,
 	"title":   func(operation string) string { return visible(api.OperationTitle(operation)) },
 	"join":    func(items []string, by string) string { return strings.Join(items, by) },
 	"jobState": func(j api.Job) web.State {
@@ -55,6 +56,18 @@ func visible(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// says is what came of a job in a line: its own words, else the numbers of a backup.
+func says(j api.Job) string {
+	switch {
+	case j.Outcome == nil:
+		return ""
+	case j.Outcome.Message != "" || j.Outcome.Stats == nil:
+		return visible(j.Outcome.Message)
+	}
+	s := j.Outcome.Stats
+	return web.Count(s.FilesNew) + " new, " + web.Count(s.FilesChanged) + " changed of " + amount(s.FilesProcessed, "files") + ", " + web.Bytes(s.DataAddedPacked) + " stored"
 }
 
 // amount tells a number of a unit that is named in the plural.
