@@ -83,16 +83,18 @@ func openPlain(root *os.Root, name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() && !info.IsDir() { //guard:users-link
-		return nil, fmt.Errorf("%s is a link, or no file", name)
+	switch info.Mode().Type() {
+	case 0, fs.ModeDir, fs.ModeSymlink:
+	default:
+		return nil, fmt.Errorf("%s is no file", name) // a pipe would wait to be opened
 	}
 	file, err := root.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	opened, err := file.Stat()
-	if err == nil && !os.SameFile(info, opened) {
-		err = fmt.Errorf("%s was replaced meanwhile", name)
+	if err == nil && !os.SameFile(info, opened) { //guard:users-link
+		err = fmt.Errorf("%s is a link, or was replaced meanwhile", name)
 	}
 	if err != nil {
 		file.Close()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"restic-manager/agent/upkeep"
 	"restic-manager/restic"
 )
 
@@ -18,7 +19,9 @@ func runRepairIndex(ctx context.Context, t *Task) *Ending {
 	if _, e := t.pinned(ctx); e != nil {
 		return e
 	}
-	made, e := t.asideFor("repair") //guard:repair-index-aside
+	var made upkeep.Copy
+	var e *Ending
+	made, e = t.asideFor("repair") //guard:repair-index-aside
 	if e != nil {
 		return e
 	}
@@ -37,7 +40,9 @@ func runRepairPacks(ctx context.Context, t *Task) *Ending {
 	if _, e := t.pinned(ctx); e != nil {
 		return e
 	}
-	made, e := t.asideFor("repair") //guard:repair-packs-aside
+	var made upkeep.Copy
+	var e *Ending
+	made, e = t.asideFor("repair") //guard:repair-packs-aside
 	if e != nil {
 		return e
 	}
@@ -100,7 +105,8 @@ func runKeyRemove(ctx context.Context, t *Task) *Ending {
 	if e := t.foreignKey(before.Value, id); e != nil {
 		return e
 	}
-	made, e := t.asideFor("key-remove") //guard:key-remove-aside
+	var made upkeep.Copy
+	made, e = t.asideFor("key-remove") //guard:key-remove-aside
 	if e != nil {
 		return e
 	}
