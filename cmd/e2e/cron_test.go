@@ -119,8 +119,8 @@ func TestSlotsFireWhileTheServerIsStopped(t *testing.T) {
 		if want := slot.JobID(uuid.MustParse(h.schedule), j.Slot).String(); j.ID != want {
 			t.Errorf("the job of slot %s is %s, want %s", j.Slot, j.ID, want)
 		}
-		if j.Slot.After(stopped) && j.Slot.Before(back.Add(-time.Minute)) {
-			away++
+		if j.Slot.After(stopped) && j.Slot.Before(back) {
+			away++ // so many snapshots were seen before the server was back
 		}
 		results[j.Outcome.Result]++
 		good := j.Outcome.Result == "succeeded" || j.Outcome.Result == "warning"
@@ -129,7 +129,7 @@ func TestSlotsFireWhileTheServerIsStopped(t *testing.T) {
 		}
 		w.wantDenseEvents(j.job)
 	}
-	if away < 2 || results["succeeded"] < 4 || results["missed"] > 0 {
+	if cutOff := 1; away < 2 || results["succeeded"] < len(list)-cutOff || len(list) < 4 || results["missed"] > 0 {
 		t.Errorf("%d slots came while the server was away; results %v", away, results)
 	}
 }

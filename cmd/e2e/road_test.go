@@ -253,18 +253,24 @@ func TestAStorageThatComesBackIsWaitedFor(t *testing.T) {
 }
 
 // lock makes a real restic hold an exclusive lock on a repository until release. It is
-// stopped meanwhile, so that it neither ends nor refreshes its lock.
+// stopped as soon as it says that it has the lock, so that it neither ends nor refreshes it.
 func (w *world) lock(name, repository string) (pid int, release func()) {
 	w.t.Helper()
 	locks := filepath.Join(w.rest.RepositoryDir(name), "locks")
-	cmd := w.plainRestic(w.t.Context(), repository, "check", "--read-data", "--limit-download", "1")
-	said := &tail{}
-	cmd.Stdout = said
+	cmd := w.plainRestic(w.t.Context(), repository, "check", "--read-data")
+	stopped := make(chan struct{})
+	cmd.Stdout = &listener{word: "load indexes", then: func() { _ = cmd.Process.Signal(syscall.SIGSTOP); close(stopped) }}
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	eventually(w.t, "restic check has its lock", time.Minute, func() bool { return strings.Contains(said.String(), "load indexes") })
-	_ = cmd.Process.Signal(syscall.SIGSTOP)
+	select {
+	case <-stopped:
+	case <-time.After(time.Minute):
+		w.t.Fatal("restic check has not got its lock within a minute")
+	}
+	if held, err := os.ReadDir(locks); err != nil || len(held) != 1 {
+		w.t.Fatalf("restic check has %d locks, %v", len(held), err)
+	}
 	return cmd.Process.Pid, func() {
 		_ = cmd.Process.Signal(syscall.SIGCONT)
 		_ = cmd.Process.Signal(os.Interrupt)
@@ -274,6 +280,22 @@ func (w *world) lock(name, repository string) (pid int, release func()) {
 			return err == nil && len(held) == 0
 		})
 	}
+}
+
+// listener does something once a word was said.
+type listener struct {
+	tail
+	word string
+	then func()
+}
+
+func (l *listener) Write(b []byte) (int, error) {
+	n, err := l.tail.Write(b)
+	if l.then != nil && strings.Contains(l.String(), l.word) {
+		l.then()
+		l.then = nil
+	}
+	return n, err
 }
 
 func TestAFullStorageIsToldAsFull(t *testing.T) {
