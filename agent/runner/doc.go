@@ -35,20 +35,21 @@
 //
 // # Ends without a word
 //
-// When the agent died under a job, what restic was about to say is lost. Such a job
-// is never started again. Recover looks for what it left in the repository, and
-// gives it the one result that it will have. A backup's snapshot is the last thing
-// that restic writes: if one with the job's tag is listed, the data is there, and
-// the result is `warning`, since nobody knows which files could not be read. It is
-// not `succeeded`, which is restic's own word. Without one it is `interrupted`. The same look is taken when restic was
-// killed or crashed under a living agent.
+// When the agent died under a job, what restic was about to say is lost. Recover looks
+// for what the job left in the repository or on this host, and gives it the one result
+// that it will have. A backup's snapshot is the last thing that restic writes: if one
+// with the job's tag is listed, the data is there, and the result is `warning`, since
+// nobody knows which files could not be read. It is not `succeeded`, which is restic's
+// own word. Without one it is `interrupted`; a planned run that surely left none may have
+// another attempt instead. The same look is taken when restic was killed or crashed
+// under a living agent.
 //
 // # Attempts
 //
 // After a failure that may pass, a schedule may have further attempts: of the same job,
 // each with its own start on the disk, and `waiting` in between, with all holds given
-// back. Result and records of the job are those of its last attempt. A job that the
-// agent died under has no further one.
+// back. Result and records of the job are those of its last attempt. Of the jobs that the
+// agent died under, only a slot's that left no snapshot has a further one.
 //
 // The package may import agent/slot, agent/spool, agent/policy, agent/secret, agent/retention,
 // restic and restic/listing. It starts processes through restic alone.

@@ -75,6 +75,20 @@ func (r *Runner) note(job spool.Job) {
 	}
 }
 
+// leftBehind tells what a job has left on this host that it would not be allowed any more:
+// an allowance may have lapsed meanwhile.
+func (r *Runner) leftBehind(job spool.Job, final *Ending) *Ending {
+	task := &Task{Job: job, runner: r}
+	rules, err := r.policy()
+	if err != nil || task.understand(r.recipes) != nil || task.recipe.Left == nil {
+		return final
+	}
+	if task.recipe.Permit != nil {
+		_ = task.recipe.Permit(task, rules) // for where it was to write
+	}
+	return task.recipe.Left(task)
+}
+
 // lookBack returns the final ending, or nil when the agent was stopped before it was
 // known; and with it the task where the repository itself was asked what the job left.
 func (r *Runner) lookBack(ctx context.Context, job spool.Job) (*Ending, *Task) {
@@ -82,7 +96,7 @@ func (r *Runner) lookBack(ctx context.Context, job spool.Job) (*Ending, *Task) {
 	r.own.inherit(job.Process, job.StartedAt, r.now())
 	task, refusal := r.admit(job)
 	if refusal != nil {
-		return &final, nil
+		return r.leftBehind(job, &final), nil
 	}
 	if task.recipe.Recover == nil || task.reach.handed { // what is handed over was for that life
 		task.leaveNoLock(ctx)

@@ -379,11 +379,38 @@ func (r *restoring) done(message string) *Ending {
 	return e
 }
 
+// restoreParents are the folders in which a restore may have made its private one: the one
+// for all, and where it was to put files in place, one on their own file system.
+func (t *Task) restoreParents() []string {
+	parents := []string{t.restore.parent}
+	if !t.restore.inPlace {
+		return parents
+	}
+	paths := t.restore.paths
+	if len(paths) == 0 {
+		paths = []string{"/"}
+	}
+	for _, path := range paths {
+		real, err := stage.Resolve(path)
+		if err != nil {
+			continue
+		}
+		parent, err := stage.Beside([]stage.Target{{Path: path, Real: real}}, t.restore.rules.StagingDir())
+		if err == nil && !slices.Contains(parents, parent) {
+			parents = append(parents, parent)
+		}
+	}
+	return parents
+}
+
 // leftByRestore names what a restore that the agent died under has left on this host. It is
 // never begun again by itself.
 func leftByRestore(t *Task) *Ending {
 	e := end(spool.Interrupted, CodeAgentDied, "the agent or the machine died while it restored", "run it again")
-	folders := stage.Left(t.restore.parent, t.Job.ID)
+	var folders []string
+	for _, parent := range t.restoreParents() {
+		folders = append(folders, stage.Left(parent, t.Job.ID)...)
+	}
 	if len(folders) == 0 {
 		e.addMessage("its private folder is gone already")
 		return &e

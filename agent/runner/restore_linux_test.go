@@ -473,6 +473,28 @@ func TestARestoreThatTheAgentDiedUnderIsNotBegunAgain(t *testing.T) {
 	}
 }
 
+// A restore in place was allowed when it began; when the agent is back, that is over.
+func TestWhatARestoreLeftIsNamedAlsoWhereItIsNotAllowedAnyMore(t *testing.T) {
+	v := withSnapshot(t, "trixie", nil)
+	disk := t.TempDir()
+	restictest.Disk(t, disk, "1m")
+	staging := filepath.Join(filepath.Dir(filepath.Dir(v.policy)), "restore")
+	for place, target := range map[string]string{staging: v.source, disk: disk + "/srv/www"} {
+		job := v.command("restore", v.params(map[string]any{"target": "in_place", "paths": []string{target + "/a.txt"}}))
+		started, err := v.spool.Start(t.Context(), job.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		folder := filepath.Join(place, "restore-20261122T000000Z-"+job.ID)
+		writeFile(t, folder+"/files/f", "half")
+		v.runner.Recover(t.Context(), started)
+		got := v.recorded(job.ID).want(spool.Interrupted, CodeAgentDied)
+		if !strings.Contains(got.Message, folder) || !strings.Contains(got.Message, "either as it was or as in the snapshot") {
+			t.Errorf("%s: %s", place, got.Message)
+		}
+	}
+}
+
 func TestARepositoryThatComesWithTheCommandIsForThatJobAlone(t *testing.T) {
 	v := withSnapshot(t, "trixie", nil)
 	own := v.config.Repositories[repositoryID]
