@@ -40,7 +40,7 @@ func retentionOperation() Operation {
 		Fields: []Field{repositoryField(), {
 			Name: "dry_run", Type: FieldBool, Label: "Only plan", Help: "remove nothing, and say what would be removed and why",
 		}},
-		Lock: LockExclusive, Slot: SlotMaintenance, Places: []Place{PlaceMaintenanceHost},
+		Lock: LockExclusive, DryLock: LockNone, Slot: SlotMaintenance, Places: []Place{PlaceMaintenanceHost},
 		Deletes: true,
 		Facts:   keepFacts(),
 		Rows:    keepRows(),

@@ -75,6 +75,7 @@ type Operation struct {
 	Fields      []Field
 	Group       Group
 	Lock        Lock
+	DryLock     Lock // of a dry run; empty: the same
 	Slot        Slot
 	Places      []Place
 	Deletes     bool // can remove snapshots or data

@@ -25,6 +25,14 @@ func (o Operation) Types(params map[string]any) Typed {
 	return TypedNothing
 }
 
+// LockOf is how a job of the operation locks the repository: a dry run may need less.
+func (o Operation) LockOf(dryRun bool) Lock {
+	if dryRun && o.DryLock != "" {
+		return o.DryLock
+	}
+	return o.Lock
+}
+
 // At tells whether the operation may run at a place.
 func (o Operation) At(p Place) bool {
 	for _, place := range o.Places {

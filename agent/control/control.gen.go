@@ -505,6 +505,9 @@ type Event struct {
 	At      time.Time `json:"at"`
 	Attempt int       `json:"attempt"`
 
+	// Code Of `waiting`: why, where that is known by a name. `repo_locked`: another restic has the repository locked; the message says whose lock it is.
+	Code string `json:"code,omitempty,omitzero"`
+
 	// Gap Records that will never come.
 	Gap *Gap `json:"gap,omitempty"`
 

@@ -204,12 +204,13 @@ const maxJobs = 4
 
 // wants lists what the job must have while it runs.
 func (t *Task) wants() []want {
+	lock := t.Operation.LockOf(t.Params.Bool("dry_run"))
 	list := []want{{thing: "for a free place on this machine", key: "machine", most: maxJobs}, {
 		thing: "on repository " + t.Repository.Name,
 		key:   "repository " + t.Repository.ID,
-		alone: t.recipe.Alone || t.Operation.Lock == restic.LockExclusive,
+		alone: t.recipe.Alone || lock == restic.LockExclusive,
 	}}
-	if t.Operation.Lock != restic.LockNone { //guard:held-lockers
+	if lock != restic.LockNone { //guard:held-lockers
 		list[1].repository = t.Repository.ID
 	}
 	if place := t.reach.location; !place.IsZero() {

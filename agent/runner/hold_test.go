@@ -195,3 +195,20 @@ func TestOnlyWhatLocksIsHeldBack(t *testing.T) {
 		h.holdBack(nil)
 	}
 }
+
+func TestADryRunThatLocksNothingIsNotHeldBack(t *testing.T) {
+	op, _ := restic.OperationNamed("retention")
+	const id = "019aa2f0-0000-7000-8000-000000000001"
+	for given, held := range map[string]bool{`{"repository_id":"` + id + `"}`: true, `{"repository_id":"` + id + `","dry_run":true}`: false} {
+		params, err := restic.ValidateParams("retention", []byte(given))
+		if err != nil {
+			t.Fatal(err)
+		}
+		task := &Task{Operation: op, Params: params, Repository: Repository{ID: "r"}}
+		h := holds{}
+		h.holdBack([]HoldBack{{RepositoryID: "r", JobID: "prune", Until: time.Now().Add(time.Hour)}})
+		if on := h.heldBack(&claim{job: "job", wants: task.wants()}); (on != "") != held {
+			t.Errorf("%s waits on %q", given, on)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -137,7 +138,11 @@ func TestWhoHasTheLockIsNamed(t *testing.T) {
 		now, err := p.spool.Job(job.ID)
 		return err == nil && now.Phase == spool.Waiting
 	}, ErrCancelled)
-	said := strings.Join(p.recorded(job.ID).messages(), "\n")
+	kept := p.recorded(job.ID)
+	if !slices.ContainsFunc(kept.events, func(e control.Event) bool { return e.Kind == string(spool.Waiting) && e.Code == "repo_locked" }) {
+		t.Errorf("no event says by a name that it waits for a lock: %+v", kept.events)
+	}
+	said := strings.Join(kept.messages(), "\n")
 	if !strings.Contains(said, "waits for the exclusive lock of process 4711 on nas by root, made at 2026-11-21 17:40:00 (13.8s ago); tries again at ") {
 		t.Errorf("the events are\n%s", said)
 	}

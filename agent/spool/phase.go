@@ -137,6 +137,10 @@ func (s *Spool) WaitUntil(ctx context.Context, id, on string, retryAt time.Time)
 	})
 }
 
+// codeLocked is restic's code of a repository that another restic has locked, as the server
+// knows it.
+const codeLocked = "repo_locked"
+
 // WaitLocked is how a job goes back that found its repository locked by another restic: the
 // same attempt goes on at that time. It returns the job as it is then.
 func (s *Spool) WaitLocked(ctx context.Context, id, on string, retryAt time.Time) (Job, error) {
@@ -152,7 +156,7 @@ func (s *Spool) WaitLocked(ctx context.Context, id, on string, retryAt time.Time
 		if err := s.cutChunk(j); err != nil {
 			return err
 		}
-		return j.event(control.Event{At: now, Kind: string(Waiting), Message: on})
+		return j.event(control.Event{At: now, Kind: string(Waiting), Code: codeLocked, Message: on})
 	})
 	return waiting, err
 }

@@ -72,7 +72,7 @@ func toItem(b *ReportItem) job.Item {
 }
 
 func fromEvent(e *Event) job.Event {
-	out := job.Event{Seq: e.Seq, At: e.At, Attempt: e.Attempt, Kind: e.Kind, Message: e.Message, Outcome: fromOutcome(e.Outcome)}
+	out := job.Event{Seq: e.Seq, At: e.At, Attempt: e.Attempt, Kind: e.Kind, Code: e.Code, Message: e.Message, Outcome: fromOutcome(e.Outcome)}
 	if g := e.Gap; g != nil {
 		out.Gap = &job.Gap{
 			Stream: string(g.Stream), FirstSeq: g.FirstSeq, LastSeq: g.LastSeq, Lines: g.Lines, Bytes: g.Bytes, Reason: g.Reason,

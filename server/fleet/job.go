@@ -95,6 +95,8 @@ type Job struct {
 	Held       bool   `db:"held"`        // waits at the server for its turn on the repository, and has no command yet
 	AccessHost HostID `db:"access_host"` // whose append credential is used; empty: the job's own host's
 	Rows       int64  `db:"row_count"`   // of its result, once all have come
+
+	WaitingCode string `db:"waiting_code"` // why it waits at its agent, where the agent says so by a name
 }
 
 // Active tells whether the job has not ended.

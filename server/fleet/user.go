@@ -41,7 +41,7 @@ type User struct {
 type Audit struct {
 	Seq        int64  `db:"seq"`
 	At         Time   `db:"at"`
-	Actor      string `db:"actor"` // user name, "agent:<host>", "server", "setup"
+	Actor      string `db:"actor"` // user name, "agent:<host>", "server", "plan", "setup"
 	Address    string `db:"address"`
 	Action     string `db:"action"` // "host.create"
 	ObjectType string `db:"object_type"`

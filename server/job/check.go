@@ -26,6 +26,7 @@ const (
 	maxMessage       = 4000
 	maxWarnings      = 200
 	maxKind          = 40
+	maxCode          = 64
 	maxName          = 255
 	maxAttempt       = 1 << 30
 	maxFacts         = 64 << 10
@@ -121,6 +122,8 @@ func (it *Item) checkEvent(i int) *rejection {
 		return reject("numbers must follow each other")
 	case e.Kind == "" || !isText(e.Kind, maxKind): //guard:event-kind
 		return reject("a kind is text of 1 to %d characters", maxKind)
+	case !isText(e.Code, maxCode): //guard:event-code
+		return reject("a code is text of at most %d characters", maxCode)
 	case !isText(e.Message, maxMessage): //guard:event-message
 		return reject("a message is text of at most %d characters", maxMessage)
 	case e.Attempt < 0 || e.Attempt > maxAttempt:

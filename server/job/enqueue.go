@@ -330,7 +330,7 @@ func (w *wish) enqueue(ctx context.Context, tx *store.Tx) (*fleet.Job, error) {
 	if w.repository != nil {
 		j.RepositoryID = w.repository.ID
 	}
-	if w.repository != nil && exclusive(w.operation) { //guard:exclusive-held
+	if w.repository != nil && lockOf(w.operation, w.params) == restic.LockExclusive { //guard:exclusive-held
 		j.Held, j.State, j.WaitingOn = true, fleet.Waiting, "its turn"
 	}
 	created, err := tx.CreateJob(ctx, j)

@@ -71,7 +71,7 @@ func (s *Service) close(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outco
 		return fmt.Errorf("encode the outcome of job %s: %w", j.ID, err)
 	}
 	j.State, j.Result, j.Outcome = fleet.Finished, fleet.Result(o.Result), doc
-	j.WaitingOn, j.Progress, j.LeaseUntil, j.Held = "", "", 0, false
+	j.WaitingOn, j.WaitingCode, j.Progress, j.LeaseUntil, j.Held = "", "", "", 0, false
 	if o.SnapshotID != "" {
 		j.SnapshotID = o.SnapshotID
 	}

@@ -132,7 +132,7 @@ func TestLocksAreMatchedAndSweptByTheirHosts(t *testing.T) {
 			w.Error("a fresh lock for which nobody waits is swept")
 		}
 		waiting := web.begins(w.runOf(web).ID)
-		web.event(waiting, job.Event{Kind: job.EventWaiting, Message: "waits for the exclusive lock of process 7 on web-1 by root"})
+		web.event(waiting, job.Event{Kind: job.EventWaiting, Code: "repo_locked", Message: "somebody else is at it"})
 		web.report(waiting)
 		for range 3 {
 			w.must(w.jobs.SweepLocks(w.Context()))
@@ -144,6 +144,29 @@ func TestLocksAreMatchedAndSweptByTheirHosts(t *testing.T) {
 		w.must(err)
 		if len(jobs) > 0 && (jobs[0].HostID != web.id.Host || jobs[0].Trigger != fleet.ByMaintenance) {
 			w.Errorf("it was ordered at another host: %+v", jobs[0])
+		}
+	})
+}
+
+func TestLocksOfImpossibleTimesAreKeptAtPossibleOnes(t *testing.T) {
+	each(t, func(w *world) {
+		r, nas, _ := w.maintained(1)
+		at := func(id string, year int) job.Lock {
+			return job.Lock{ID: snapshotID(id), Hostname: "nas", CreatedAt: time.Date(year, 12, 31, 23, 59, 59, 0, time.FixedZone("", -3600))}
+		}
+		w.does(nas, r, "locks", nil, job.Outcome{Result: "succeeded", Locks: []job.Lock{at("a", 9999), at("b", 1), at("c", 2025)}})
+		seen, err := w.jobs.Locks(w.Context(), r.ID)
+		w.must(err)
+		for _, l := range seen.Locks {
+			want := map[string]time.Time{
+				snapshotID("a"): w.clock.now(), snapshotID("b"): time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), snapshotID("c"): time.Date(2026, 1, 1, 0, 59, 59, 0, time.UTC),
+			}[l.ID]
+			if !l.CreatedAt.Time().Equal(want) {
+				w.Errorf("lock %.1s is of %s, want %s", l.ID, l.CreatedAt.Time(), want)
+			}
+		}
+		if len(seen.Locks) != 3 {
+			w.Errorf("%d locks", len(seen.Locks))
 		}
 	})
 }

@@ -24,6 +24,7 @@ func TestTextsThatNoDatabaseTakesAreRejected(t *testing.T) {
 		host.Hostname, user.Username = "a\x00b", "a\x00b"
 		for name, bad := range map[string]job.Event{
 			"a kind":                   {Seq: 3, At: at, Kind: "a\x00b"},
+			"a code":                   {Seq: 3, At: at, Kind: job.EventWaiting, Code: "a\x00b"},
 			"a message":                {Seq: 3, At: at, Kind: job.EventWaiting, Message: "a\x00b"},
 			"a long message":           {Seq: 3, At: at, Kind: job.EventWaiting, Message: strings.Repeat("ä", 4001)},
 			"a snapshot's host":        {Seq: 3, At: at, Kind: "note", Snapshot: &host},

@@ -47,8 +47,7 @@ func (s *Service) Locks(ctx context.Context, id fleet.RepositoryID) (*LocksSeen,
 		if err != nil {
 			return err
 		}
-		names, _ := locking()
-		jobs, err := q.JobsAt(ctx, id, names)
+		jobs, err := jobsThatLock(ctx, q, id)
 		if err != nil {
 			return err
 		}
@@ -114,7 +113,7 @@ func locksListed(ctx context.Context, tx *store.Tx, f *finding, _ *facts) error 
 		}
 		row := fleet.Lock{
 			RepositoryID: j.RepositoryID, ID: l.ID, Hostname: l.Hostname, Username: l.Username, PID: int64(l.PID), Exclusive: l.Exclusive,
-			CreatedAt: fleet.At(l.CreatedAt), HostID: host, Alive: LockUnknown, SeenAt: j.FinishedAt,
+			CreatedAt: lockedAt(l.CreatedAt, j.FinishedAt), HostID: host, Alive: LockUnknown, SeenAt: j.FinishedAt,
 		}
 		if old, was := known[l.ID]; was && old.CreatedAt == row.CreatedAt {
 			row.Alive, row.AliveAt = old.Alive, old.AliveAt
@@ -126,6 +125,23 @@ func locksListed(ctx context.Context, tx *store.Tx, f *finding, _ *facts) error 
 	}
 	f.health.Locks, f.health.LocksSeen, f.health.LocksJob = len(rows), j.FinishedAt, j.ID
 	return tx.ReplaceLocks(ctx, j.RepositoryID, rows)
+}
+
+// oldestLock is before any restic.
+var oldestLock = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// lockedAt is when a lock was made or last refreshed, by what somebody wrote into it: not
+// before there was a restic, and not more than a day after it was seen.
+func lockedAt(said time.Time, seen fleet.Time) fleet.Time {
+	switch {
+	case said.IsZero():
+		return 0
+	case said.Before(oldestLock): //guard:lock-past
+		return fleet.At(oldestLock)
+	case said.After(seen.Time().Add(24 * time.Hour)): //guard:lock-future
+		return seen
+	}
+	return fleet.At(said)
 }
 
 // hostCalled is the host of ours that a lock's name means; empty where none or several
@@ -155,16 +171,17 @@ func (s *Service) SweepLocks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var errs []error // one repository's trouble does not hold up the others
 	waits := map[fleet.RepositoryID]bool{}
 	for _, id := range waiting {
 		waits[id] = true
 		if err := s.relist(ctx, id); err != nil {
-			return err
+			errs = append(errs, fmt.Errorf("list the locks of repository %s: %w", id, err))
 		}
 	}
 	locks, err := s.Store.OwnedLocks(ctx)
 	if err != nil {
-		return err
+		return errors.Join(append(errs, err)...)
 	}
 	asked := map[string]bool{}
 	now := fleet.At(s.Store.Now())
@@ -183,21 +200,23 @@ func (s *Service) SweepLocks(ctx context.Context) error {
 			continue
 		}
 		asked[key] = true
-		old, err := s.unlockedSince(ctx, &l)
-		if err != nil {
-			return err
-		}
-		if old {
-			if err := s.relist(ctx, l.RepositoryID); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := s.askOnce(ctx, l.RepositoryID, l.HostID, OperationUnlock, pause); err != nil {
-			return err
+		if err := s.sweepLock(ctx, &l, pause); err != nil {
+			errs = append(errs, fmt.Errorf("look after a lock of repository %s: %w", l.RepositoryID, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// sweepLock has a lock removed by its host, or listed anew where it may be gone.
+func (s *Service) sweepLock(ctx context.Context, l *fleet.Lock, pause time.Duration) error {
+	old, err := s.unlockedSince(ctx, l)
+	if err != nil {
+		return err
+	}
+	if old {
+		return s.relist(ctx, l.RepositoryID)
+	}
+	return s.askOnce(ctx, l.RepositoryID, l.HostID, OperationUnlock, pause)
 }
 
 // unlockedSince tells whether locks were removed after this one was seen: it may be gone.

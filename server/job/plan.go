@@ -199,7 +199,7 @@ func (s *Service) wouldRefuse(ctx context.Context, r *fleet.Repository, host *fl
 
 // orderAll makes the jobs of a duty, but for those of whose operation one has not ended
 // yet.
-func (s *Service) orderAll(ctx context.Context, tx *store.Tx, r *fleet.Repository, plan *fleet.MaintenancePlan, wishes []Request) error {
+func (s *Service) orderAll(ctx context.Context, tx *store.Tx, r *fleet.Repository, p *fleet.MaintenancePlan, wishes []Request) error {
 	names := []string{}
 	for _, w := range wishes {
 		names = append(names, w.Operation)
@@ -209,11 +209,11 @@ func (s *Service) orderAll(ctx context.Context, tx *store.Tx, r *fleet.Repositor
 		return err
 	}
 	for _, w := range wishes {
-		waits := slices.ContainsFunc(active, func(j fleet.Job) bool { return j.Operation == w.Operation })
+		waits := slices.ContainsFunc(active, func(j fleet.Job) bool { return j.Operation == w.Operation && !dryRun(j.Params) })
 		if waits { //guard:plan-waits
 			continue
 		}
-		if err := s.order(ctx, tx, r, plan, w); err != nil {
+		if err := s.order(ctx, tx, r, p, w); err != nil {
 			return err
 		}
 	}
@@ -221,13 +221,19 @@ func (s *Service) orderAll(ctx context.Context, tx *store.Tx, r *fleet.Repositor
 }
 
 // order makes a job of a plan.
-func (s *Service) order(ctx context.Context, tx *store.Tx, r *fleet.Repository, plan *fleet.MaintenancePlan, w Request) (err error) {
+func (s *Service) order(ctx context.Context, tx *store.Tx, r *fleet.Repository, p *fleet.MaintenancePlan, w Request) (err error) {
 	if w.Operation == OperationCheck {
-		if w.Params, err = nextCheck(r, plan, tx.Now); err != nil {
+		if w.Params, err = nextCheck(r, p, tx.Now); err != nil {
 			return err
 		}
 	}
-	_, err = s.make(ctx, tx, server(), w)
+	_, err = s.make(ctx, tx, plan(), w)
+	if err == nil {
+		entry := plan().entry("job.create")
+		entry.ObjectType, entry.ObjectID, entry.ObjectName = tx.Audit.ObjectType, tx.Audit.ObjectID, tx.Audit.ObjectName
+		entry.Detail = tx.Audit.Detail + "; by the plan of " + r.Name
+		tx.Record(entry)
+	}
 	var refused *fleet.Error
 	if errors.As(err, &refused) && refused.Err == nil && refused.Code != fleet.Unavailable {
 		s.Logger.LogAttrs(ctx, slog.LevelWarn, "maintenance not ordered",

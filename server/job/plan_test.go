@@ -86,6 +86,14 @@ func TestAPlanOrdersEachDutyOnce(t *testing.T) {
 		if got := w.ordered(r); got != "prune" {
 			t.Fatalf("at 13:01: %q", got)
 		}
+		entries, _, err := w.store.AuditEntries(t.Context(), store.AuditFilter{Actor: "plan"}, store.Page{})
+		w.must(err)
+		if len(entries) != 1 || entries[0].Action != "job.create" || entries[0].ObjectName != "prune" || entries[0].Detail != "on host nas; by the plan of main" {
+			t.Errorf("the audit log has %+v", entries)
+		}
+		if _, err := w.store.VerifyAudit(t.Context()); err != nil {
+			t.Error(err)
+		}
 		w.clock.advance(3 * 24 * time.Hour) // nobody was there
 		nas.sync()
 		w.must(w.store.FlushContacts(w.Context()))

@@ -16,6 +16,7 @@ type Event struct {
 	At       time.Time `json:"at"` // by the agent's clock
 	Attempt  int       `json:"attempt"`
 	Kind     string    `json:"kind"`
+	Code     string    `json:"code,omitempty"` // of EventWaiting: why, as restic's codes name it
 	Message  string    `json:"message,omitempty"`
 	Outcome  *Outcome  `json:"outcome,omitempty"`
 	Snapshot *Snapshot `json:"snapshot,omitempty"`

@@ -2,7 +2,6 @@ package job
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 
 	"restic-manager/restic"
@@ -18,10 +17,7 @@ func listAgain(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
 	if !known || !op.Deletes || j.RepositoryID == "" || j.StartedAt.IsZero() || !slices.Contains(began, j.Result) {
 		return nil
 	}
-	var params struct {
-		DryRun bool `json:"dry_run"`
-	}
-	if json.Unmarshal([]byte(j.Params), &params) == nil && params.DryRun {
+	if dryRun(j.Params) {
 		return nil
 	}
 	r, err := tx.Repository(ctx, j.RepositoryID)

@@ -25,6 +25,7 @@ const (
 	maxRowsBytes = 32 << 20  // compressed, of a job
 	maxHostRows  = 512 << 20 // compressed, of all jobs of a host
 	maxPartRows  = 5000
+	maxChunks    = 20_000 // of a job: parts of fifty rows are enough for all that it may have
 	maxPartPlain = 4 << 20
 	maxRow       = 64 << 10
 )
@@ -54,10 +55,11 @@ func addRows(ctx context.Context, tx *store.Tx, j *fleet.Job, p Part, count int6
 	if err != nil {
 		return 0, false, err
 	}
-	size, rows, err := tx.RowsSize(ctx, j.ID)
+	came, err := tx.RowsSize(ctx, j.ID)
 	if err != nil {
 		return 0, false, err
 	}
+	size, rows := came.Bytes, came.Rows
 	end := p.Offset + int64(len(p.Data))
 	switch {
 	case p.Offset < size && end <= size, locked.Rows > 0: // it is here
@@ -68,6 +70,9 @@ func addRows(ctx context.Context, tx *store.Tx, j *fleet.Job, p Part, count int6
 		return 0, false, e
 	}
 	if len(p.Data) > 0 {
+		if came.Chunks >= maxChunks { //guard:rows-chunks
+			return 0, false, fleet.Errorf(fleet.BodyTooLarge, "A result comes in at most %d parts.", maxChunks)
+		}
 		if err := room(ctx, tx, j, end, rows+count, len(p.Data)); err != nil {
 			return 0, false, err
 		}

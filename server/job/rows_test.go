@@ -140,3 +140,27 @@ func TestAResultHasAMillionRowsAtMost(t *testing.T) {
 		w.wantCode(err, fleet.BodyTooLarge)
 	})
 }
+
+func TestAResultComesInSoManyPartsAtMost(t *testing.T) {
+	w := lite(t)
+	a, s := w.ready()
+	id := w.newer(a, s)
+	part := packed(`{"n":1}`)
+	offset := int64(0)
+	w.write(func(tx *store.Tx) error { // as if it had come so
+		for n := range int64(19_999) {
+			if err := tx.AddRowChunk(t.Context(), &fleet.RowChunk{JobID: id, Offset: offset, First: n + 1, Count: 1, Data: part}); err != nil {
+				return err
+			}
+			offset += int64(len(part))
+		}
+		return nil
+	})
+	next, _, err := a.putRows(id, offset, false, part)
+	w.must(err)
+	_, _, err = a.putRows(id, next, false, part)
+	w.wantCode(err, fleet.BodyTooLarge)
+	if _, whole, err := a.putRows(id, next, true, nil); err != nil || !whole {
+		t.Errorf("what came cannot be ended: %v, %v", whole, err)
+	}
+}

@@ -22,7 +22,7 @@ type Service struct {
 
 // Actor is who asks for something, as the audit log names them.
 type Actor struct {
-	Name      string // user name, "agent:<host id>", "server"
+	Name      string // user name, "agent:<host id>", "server", "plan"
 	Address   string
 	RequestID string
 	Operates  bool // may order operations, not only look
@@ -38,6 +38,9 @@ type Agent struct {
 func (a Actor) entry(action string) fleet.Audit {
 	return fleet.Audit{Actor: a.Name, Address: a.Address, RequestID: a.RequestID, Action: action}
 }
+
+// plan is the actor of what a repository's plan orders.
+func plan() Actor { return Actor{Name: "plan"} }
 
 // server is the actor of what nobody asked for.
 func server() Actor { return Actor{Name: "server"} }

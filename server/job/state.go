@@ -92,10 +92,10 @@ func (s *Service) follow(ctx context.Context, tx *store.Tx, host *fleet.Host, j 
 			return err
 		}
 	}
-	j.State, j.WaitingOn, j.Held = state, "", false // an agent that speaks of it has it
+	j.State, j.WaitingOn, j.WaitingCode, j.Held = state, "", "", false // an agent that speaks of it has it
 	switch state {
 	case fleet.Waiting:
-		j.WaitingOn = clip(e.Message, 500)
+		j.WaitingOn, j.WaitingCode = clip(e.Message, 500), clip(e.Code, maxCode)
 	case fleet.Running:
 		if j.StartedAt.IsZero() {
 			j.StartedAt = onOurClock(host, e.At, tx.Now)

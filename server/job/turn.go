@@ -23,25 +23,38 @@ import (
 // moment ago and does not take it.
 const pickUp = 15 * time.Minute
 
-// locking gives the names of the operations that lock a repository, and which of them do
-// so for themselves alone.
-var locking = sync.OnceValues(func() (names []string, exclusive map[string]bool) {
-	exclusive = map[string]bool{}
+// locking gives the names of the operations that may lock a repository.
+var locking = sync.OnceValue(func() (names []string) {
 	for _, op := range restic.Operations() {
 		if op.Lock != restic.LockNone {
 			names = append(names, op.Name)
 		}
-		if op.Lock == restic.LockExclusive {
-			exclusive[op.Name] = true
-		}
 	}
-	return names, exclusive
+	return names
 })
 
-// exclusive tells whether an operation waits for its turn on a repository.
-func exclusive(operation string) bool {
-	_, exclusive := locking()
-	return exclusive[operation]
+// jobsThatLock reads the jobs of a repository that lock it and have not ended.
+func jobsThatLock(ctx context.Context, q store.Queries, id fleet.RepositoryID) ([]fleet.Job, error) {
+	jobs, err := q.JobsAt(ctx, id, locking())
+	return slices.DeleteFunc(jobs, func(j fleet.Job) bool { return lockOf(j.Operation, j.Params) == restic.LockNone }), err
+}
+
+// lockOf tells how a job locks its repository: a dry run that only reads does not, so it
+// waits for nobody's turn and is in nobody's way.
+func lockOf(operation string, params fleet.Doc) restic.Lock {
+	op, known := restic.OperationNamed(operation)
+	if !known {
+		return restic.LockNone
+	}
+	return op.LockOf(dryRun(params))
+}
+
+// dryRun tells whether a job only says what it would do.
+func dryRun(params fleet.Doc) bool {
+	var given struct {
+		DryRun bool `json:"dry_run"`
+	}
+	return params.Read(&given) == nil && given.DryRun
 }
 
 // TakeTurns looks at every repository at which a job waits or holds others back. It is
@@ -63,8 +76,7 @@ func (s *Service) TakeTurns(ctx context.Context) error {
 
 // makeRoom takes turns where a job has ended that may have been in another's way.
 func (s *Service) makeRoom(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
-	names, _ := locking()
-	if j.RepositoryID == "" || !slices.Contains(names, j.Operation) {
+	if j.RepositoryID == "" || lockOf(j.Operation, j.Params) == restic.LockNone {
 		return nil
 	}
 	some, err := tx.InTurn(ctx, j.RepositoryID)
@@ -139,8 +151,7 @@ func holdEnds(ctx context.Context, tx *store.Tx, r *fleet.Repository, turn *flee
 
 // holdersOf gathers the jobs that may lock a repository, with their hosts.
 func holdersOf(ctx context.Context, tx *store.Tx, r *fleet.Repository, ended fleet.JobID) ([]fleet.Holder, error) {
-	names, exclusive := locking()
-	jobs, err := tx.JobsAt(ctx, r.ID, names)
+	jobs, err := jobsThatLock(ctx, tx.Queries, r.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +179,8 @@ func holdersOf(ctx context.Context, tx *store.Tx, r *fleet.Repository, ended fle
 			continue
 		}
 		holders = append(holders, fleet.Holder{
-			Job: j, Host: host.Name, Online: host.Presence(tx.Now.Time()) == fleet.Online, Exclusive: exclusive[j.Operation], Gone: gone(j),
+			Job: j, Host: host.Name, Online: host.Presence(tx.Now.Time()) == fleet.Online, Gone: gone(j),
+			Exclusive: lockOf(j.Operation, j.Params) == restic.LockExclusive,
 		})
 	}
 	return holders, nil
@@ -224,8 +236,7 @@ func waitOn(ctx context.Context, tx *store.Tx, id fleet.JobID, text string) erro
 
 // endHeldOf ends the jobs that wait for a repository that was deleted.
 func (s *Service) endHeldOf(ctx context.Context, tx *store.Tx, id fleet.RepositoryID) error {
-	names, _ := locking()
-	jobs, err := tx.JobsAt(ctx, id, names)
+	jobs, err := jobsThatLock(ctx, tx.Queries, id)
 	if err != nil {
 		return err
 	}

@@ -296,3 +296,39 @@ func TestTenHostsAndAPruneShareARepository(t *testing.T) {
 		}
 	})
 }
+
+func TestADryRunWaitsForNobodyAndIsInNobodysWay(t *testing.T) {
+	each(t, func(w *world) {
+		r, nas, hosts := w.maintained(1)
+		web := hosts[0]
+		dry := func() *fleet.Job {
+			j, _, err := w.jobs.Enqueue(w.Context(), someone, job.Request{
+				Host: nas.id.Host, Operation: "retention", Repository: r.ID, Params: []byte(`{"dry_run":true}`), StartWithin: time.Hour,
+			})
+			w.must(err)
+			return j
+		}
+		backup := web.begins(w.runOf(web).ID)
+		first := dry()
+		if first.Held || first.State != fleet.Pending {
+			w.Fatalf("beside a backup a dry run is %s, held %v", first.State, first.Held)
+		}
+		nas.begins(first.ID)
+		w.later(20*time.Minute, nas, web)
+		if holds := web.sync().Holds; len(holds) != 0 {
+			w.Errorf("a dry run holds backups back: %+v", holds)
+		}
+		web.done(backup)
+		prune := w.order(nas, r, "prune")
+		if prune.Held {
+			w.Errorf("beside a dry run a prune waits on %q", prune.WaitingOn)
+		}
+		nas.begins(prune.ID)
+		if second := dry(); second.Held {
+			w.Errorf("beside a prune a dry run waits on %q", second.WaitingOn)
+		}
+		if real := w.order(nas, r, "retention"); !real.Held {
+			w.Error("beside a prune a retention that removes does not wait")
+		}
+	})
+}

@@ -11,7 +11,7 @@ import (
 const jobCols = "id, host_id, repository_id, schedule_id, operation, params, job_trigger, slot, more_slots, created_by, state, waiting_on, " +
 	"result, outcome, snapshot_id, epoch, attempt, late, unconfirmed, cancel_requested, progress, version, writer_id, " +
 	"next_event_seq, next_log_seq, log_lines, created_at, expires_at, lease_until, last_report, started_at, finished_at, " +
-	"held, access_host, row_count"
+	"held, access_host, row_count, waiting_code"
 
 // JobFilter narrows a list of jobs; empty fields do not.
 type JobFilter struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"restic-manager/restic"
 	"restic-manager/server/fleet"
 )
 
@@ -262,12 +263,11 @@ func (tx *Tx) bumpCredential(ctx context.Context, repository fleet.RepositoryID,
 	return tx.bumpConfigOfRepository(ctx, repository)
 }
 
-// RepositoriesLockedOut lists the repositories at which a job waits for restic's lock, by
-// the words of its agent.
+// RepositoriesLockedOut lists the repositories at which a job waits for restic's lock.
 func (q Queries) RepositoriesLockedOut(ctx context.Context) ([]fleet.RepositoryID, error) {
 	var ids []fleet.RepositoryID
 	err := q.all(ctx, &ids, `SELECT DISTINCT repository_id FROM jobs
-		WHERE state <> 'finished' AND state = 'waiting' AND NOT held AND repository_id <> '' AND waiting_on LIKE 'waits for the %lock %' ORDER BY 1`)
+		WHERE state <> 'finished' AND state = 'waiting' AND waiting_code = ? AND repository_id <> '' ORDER BY 1`, restic.CodeRepoLocked)
 	if err != nil {
 		return nil, fmt.Errorf("look for jobs that wait for a lock: %w", err)
 	}

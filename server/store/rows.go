@@ -9,18 +9,21 @@ import (
 
 const rowChunkCols = "job_id, offset_at, first_row, row_count, data"
 
-// RowsSize tells how many bytes and rows of a job's result have come.
-func (q Queries) RowsSize(ctx context.Context, id fleet.JobID) (bytes, rows int64, err error) {
-	var row struct {
-		Bytes int64 `db:"bytes"`
-		Rows  int64 `db:"n"`
-	}
-	err = q.get(ctx, &row, `SELECT COALESCE(MAX(offset_at + LENGTH(data)), 0) AS bytes, COALESCE(MAX(first_row + row_count - 1), 0) AS n
+// RowsCame is how much of a job's result has come.
+type RowsCame struct {
+	Bytes  int64 `db:"bytes"`
+	Rows   int64 `db:"n"`
+	Chunks int64 `db:"chunks"`
+}
+
+// RowsSize tells how much of a job's result has come.
+func (q Queries) RowsSize(ctx context.Context, id fleet.JobID) (came RowsCame, err error) {
+	err = q.get(ctx, &came, `SELECT COALESCE(MAX(offset_at + LENGTH(data)), 0) AS bytes, COALESCE(MAX(first_row + row_count - 1), 0) AS n, COUNT(*) AS chunks
 		FROM row_chunks WHERE job_id = ?`, id)
 	if err != nil {
-		return 0, 0, fmt.Errorf("count the rows of job %s: %w", id, err)
+		return came, fmt.Errorf("count the rows of job %s: %w", id, err)
 	}
-	return row.Bytes, row.Rows, nil
+	return came, nil
 }
 
 // RowsOfHost tells how many bytes of results are kept of a host's jobs.

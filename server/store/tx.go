@@ -20,6 +20,7 @@ type Tx struct {
 	Now   fleet.Time  // one moment for the whole transaction
 	Audit fleet.Audit // of Update: the entry to be written; the function may complete it
 
+	also    []fleet.Audit // further entries
 	effects Effects
 	touched map[fleet.Change]bool
 	woken   map[fleet.HostID]bool
@@ -64,6 +65,10 @@ func (s *Store) View(ctx context.Context, fn func(Queries) error) error {
 	return fn(q)
 }
 
+// Record has a further entry written into the audit log with the transaction: for what the
+// server itself does in a Write, or beside the one thing that an Update is about.
+func (tx *Tx) Record(e fleet.Audit) { tx.also = append(tx.also, e) }
+
 // Touch says that an object changed: pages that show it read it again.
 func (tx *Tx) Touch(topic fleet.Topic, id string) {
 	c := fleet.Change{Topic: topic, ID: id}
@@ -90,7 +95,18 @@ func (tx *Tx) Wake(hosts ...fleet.HostID) {
 	}
 }
 
-func (s *Store) write(ctx context.Context, fn func(*Tx) error) error {
+func (s *Store) write(ctx context.Context, do func(*Tx) error) error {
+	fn := func(tx *Tx) error {
+		if err := do(tx); err != nil {
+			return err
+		}
+		for _, e := range tx.also {
+			if err := tx.appendAudit(ctx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	if s.writer != nil {
 		return s.writer.do(ctx, func(x *sqlx.Tx) (Effects, error) { return s.runIn(x, fn) }, s.committed)
 	}
