@@ -57,8 +57,8 @@ func keepFacts() []Column {
 		{"suspects", "Suspects", ColumnInt},
 		{"left_for_next_run", "Left for later runs", ColumnInt},
 		{"keep_days", "Days that the host's policy keeps", ColumnInt},
-		{"keep_last", "Snapshots of each schedule that it keeps", ColumnInt},
-		{"max_delete_fraction", "Part that one run may remove", ColumnShare},
+		{"keep_last", "Snapshots of each series that it keeps", ColumnInt},
+		{"max_delete_fraction", "Part that a day's runs may remove", ColumnShare},
 		{"first_seen_by", "First seen by", ColumnText},
 		{"undo_until", "Can be brought back until", ColumnTime},
 	}

@@ -668,13 +668,13 @@ type MaintenanceRule struct {
 	// KeepDays Snapshots first seen within so many days are never removed
 	KeepDays int `json:"keep_days,omitempty,omitzero"`
 
-	// KeepLast So many of each schedule are never removed
+	// KeepLast So many of each schedule, and of each host and paths without one, are never removed
 	KeepLast int `json:"keep_last,omitempty,omitzero"`
 
 	// Location A folder, or the location of a repository
 	Location string `json:"location"`
 
-	// MaxDeleteFraction The largest part of the snapshots that one run may remove
+	// MaxDeleteFraction The largest part of the snapshots that the runs of a day may remove
 	MaxDeleteFraction float64 `json:"max_delete_fraction,omitempty,omitzero"`
 	RunAs             string  `json:"run_as,omitempty,omitzero"`
 
