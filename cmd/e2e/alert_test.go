@@ -96,7 +96,7 @@ func (h *hooked) wait(t *testing.T, what string) {
 // alarmed is a world whose alerts come to a receiver, with two hosts that have backed up.
 func alarmed(t *testing.T) (w *world, receiver *hooked, source string, one, two *host) {
 	t.Helper()
-	w = newWorld(t, withServerArgs("--notify-loopback"))
+	w = newWorld(t, waiting, withServerArgs("--notify-loopback"))
 	receiver = newHooked(t)
 	w.api.must("POST", "/api/v1/channels", obj{"name": "hook", "kind": "webhook", "secrets": []obj{
 		{"name": "url", "value": receiver.URL}, {"name": "secret", "value": webhookSecret}}}, nil)

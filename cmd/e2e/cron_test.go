@@ -75,7 +75,7 @@ func snapshotsOf(t *testing.T, listing *exec.Cmd) map[string]int {
 // two of its slots and more. The agent dies once meanwhile.
 func TestSlotsFireWhileTheServerIsStopped(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t, waiting)
 	repository := w.addRepository("minutely", repositorySpec{})
 	source := []string{files(t, 3)}
 	h := w.addHost("minutely", repository, source)

@@ -45,12 +45,14 @@ func TestNoFaultOfTheNetworkLosesAResultOrRunsAnythingTwice(t *testing.T) {
 	for _, f := range everyFault {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()
+			work(t)
 			w.backUpThrough(t, repository, 1, 2, 0.5, f)
 		})
 	}
 	for _, seed := range seeds(t, 2, 20) {
 		t.Run(fmt.Sprintf("all of them, seed %d", seed), func(t *testing.T) {
 			t.Parallel()
+			work(t)
 			w.backUpThrough(t, repository, seed, 4, 0.35, everyFault...)
 		})
 	}

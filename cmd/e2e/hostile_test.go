@@ -141,6 +141,7 @@ func TestNothingAHostileServerOrdersRunsOnAGuardedHost(t *testing.T) {
 	if _, err := os.Stat("/proc/self/task"); err != nil {
 		t.Skip("needs /proc to see which programs an agent starts")
 	}
+	work(t)
 	v := newVictim(t)
 	honest := func() obj { return evilConfig(v.host, v.prefix+"web-1/") }
 	if refusal := v.configure(honest()); refusal != nil {

@@ -91,6 +91,7 @@ func TestThePastedLineInstallsAnAgentThatOutlivesItsDeathAndItsMachine(t *testin
 	} {
 		t.Run(suite, func(t *testing.T) {
 			t.Parallel()
+			work(t)
 			live(t, newMachine(t, suite, m.packages, m.init...), m)
 		})
 	}

@@ -42,7 +42,7 @@ func behind(t *testing.T, configure func(front, back string)) *world {
 		}
 		return err == nil
 	})
-	return newWorld(t, withAddr(back), withPublicURL("http://"+front, nil), withServerArgs("--trusted-proxies", "127.0.0.1"))
+	return newWorld(t, waiting, withAddr(back), withPublicURL("http://"+front, nil), withServerArgs("--trusted-proxies", "127.0.0.1"))
 }
 
 func nginx(t *testing.T, front, back string) {
@@ -252,6 +252,7 @@ func (p *connectProxy) serve(c net.Conn) {
 
 func TestAgentAndResticGoThroughAnAuthenticatingProxyOverTLS(t *testing.T) {
 	t.Parallel()
+	work(t)
 	ca := newAuthority(t)
 	ca.sign("server.test", false)
 	ca.sign("nas.test", false)
@@ -289,6 +290,7 @@ func TestAgentAndResticGoThroughAnAuthenticatingProxyOverTLS(t *testing.T) {
 
 func TestASelfMadeCertificateIsPinnedByTheEnrolmentLine(t *testing.T) {
 	t.Parallel()
+	work(t)
 	addr := freeAddr(t)
 	open := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	w := newWorld(t, withAddr(addr), withPublicURL("https://"+addr, open), withServerArgs("--tls-self-made"))

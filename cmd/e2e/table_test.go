@@ -171,6 +171,7 @@ func (v *victim) maintainedAt(location string, credential bool) obj {
 // not started for any.
 func TestEachPairThatTheTableRefusesIsRefusedByTheAgent(t *testing.T) {
 	t.Parallel()
+	work(t)
 	table := operationsTable(t)
 	v := newVictim(t)
 	inForce := func(c obj) {

@@ -14,6 +14,7 @@ import (
 // run.
 func TestWhatIsForWindowsAloneWorksThere(t *testing.T) {
 	t.Parallel()
+	work(t)
 	w := newWine(t)
 	for pkg, test := range map[string]string{
 		"restic":      "TestAHookOfWindowsRunsWithAnEnvironmentFromNothing",

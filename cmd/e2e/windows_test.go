@@ -170,6 +170,7 @@ func buildForWindows(t *testing.T, folder string) {
 // account of its only person has made, whatever the access rules are.
 func TestTheAgentOfWindowsEnrolsBacksUpAndIsAService(t *testing.T) {
 	t.Parallel()
+	work(t)
 	windows := newWine(t)
 	folder := windows.c("test")
 	for _, path := range []string{windows.c("data"), folder} {

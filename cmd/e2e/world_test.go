@@ -42,10 +42,8 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	programs = dir
-	// These tests wait for minutes, holds and proxies far more than they work: all at a
-	// time that may, whatever suits other packages.
 	flag.Parse()
-	_ = flag.Set("test.parallel", "10")
+	_ = flag.Set("test.parallel", "100") // places are what limits them
 	code := 1
 	if err := buildPrograms(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -54,6 +52,22 @@ func TestMain(m *testing.M) {
 	}
 	os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// places are for the tests that work. Those that wait nearly all of the time, for minutes
+// of a cron or for the patience of restic, run beside them from the beginning.
+var (
+	places = make(chan struct{}, 8)
+	placed sync.Map // tests that have one
+)
+
+// work waits for a place, and has it until the test ends. A test that has one goes on.
+func work(t *testing.T) {
+	if _, has := placed.LoadOrStore(t, true); has {
+		return
+	}
+	places <- struct{}{}
+	t.Cleanup(func() { <-places })
 }
 
 func buildPrograms(dir string) error {
@@ -182,7 +196,11 @@ type worldConfig struct {
 	addr   string       // to listen on; a free one when empty
 	public string       // what the server says it is reached at; its own address when empty
 	http   *http.Client // that reaches it there
+	waits  bool         // needs no place
 }
+
+// waiting is of a test that waits more than it works.
+func waiting(c *worldConfig) { c.waits = true }
 
 // withAddr makes the server listen at an address that something in front of it knows.
 func withAddr(addr string) worldOption { return func(w *worldConfig) { w.addr = addr } }
@@ -219,6 +237,9 @@ func newWorldBeforeSetUp(t *testing.T, opts ...worldOption) *world {
 	c := worldConfig{suite: "trixie"}
 	for _, o := range opts {
 		o(&c)
+	}
+	if !c.waits {
+		work(t)
 	}
 	w := &world{t: t, bins: restictest.Find(t, c.suite), addr: c.addr, data: filepath.Join(t.TempDir(), "server")}
 	if w.addr == "" {
