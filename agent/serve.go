@@ -82,7 +82,7 @@ func (s Service) assemble(ctx context.Context, identity Identity, store *secret.
 		Identity: identity, Link: link, Spool: kept, Secrets: store,
 		Policy:  func() (*policy.Policy, error) { return s.Config.loadPolicy() },
 		Version: s.Version, BootID: bootID(), Log: s.Log,
-		Upkeep: filepath.Join(s.Config.StateDir, "upkeep"),
+		Upkeep: upkeepDir(s.Config),
 		Restic: restic.New(s.Config.resticConfig(binary, s.Getenv)), Storage: storage, FirstContact: s.FirstContact,
 	}
 	if s.Config.Restic == "" {

@@ -376,6 +376,8 @@ var guards = []twin{
 	{"prune-damaged", "agent/runner", "TestWhatComesDuringAPruneIsReadAfterIt"},
 	{"set-aside", "agent/runner", "TestNoRepairIsWithoutAWayBack"},
 	{"set-aside", "agent/runner", "TestAKeyIsRemovedAndNeverOurOwn"},
+	{"accept-id", "agent/upkeep", "TestOnlyWholeIdsOfKeysAreAccepted"},
+	{"key-accepted", "agent/runner", "TestAKeyThatWasAddedIsTold"},
 	{"heirs-gone", "agent/upkeep", "TestOnlyWhatTookThePlaceOfASnapshotInheritsItsTime"},
 	{"heirs-many", "agent/upkeep", "TestOnlyWhatTookThePlaceOfASnapshotInheritsItsTime"},
 	{"replace-cut", "agent/runner", "TestWhatWasReplacedBeforeACutKeepsItsAge"},

@@ -30,7 +30,7 @@ func failureOf(code Code) *Error {
 			"run a check; do not prune before it is clean")
 	case CodeRepositoryFull:
 		return words("the storage is full: its quota is used up",
-			"raise the quota, or remove old snapshots at the maintenance host")
+			"raise the quota, or remove old snapshots and reclaim space at the maintenance host; a rest-server counts again only when it is started anew")
 	case CodeDiskFull:
 		return words("a disk is full",
 			"make room on this host's disk, or on the one the repository is on")

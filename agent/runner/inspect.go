@@ -148,7 +148,8 @@ func (t *Task) tellOdd(ctx context.Context, odd []oddity, facts inspectFacts) *E
 		what := fmt.Sprintf("%d foreign files, %d keys that were added, %d suspect snapshots", facts.Foreign, facts.ForeignKeys, facts.Suspects)
 		w := end(spool.Warning, CodeForeignObjects, what,
 			"look at the list; as root on the maintenance host, foreign files can be put aside: restic-manager-agent storage quarantine --path "+
-				cmp.Or(t.reach.folder(), "FOLDER")+" FILE…")
+				cmp.Or(t.reach.folder(), "FOLDER")+" FILE…, and a key that you have added yourself accepted: restic-manager-agent storage accept-key ID; "+
+				"one that you have not can be removed (key-remove), but whoever added it has read what opens the repository")
 		e = &w
 	}
 	e.facts(facts)

@@ -608,6 +608,18 @@ func TestAKeyThatWasAddedIsTold(t *testing.T) {
 	if facts["keys"] != 2.0 || facts["foreign_keys"] != 1.0 || len(rows) != 1 || !strings.Contains(rows[0]["problem"].(string), "mallory") {
 		t.Errorf("facts %v, rows %v", facts, rows)
 	}
+	if err := upkeep.AcceptKey(n.options.Upkeep, strings.TrimPrefix(rows[0]["object"].(string), "keys/")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // once from what root has said, then from the ledger
+		_, facts, _ = n.must(spool.Succeeded, "", "inspect", nil)
+		if facts["keys"] != 2.0 || facts["foreign_keys"] != 0.0 {
+			t.Errorf("facts %v", facts)
+		}
+		if err := os.Remove(filepath.Join(n.options.Upkeep, "accepted-keys")); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestADamagedLedgerStopsAllRemoval changes one byte of it.

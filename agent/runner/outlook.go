@@ -178,11 +178,7 @@ func (t *Task) watchKeys(ctx context.Context, o *outlook) *Ending {
 	if e != nil {
 		return e
 	}
-	var ids []string
-	for _, k := range keys.Value {
-		ids = append(ids, k.ID)
-	}
-	foreign, err := o.ledger.SeeKeys(t.runner.now(), ids, false)
+	foreign, err := t.seeKeys(o.ledger, keys.Value)
 	if err != nil {
 		return ledgerTrouble(err)
 	}
@@ -191,6 +187,26 @@ func (t *Task) watchKeys(ctx context.Context, o *outlook) *Ending {
 		t.Note(fmt.Sprintf("%s to the repository since this host watches it, and opens it; order inspect, which names whose", counted(int64(len(foreign)), "key was added", "keys were added")))
 	}
 	return nil
+}
+
+// seeKeys lists the keys that were neither there at first nor accepted by root since.
+func (t *Task) seeKeys(ledger *upkeep.Ledger, keys []restic.Key) ([]string, error) {
+	accepted, err := upkeep.AcceptedKeys(t.runner.keepsake)
+	if err != nil {
+		return nil, err
+	}
+	var all, fine []string
+	for _, k := range keys {
+		if all = append(all, k.ID); accepted[k.ID] { //guard:key-accepted
+			fine = append(fine, k.ID)
+		}
+	}
+	foreign, err := ledger.SeeKeys(t.runner.now(), all, false) // the first look knows them all
+	if err == nil && len(fine) > 0 {
+		_, err = ledger.SeeKeys(t.runner.now(), fine, true)
+		foreign = slices.DeleteFunc(foreign, func(id string) bool { return accepted[id] })
+	}
+	return foreign, err
 }
 
 // think makes the plan.

@@ -70,11 +70,7 @@ func (t *Task) foreignKey(keys []restic.Key, id string) *Ending {
 	if err != nil {
 		return ledgerTrouble(err)
 	}
-	ids := make([]string, len(keys))
-	for i, k := range keys {
-		ids[i] = k.ID
-	}
-	foreign, err := ledger.SeeKeys(t.runner.now(), ids, false)
+	foreign, err := t.seeKeys(ledger, keys)
 	if err != nil {
 		return ledgerTrouble(err)
 	}
@@ -121,7 +117,9 @@ func runKeyRemove(ctx context.Context, t *Task) *Ending {
 		return failed(CodeNotReplaced, "restic ended without an error, but the repository still has the key", "look at the job's log and at the storage")
 	}
 	e = outcomeOf(fmt.Sprintf("the key is removed; %d are left", len(after.Value)))
-	e.tellUndo(t, made)
+	if made.Path != "" {
+		e.addMessage("its file is kept aside: " + made.Path + "/keys/" + id)
+	}
 	e.facts(map[string]int{"keys": len(after.Value)})
 	return e
 }

@@ -13,6 +13,7 @@ type storageCommand struct {
 	RemoveUser storageRemove     `cmd:"" help:"Take a user out; rest-server refuses it within half a minute."`
 	Undo       storageUndo       `cmd:"" help:"Bring back what was removed from a repository; without --copy, say what can be."`
 	Quarantine storageQuarantine `cmd:"" help:"Put files aside that are not restic's, or that keep it from working."`
+	AcceptKey  storageAcceptKey  `cmd:"" help:"Take a key that was added to a repository for one that is meant to be there."`
 }
 
 // storagePlace is where rest-server's data and users are.
