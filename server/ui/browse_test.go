@@ -17,13 +17,14 @@ import (
 	"restic-manager/web/webtest"
 )
 
-var unlistedID = strings.Repeat("c", 64)
+var unlistedID, failedID = strings.Repeat("c", 64), strings.Repeat("f", 64)
 
 const (
 	restoredID = "01936f0e-5c1a-7c3e-9a54-000000000021"
 	comparedID = "01936f0e-5c1a-7c3e-9a54-000000000022"
 	dryID      = "01936f0e-5c1a-7c3e-9a54-000000000023"
 	listingID  = "01936f0e-5c1a-7c3e-9a54-000000000024"
+	waitingID  = "01936f0e-5c1a-7c3e-9a54-000000000025"
 )
 
 // sampleRestores adds to the fleet's morning a host that is being restored.
@@ -43,6 +44,8 @@ func (c *contract) sampleRestores(h api.Host) {
 	unlisted := list[1]
 	unlisted.Id = unlistedID
 	c.answers["GET "+repositoryPath+"/snapshots/"+unlistedID] = api.SnapshotDetail{Snapshot: unlisted, Version: 2, Index: api.SnapshotIndex{State: "building", JobId: listingID}}
+	unlisted.Id = failedID
+	c.answers["GET "+repositoryPath+"/snapshots/"+failedID] = api.SnapshotDetail{Snapshot: unlisted, Version: 2, Index: api.SnapshotIndex{State: "failed", Message: "restic could not read the repository: connection refused."}}
 	job := api.Job{HostId: hostID, HostName: "web-1", RepositoryId: repositoryID, RepositoryName: "nas-main", Operation: "restore", Trigger: "run-now", CreatedBy: "ana", State: "finished", CreatedAt: noon.Add(-time.Hour), StartedAt: noon.Add(-time.Hour), FinishedAt: noon.Add(-58 * time.Minute), Version: 3, Attempt: 1,
 		Params: json.RawMessage(`{"snapshot_id":"` + snapshotID + `","paths":["/etc/nginx","/srv"],"target":"staging","verify":true}`)}
 	events := api.EventPage{Events: []api.Event{{Seq: 1, At: noon, Kind: "finished"}}, End: true}
@@ -55,7 +58,9 @@ func (c *contract) sampleRestores(h api.Host) {
 	dry.Id, dry.Params, dry.Outcome = dryID, json.RawMessage(`{"snapshot_id":"`+snapshotID+`","paths":["/etc/nginx","/srv"],"target":"staging","verify":true,"dry_run":true}`), &api.Outcome{Result: "succeeded", Facts: json.RawMessage(`{"planned_files":1204,"planned_bytes":3554312192}`)}
 	listing := job
 	listing.Id, listing.Operation, listing.State, listing.FinishedAt, listing.Progress = listingID, "index", "running", time.Time{}, &api.Progress{At: noon, Percent: 34, FilesDone: 481_200}
-	for _, j := range []api.Job{restored, compared, dry, listing} {
+	waiting := job
+	waiting.Id, waiting.Operation, waiting.State, waiting.FinishedAt, waiting.StartedAt, waiting.WaitingOn = waitingID, "forget", "waiting", time.Time{}, time.Time{}, "backup at web-1 since 2026-11-21 09:00 UTC and 1 more job"
+	for _, j := range []api.Job{restored, compared, dry, listing, waiting} {
 		c.answers["GET /api/v1/jobs/"+string(j.Id)] = j
 		c.answers["GET /api/v1/jobs/"+string(j.Id)+"/events"] = events
 	}
@@ -177,5 +182,6 @@ func TestTheFilesOfASnapshotOpenByLinksWithoutAScript(t *testing.T) {
 	if strings.Contains(body, `data-path="/home/link"`) && !strings.Contains(body, "?path=%2Fhome") {
 		t.Error("a folder that was not opened is open")
 	}
-	wantOnPage(t, visitPage(t, pages, "GET", snapshotURL+"?q=*.conf", nil).Body.String(), "1 entry is called like that.", ">/etc/nginx/nginx.conf</label>")
+	wantOnPage(t, visitPage(t, pages, "GET", snapshotURL+"?q=*.conf", nil).Body.String(), "1 entry is called like that.", ">/etc/nginx/nginx.conf</label>", `data-elsewhere hidden`)
+	wantOnPage(t, visitPage(t, pages, "GET", snapshotURL+"?q=no+such", nil).Body.String(), `data-elsewhere><a href="/repositories/`+repositoryID+`/run/find?ignore_case=true&amp;patterns=%2Ano&#43;such%2A">`)
 }

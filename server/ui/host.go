@@ -284,9 +284,9 @@ func sizeFact(s *api.HostSize) web.Fact {
 	f.Big = web.Bytes(s.SourceBytes)
 	switch {
 	case s.StoredBytes == 0:
-		f.Note = "stored: not measured"
+		f.Note = "not measured"
 	case s.Shared:
-		f.Note = web.Bytes(s.StoredBytes) + " stored, with other hosts"
+		f.Note = web.Bytes(s.StoredBytes) + " stored, shared"
 	default:
 		f.Note = web.Bytes(s.StoredBytes) + " stored"
 	}

@@ -24,6 +24,7 @@ type tree struct {
 	Open                 []string
 	Problem              string // why nothing can be shown
 	Next                 string // further on in the folder or the search
+	Elsewhere            string // where what was not found can be looked for in every snapshot
 }
 
 type node struct {
@@ -128,10 +129,20 @@ func (p *planting) search(token string) error {
 		p.tree.Note = "Nothing was found yet: the snapshot is very large. Look further, or below a folder."
 	case len(page.Entries) == 0:
 		p.tree.Note = "Nothing is called like that."
+		p.tree.Elsewhere = everywhere(p.tree.Repository, p.tree.Find)
 	case page.NextPageToken != "":
 		p.tree.Note = "The first " + plural(len(page.Entries), "entry", "entries") + " called like that. Type more of the name to find others."
 	}
 	return nil
+}
+
+// everywhere leads to the form that looks for a name in every snapshot, for which restic wants
+// a pattern; tree.js does the same.
+func everywhere(repository, name string) string {
+	if !strings.ContainsAny(name, "*?[/") {
+		name = "*" + name + "*"
+	}
+	return "/repositories/" + url.PathEscape(repository) + "/run/find?" + url.Values{"patterns": {name}, "ignore_case": {"true"}}.Encode()
 }
 
 func (p *planting) folder(folder string, level int, token string) error {

@@ -275,10 +275,10 @@ func TestOneOfAUnitIsNotManyOfIt(t *testing.T) {
 // A slot is read by people of other zones: it says whose time it is, without a script too.
 func TestTheSizeOfAHostSaysWhatIsKnown(t *testing.T) {
 	for want, size := range map[string]*api.HostSize{
-		"–, ":                                       nil,
-		"2.0 GiB, stored: not measured":             {SourceBytes: 2 << 30, Shared: true},
-		"2.0 GiB, 1.0 GiB stored":                   {SourceBytes: 2 << 30, StoredBytes: 1 << 30},
-		"2.0 GiB, 9.0 GiB stored, with other hosts": {SourceBytes: 2 << 30, StoredBytes: 9 << 30, Shared: true},
+		"–, ":                             nil,
+		"2.0 GiB, not measured":           {SourceBytes: 2 << 30, Shared: true},
+		"2.0 GiB, 1.0 GiB stored":         {SourceBytes: 2 << 30, StoredBytes: 1 << 30},
+		"2.0 GiB, 9.0 GiB stored, shared": {SourceBytes: 2 << 30, StoredBytes: 9 << 30, Shared: true},
 	} {
 		f := sizeFact(size)
 		if got := strings.ReplaceAll(f.Big+", "+f.Note, "\u00a0", " "); got != want {

@@ -129,6 +129,7 @@ class FileTree extends HTMLElement {
     const note = this.querySelector("[data-note]");
     note.textContent = text;
     note.hidden = !text;
+    this.querySelector("[data-elsewhere]").hidden = true;
   }
 
   async #open(row) {
@@ -331,8 +332,16 @@ class FileTree extends HTMLElement {
     clear.hidden = false;
     const found = page.entries.length;
     this.#say(!found ? "Nothing is called like that." : `${page.next_page_token ? "The first " : ""}${count(found)} ${found === 1 ? "entry is" : "entries are"} called like that.`);
+    if (!found) this.#elsewhere(q);
     freshen(this.list);
     this.#show(false);
+  }
+
+  #elsewhere(words) {
+    const line = this.querySelector("[data-elsewhere]");
+    const patterns = /[*?[/]/.test(words) ? words : `*${words}*`;
+    line.firstElementChild.href = `/repositories/${this.dataset.repository}/run/find?${new URLSearchParams({ patterns, ignore_case: "true" })}`;
+    line.hidden = false;
   }
 }
 
