@@ -10,5 +10,10 @@
 //     Damaged, and then nothing is deleted.
 //   - An undo copy is a folder beside the repository with hard links to files that are
 //     about to go. It costs no space but theirs, and belongs to the repository's owner.
+//   - The Stock of a repository is its packs and its index, by what is known of their files
+//     without reading them; Verified is a stock that was read and found good.
+//   - Replacing is which snapshots a job is about to put others in the place of. Their Heirs
+//     inherit when they were first seen, also where the job was cut off.
+//   - An accepted key is one that root has called known, in a file beside the ledgers.
 //   - Quarantine is the folder beside the repository where foreign files are put.
 package upkeep
