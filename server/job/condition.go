@@ -137,40 +137,6 @@ func disproves(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, c *fl
 	return seenBy.HostID == j.HostID, nil
 }
 
-// disprovesDamage tells whether a job that ended well shows that what another one found
-// damaged is not: it has looked at the whole, or done what failed. foundBy is nil where
-// that one is gone.
-func disprovesDamage(ctx context.Context, tx *store.Tx, j, foundBy *fleet.Job) (bool, error) {
-	looked := j.Operation == OperationBackup || j.Operation == OperationCheck || foundBy != nil && j.Operation == foundBy.Operation
-	if !looked { //guard:damage-unlooked
-		return false, nil
-	}
-	return mayDisprove(ctx, tx, j, foundBy)
-}
-
-// mayDisprove tells whether a host's word ends damage that a job found: it is the host
-// that found it, or the one that maintains the repository. Another one sees the storage
-// through a server or a credential of its own, and may be the very one that damaged it. Where nobody
-// maintains the repository, and who found it does not back up there any more, any host's
-// word does.
-func mayDisprove(ctx context.Context, tx *store.Tx, j, foundBy *fleet.Job) (bool, error) {
-	r, err := tx.Repository(ctx, j.RepositoryID)
-	if fleet.Is(err, fleet.NotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	switch {
-	case j.HostID == r.MaintenanceHost, foundBy != nil && foundBy.HostID == j.HostID:
-		return true, nil
-	case r.MaintenanceHost != "" || foundBy == nil:
-		return r.MaintenanceHost == "", nil
-	}
-	hosts, err := tx.HostsOfRepository(ctx, r.ID)
-	return !slices.ContainsFunc(hosts, func(h fleet.Host) bool { return h.ID == foundBy.HostID }), err
-}
-
 // seeingDisproves tells whether trouble of a code cannot be where the repository was
 // opened and told its id. That the storage has room, that restic may write, and that
 // the data is whole is not shown by it.
