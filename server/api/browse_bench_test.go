@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -57,19 +58,27 @@ func TestEveryEntryOfALargeSnapshotIsFoundOnce(t *testing.T) {
 // than to make it.
 func (b *browsed) asks(t testing.TB, path string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.w.http.URL+b.path+path, nil)
-	if err != nil {
+	if err := b.ask(t.Context(), path); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// ask is asks for goroutines.
+func (b *browsed) ask(ctx context.Context, path string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.w.http.URL+b.path+path, nil)
+	if err != nil {
+		return err
 	}
 	r.Header.Set("Cookie", b.admin.cookie)
 	res, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer res.Body.Close()
 	if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %d, %v", path, res.StatusCode, err)
+		return fmt.Errorf("%s: %d, %w", path, res.StatusCode, err)
 	}
+	return nil
 }
 
 // BenchmarkClick asks for folders of a snapshot of a million entries, and searches it.
