@@ -157,6 +157,26 @@ func TestAnInitThatAnAgentMayHaveSeenIsNotGivenToAnother(t *testing.T) {
 	})
 }
 
+// It changes nothing, so nobody has to look at what it has left.
+func TestAnIdentifyThatItsAgentDiedUnderIsTriedAgainByItself(t *testing.T) {
+	for _, result := range []string{"interrupted", "failed"} {
+		each(t, func(w *world) {
+			r := &fleet.Repository{ID: fleet.NewID[fleet.RepositoryID](), Name: "old", Location: "/srv/old", Existing: true, State: fleet.RepositoryNew}
+			w.write(func(tx *store.Tx) error { return tx.CreateRepository(w.Context(), r) })
+			a := w.host("web-1")
+			w.schedule(a, r, "daily")
+			a.open()
+			first := a.jobs[a.sync().Commands[0].JobID]
+			a.finish(first, job.Outcome{Result: result, Code: "agent_died", Message: "the agent died"}, nil)
+			a.open()
+			want := map[string]int{"interrupted": 2, "failed": 1}[result]
+			if n := w.inits(); n != want {
+				w.Errorf("%s: it was asked who it is %d times, want %d; the repository is %s", result, n, want, w.repo(r.ID).State)
+			}
+		})
+	}
+}
+
 func TestAFailedInitIsAPersonsToTryAgain(t *testing.T) {
 	each(t, func(w *world) {
 		a := w.host("web-1")

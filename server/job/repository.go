@@ -40,7 +40,11 @@ func (s *Service) settleRepository(ctx context.Context, tx *store.Tx, j *fleet.J
 	if err != nil {
 		return err
 	}
-	if j.Result == fleet.Expired && (unseen || j.Operation == OperationIdentify) {
+	again := j.Result == fleet.Expired && unseen
+	if j.Operation == OperationIdentify { // which changes nothing
+		again = j.Result == fleet.Expired || j.Result == fleet.Interrupted || j.Result == fleet.Lost
+	}
+	if again {
 		_, err := tx.FinishInit(ctx, r.ID, j.ID, fleet.RepositoryNew, "", "") // another host may try
 		return err
 	}
