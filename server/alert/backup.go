@@ -33,7 +33,7 @@ func (e *evaluation) silentHosts() {
 			message += " An objective is missed."
 		}
 		e.add(Wanted{
-			Key: HostSilent + "/" + string(h.ID), Code: HostSilent, SubjectType: fleet.ObjectHost, SubjectID: string(h.ID),
+			Subject:  subject(HostSilent, fleet.ObjectHost, string(h.ID)),
 			Severity: set.raised(late), Title: h.Name + " is silent", Message: message,
 			NextStep: "Look whether the machine runs and reaches this server, then at its agent: restic-manager-agent doctor.",
 			Objects:  []fleet.AlertObject{hostObject(h, "", h.LastContact)},
@@ -75,7 +75,7 @@ func (e *evaluation) failedBackups() {
 		h := group[0].host
 		set := e.rules.of(kind, h)
 		w := Wanted{
-			Key: JobFailed + "/" + string(h.ID), Code: JobFailed, SubjectType: fleet.ObjectHost, SubjectID: string(h.ID),
+			Subject:  subject(JobFailed, fleet.ObjectHost, string(h.ID)),
 			NextStep: "Look at the job, correct what it names, and run it again.",
 		}
 		var names, facts []string
@@ -120,7 +120,7 @@ func (e *evaluation) missedObjectives() {
 			continue
 		}
 		w := Wanted{
-			Key: ObjectiveMissed + "/" + string(h.ID), Code: ObjectiveMissed, SubjectType: fleet.ObjectHost, SubjectID: string(h.ID),
+			Subject:  subject(ObjectiveMissed, fleet.ObjectHost, string(h.ID)),
 			Severity: set.severity, NextStep: "Look at the schedule's last jobs and run it now.",
 		}
 		var names, facts []string
@@ -153,7 +153,7 @@ func (e *evaluation) missedSlots() {
 	for _, group := range ofHost(missed) {
 		h := group[0].host
 		w := Wanted{
-			Key: SlotMissed + "/" + string(h.ID), Code: SlotMissed, SubjectType: fleet.ObjectHost, SubjectID: string(h.ID),
+			Subject:  subject(SlotMissed, fleet.ObjectHost, string(h.ID)),
 			Severity: e.rules.of(kind, h).severity, NextStep: "Look why at the missed jobs; run the schedule now if it should not wait for its next slot.",
 		}
 		var names, facts []string
@@ -247,7 +247,7 @@ func (e *evaluation) perHost(code, title, next string, say func(*schedule, setti
 	for _, group := range ofHost(list) {
 		h := group[0].host
 		w := Wanted{
-			Key: code + "/" + string(h.ID), Code: code, SubjectType: fleet.ObjectHost, SubjectID: string(h.ID),
+			Subject:  subject(code, fleet.ObjectHost, string(h.ID)),
 			Severity: e.rules.of(kind, h).severity, Title: h.Name + ": " + title, NextStep: next,
 		}
 		var facts, texts []string

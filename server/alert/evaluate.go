@@ -20,19 +20,29 @@ type Input struct {
 	AuditProblem  string // empty: the chain holds, as far as it was looked at
 }
 
-// Wanted is an alert that should be open.
-type Wanted struct {
+// Subject is what an alert is about; its key names the cause, of which one alert is open.
+type Subject struct {
 	Key         string
 	Code        string
 	SubjectType string
 	SubjectID   string
-	Severity    fleet.Severity
-	Title       string
-	Message     string
-	NextStep    string
-	Objects     []fleet.AlertObject
-	Fact        string
-	Delay       time.Duration
+}
+
+// subject is a code about one object, which is its own cause.
+func subject(code, objectType, id string) Subject {
+	return Subject{code + "/" + id, code, objectType, id}
+}
+
+// Wanted is an alert that should be open.
+type Wanted struct {
+	Subject
+	Severity fleet.Severity
+	Title    string
+	Message  string
+	NextStep string
+	Objects  []fleet.AlertObject
+	Fact     string
+	Delay    time.Duration
 }
 
 // Evaluate gives the alerts that should be open, by key, and the marks that changed.

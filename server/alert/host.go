@@ -26,7 +26,7 @@ func (e *evaluation) clocks() {
 			way = "behind"
 		}
 		e.add(Wanted{
-			Key: ClockWrong + "/" + string(h.ID), Code: ClockWrong, SubjectType: fleet.ObjectHost, SubjectID: string(h.ID),
+			Subject:  subject(ClockWrong, fleet.ObjectHost, string(h.ID)),
 			Severity: set.severity, Title: h.Name + ": the clock is wrong",
 			Message:  fmt.Sprintf("The machine's clock is %s %s of the server's.", span(offset), way),
 			NextStep: "Set the clock and turn on time synchronisation: schedules fire by it.",
@@ -65,7 +65,7 @@ func (e *evaluation) versions() {
 // gather wants one alert for all hosts of which there is something to say.
 func (e *evaluation) gather(code, title, next string, say func(*fleet.Host) (text string, worse bool)) {
 	kind := kindOf(code, "")
-	w := Wanted{Key: code, Code: code, SubjectType: fleet.ObjectFleet, NextStep: next}
+	w := Wanted{Subject: Subject{Key: code, Code: code, SubjectType: fleet.ObjectFleet}, NextStep: next}
 	var names, facts []string
 	for i := range e.Hosts {
 		h := &e.Hosts[i]
@@ -141,7 +141,7 @@ func (e *evaluation) spools() {
 			continue
 		}
 		e.add(Wanted{
-			Key: SpoolDropping + "/" + string(h.ID), Code: SpoolDropping, SubjectType: fleet.ObjectHost, SubjectID: string(h.ID),
+			Subject:  subject(SpoolDropping, fleet.ObjectHost, string(h.ID)),
 			Severity: set.severity, Title: h.Name + ": log lines were dropped",
 			Message:  fmt.Sprintf("The agent had no room for %d lines of its jobs' logs. Results are never dropped.", mark.Value),
 			NextStep: "Make room on the disk of the agent's state, or look why it could not reach the server.",
@@ -185,7 +185,7 @@ func (e *evaluation) otherTrouble(h *fleet.Host, held []*fleet.Condition) {
 	}
 	slices.SortFunc(held, func(a, b *fleet.Condition) int { return strings.Compare(a.Code, b.Code) })
 	w := Wanted{
-		Key: HostTrouble + "/" + string(h.ID), Code: HostTrouble, SubjectType: fleet.ObjectHost, SubjectID: string(h.ID), Severity: set.severity,
+		Subject: subject(HostTrouble, fleet.ObjectHost, string(h.ID)), Severity: set.severity,
 		NextStep: held[0].NextStep,
 	}
 	var codes, texts, facts []string
@@ -213,7 +213,7 @@ func (e *evaluation) carriedConditions() {
 		c := &e.Conditions[i]
 		object := c.ObjectType + "/" + c.ObjectID
 		w := Wanted{
-			Key: c.Code + "/" + c.ObjectID, Code: c.Code, SubjectType: c.ObjectType, SubjectID: c.ObjectID,
+			Subject: subject(c.Code, c.ObjectType, c.ObjectID),
 			Message: sentence(c.Message), NextStep: c.NextStep, Fact: fmt.Sprintf("since %d", c.Since),
 		}
 		set := setting{}
@@ -269,7 +269,7 @@ func (e *evaluation) failingChannels() {
 			continue
 		}
 		e.add(Wanted{
-			Key: NotificationFailing + "/" + string(c.ID), Code: NotificationFailing, SubjectType: fleet.ObjectChannel, SubjectID: string(c.ID),
+			Subject:  subject(NotificationFailing, fleet.ObjectChannel, string(c.ID)),
 			Severity: set.severity, Title: fmt.Sprintf("Channel %s does not get through", c.Name),
 			Message:  fmt.Sprintf("Nothing could be sent through it since %s.", when(c.FailingSince)),
 			NextStep: "Look at the channel's deliveries, correct what they name, and send a test.",
@@ -286,7 +286,7 @@ func (e *evaluation) audit() {
 		return
 	}
 	e.add(Wanted{
-		Key: AuditBroken, Code: AuditBroken, SubjectType: fleet.ObjectFleet, Severity: set.severity,
+		Subject: Subject{Key: AuditBroken, Code: AuditBroken, SubjectType: fleet.ObjectFleet}, Severity: set.severity,
 		Title: "The audit log was altered", Message: sentence(e.AuditProblem),
 		NextStep: "Find out who could write the database; compare with a backup of it.",
 		Objects:  []fleet.AlertObject{{Type: fleet.ObjectFleet, Name: "audit log"}},

@@ -72,8 +72,8 @@ func (e *evaluation) brokenRepositories() {
 func (e *evaluation) brokenRepository(r *fleet.Repository, code string, schedules []*schedule) {
 	kind := kindOf(alertCode(code), RepositoryTrouble)
 	w := Wanted{
-		Key: alertCode(code) + "/" + string(r.ID), Code: alertCode(code), SubjectType: fleet.ObjectRepository, SubjectID: string(r.ID),
-		Title: fmt.Sprintf("Repository %s %s", r.Name, broken[code]),
+		Subject: subject(alertCode(code), fleet.ObjectRepository, string(r.ID)),
+		Title:   fmt.Sprintf("Repository %s %s", r.Name, broken[code]),
 	}
 	// The title says what is wrong, so the rest is not that again: restic's own words are on
 	// the repository's page and with the job.
@@ -183,7 +183,7 @@ func (e *evaluation) capacity() {
 			message += "; at the rate at which it grows it is full on " + full.Time().Format(time.DateOnly)
 		}
 		e.add(Wanted{
-			Key: RepositoryNearlyFull + "/" + string(id), Code: RepositoryNearlyFull, SubjectType: fleet.ObjectRepository, SubjectID: string(id),
+			Subject:  subject(RepositoryNearlyFull, fleet.ObjectRepository, string(id)),
 			Severity: set.severity, Title: fmt.Sprintf("Repository %s is nearly full", r.Name),
 			Message: message + ".", NextStep: "Make room, add storage, or keep fewer snapshots.",
 			Objects: []fleet.AlertObject{o},
@@ -209,7 +209,7 @@ func (e *evaluation) checks() {
 			continue
 		}
 		e.add(Wanted{
-			Key: CheckOverdue + "/" + string(r.ID), Code: CheckOverdue, SubjectType: fleet.ObjectRepository, SubjectID: string(r.ID),
+			Subject:  subject(CheckOverdue, fleet.ObjectRepository, string(r.ID)),
 			Severity: set.severity, Title: fmt.Sprintf("Repository %s was not checked", r.Name),
 			Message:  "The last check that went well: " + when(good) + ".",
 			NextStep: "Look why its checks do not run or fail, and start one.",
@@ -238,7 +238,7 @@ func (e *evaluation) credentials() {
 			continue
 		}
 		w := Wanted{
-			Key: CredentialCanDelete + "/" + string(r.ID), Code: CredentialCanDelete, SubjectType: fleet.ObjectRepository, SubjectID: string(r.ID),
+			Subject:  subject(CredentialCanDelete, fleet.ObjectRepository, string(r.ID)),
 			Severity: set.severity, Title: fmt.Sprintf("Repository %s: hosts could delete backups", r.Name),
 			Message:  "The credential that hosts use could delete backups: whoever takes over a host could, too.",
 			NextStep: "Let the storage accept only new data (rest-server --append-only), or let an admin allow it.",
