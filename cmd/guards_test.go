@@ -383,7 +383,7 @@ var guards = []twin{
 	{"replace-cut", "agent/runner", "TestWhatWasReplacedBeforeACutKeepsItsAge"},
 	{"replace-later", "agent/runner", "TestWhatWasReplacedIsSettledLater"},
 	{"ledger-damaged", "agent/runner", "TestADamagedLedgerStopsAllRemoval"},
-	{"forget-floor", "agent/runner", "TestNoOrderOfAServerTakesMoreThanTheFloorsAllow"},
+	{"forget-floor", "agent/runner", "TestTheFloorsOutlastAServerThatNamesNoSchedules"},
 	{"forget-set-out", "agent/runner", "TestTheFloorsOutlastAServerThatNamesNoSchedules"},
 	{"forget-verify", "agent/runner", "TestAForgetThatTheStorageRefusedIsNoSuccess"},
 	{"prune-gate", "agent/runner", "TestPoisonedCopiesStopThePrune"},

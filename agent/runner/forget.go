@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"restic-manager/agent/retention"
 	"restic-manager/agent/spool"
@@ -76,15 +75,9 @@ func refusals(refused map[string]string) string {
 // remove keeps the snapshots' files aside, removes them, and counts by a new listing what
 // has gone: what restic says of it cannot be relied on.
 func (t *Task) remove(ctx context.Context, o *outlook, doomed []string) *Ending {
-	until := time.Time{}
-	if o.folder != nil && len(doomed) > 0 {
-		made, err := o.folder.Keep("forget", o.id, doomed, t.runner.now())
-		if err != nil || made.Files != len(doomed) {
-			return failed(CodePruneNoUndo, fmt.Sprintf("nothing was removed, since the snapshots could not be kept aside: %v", err),
-				"look at the room and the rights beside the repository's folder")
-		}
-		until = t.runner.now().AddDate(0, 0, t.reach.rule.UndoDays)
-		t.Say("the snapshots' files are kept aside in " + made.Path)
+	until, e := t.keepFiles(o, doomed)
+	if e != nil {
+		return e
 	}
 	if e := t.setOut(o, doomed); e != nil {
 		return e
@@ -123,16 +116,6 @@ func (t *Task) remove(ctx context.Context, o *outlook, doomed []string) *Ending 
 	}
 	ending.facts(facts)
 	return t.decisions(after, o).into(ending)
-}
-
-// setOut records what is about to go, so that it counts for a day whatever comes of it.
-func (t *Task) setOut(o *outlook, doomed []string) *Ending {
-	var err error
-	err = o.ledger.SetOut(t.runner.now(), doomed) //guard:forget-set-out
-	if err != nil {
-		return ledgerTrouble(err)
-	}
-	return nil
 }
 
 // remaining lists which of the snapshots are still there.

@@ -2,7 +2,7 @@ package runner
 
 import (
 	"context"
-	"fmt"
+	"time"
 
 	"restic-manager/restic"
 )
@@ -32,14 +32,31 @@ func (t *Task) spare(ctx context.Context, doomed []restic.Snapshot, floors bool)
 			return e
 		}
 	}
-	if o.folder == nil {
-		return nil
+	_, e = t.keepFiles(o, ids)
+	return e
+}
+
+// keepFiles keeps aside the files of snapshots that are about to go, and returns until when
+// they can be brought back: zero where this host does not work in the repository's folder.
+func (t *Task) keepFiles(o *outlook, ids []string) (until time.Time, e *Ending) {
+	if o.folder == nil || len(ids) == 0 {
+		return time.Time{}, nil
 	}
 	made, err := o.folder.Keep("forget", o.id, ids, t.runner.now())
 	if err != nil {
-		return failed(CodePruneNoUndo, fmt.Sprintf("nothing was changed, since the snapshots could not be kept aside: %v", err),
+		return time.Time{}, failed(CodePruneNoUndo, "nothing was changed, since the snapshots could not be kept aside: "+err.Error(),
 			"look at the room and the rights beside the repository's folder")
 	}
 	t.Say("the snapshots' files are kept aside in " + made.Path)
+	return made.At.AddDate(0, 0, t.reach.rule.UndoDays), nil
+}
+
+// setOut records what is about to go, so that it counts for a day whatever comes of it.
+func (t *Task) setOut(o *outlook, doomed []string) *Ending {
+	var err error
+	err = o.ledger.SetOut(t.runner.now(), doomed) //guard:forget-set-out
+	if err != nil {
+		return ledgerTrouble(err)
+	}
 	return nil
 }

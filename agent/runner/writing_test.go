@@ -177,9 +177,10 @@ func TestRefusedTagsAreNoSuccess(t *testing.T) {
 		says("key list", `[{"current":true,"id":"`+fakeID+`"}]`, 0)))
 	p := newPlace(t, fake.Path())
 	p.allowMaintenance()
-	if err := os.MkdirAll(p.folder(), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(p.folder(), "snapshots"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	writeFile(t, filepath.Join(p.folder(), "snapshots", fakeSnap), "a snapshot")
 	done, _ := p.order("tag", map[string]any{"snapshot_ids": []string{fakeSnap}, "remove": []string{"nightly"}})
 	done.want(spool.Failed, CodeNotReplaced)
 }
@@ -207,6 +208,11 @@ func TestWhatIsTakenOutOfSnapshotsIsToldByTheList(t *testing.T) {
 		watched, _ := p.order("retention", map[string]any{"dry_run": true})
 		watched.want(spool.Succeeded, "")
 		first := p.again()
+		// One that is odd by itself fills no series, so that only the days keep it.
+		seen := time.Now().AddDate(0, 0, -10)
+		if err := os.Chtimes(filepath.Join(p.folder(), "snapshots", first), seen, seen); err != nil {
+			t.Fatal(err)
+		}
 		rewrite := map[string]any{"snapshot_ids": []string{first}, "excludes": []string{"b.txt"}, "dry_run": true}
 		done, _ := p.order("rewrite", rewrite)
 		done.want(spool.Succeeded, "")
@@ -221,11 +227,6 @@ func TestWhatIsTakenOutOfSnapshotsIsToldByTheList(t *testing.T) {
 		if rows := p.resultRows(id); len(rows) != 1 || rows[0]["old_id"] != first || rows[0]["removed"] != false || len(p.snapshots()) != 2 {
 			t.Errorf("rows %v", rows)
 		}
-		// One that is odd by itself fills no series, so that only the days keep it.
-		seen := time.Now().AddDate(0, 0, -10)
-		if err := os.Chtimes(filepath.Join(p.folder(), "snapshots", first), seen, seen); err != nil {
-			t.Fatal(err)
-		}
 		rewrite["forget"], rewrite["excludes"] = true, []string{"a.txt"}
 		done, _ = p.order("rewrite", rewrite)
 		done.want(spool.Rejected, CodeRetentionFloor)
@@ -237,6 +238,7 @@ func TestWhatIsTakenOutOfSnapshotsIsToldByTheList(t *testing.T) {
 		if rows := p.resultRows(id); len(rows) != 1 || rows[0]["removed"] != true {
 			t.Errorf("rows %v", rows)
 		}
+		delete(rewrite, "forget")
 		rewrite["snapshot_ids"], rewrite["excludes"] = []string{p.snapshots()[0].Id}, []string{"nothing-of-that-name"}
 		done, _ = p.order("rewrite", rewrite)
 		done.want(spool.Succeeded, "")
