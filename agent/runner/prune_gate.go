@@ -59,10 +59,11 @@ func (t *Task) guarded(ctx context.Context, o *outlook, facts *pruneFacts) (gate
 		if e != nil {
 			return g, e
 		}
-		if len(stock.Since(g.stock)) == 0 { //guard:prune-meanwhile
-			return g, nil
+		if len(stock.Since(g.stock)) > 0 { //guard:prune-meanwhile
+			t.Say("more was stored meanwhile, which is read too")
+			continue
 		}
-		t.Say("more was stored meanwhile, which is read too")
+		return g, nil
 	}
 	return gate{}, failed(CodePruneUnverified, "nothing was removed: each time that all data had been read, more had been stored",
 		"run it at a time when no backups run")
