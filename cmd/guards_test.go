@@ -378,7 +378,6 @@ var guards = []twin{
 	{"set-aside", "agent/runner", "TestAKeyIsRemovedAndNeverOurOwn"},
 	{"accept-id", "agent/upkeep", "TestOnlyWholeIdsOfKeysAreAccepted"},
 	{"key-accepted", "agent/runner", "TestAKeyThatWasAddedIsTold"},
-	{"heirs-gone", "agent/upkeep", "TestOnlyWhatTookThePlaceOfASnapshotInheritsItsTime"},
 	{"heirs-many", "agent/upkeep", "TestOnlyWhatTookThePlaceOfASnapshotInheritsItsTime"},
 	{"replace-cut", "agent/runner", "TestWhatWasReplacedBeforeACutKeepsItsAge"},
 	{"replace-later", "agent/runner", "TestWhatWasReplacedIsSettledLater"},

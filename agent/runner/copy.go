@@ -78,13 +78,22 @@ func runCopy(ctx context.Context, t *Task) *Ending {
 // about that: in its folder where this host maintains it, else like any host.
 func permitCopy(t *Task, rules *policy.Policy) error {
 	r := t.from
-	t.origin = reach{location: r.Location, credential: r.Credential, usual: true}
-	if m := r.Maintenance; m != nil && m.Location.Path() != "" {
-		if rule, maintained := rules.MaintenanceOf(m.Location); maintained { //guard:permit-copy-folder
-			t.origin = reach{location: m.Location, maintained: true, rule: rule}
-			return nil
-		}
+	m := r.Maintenance
+	if m == nil || m.Location.Path() == "" {
+		return t.permitOrigin(rules)
 	}
+	rule, maintained := rules.MaintenanceOf(m.Location)
+	if !maintained { //guard:permit-copy-folder
+		return t.permitOrigin(rules)
+	}
+	t.origin = reach{location: m.Location, maintained: true, rule: rule}
+	return nil
+}
+
+// permitOrigin has a copy read like any host.
+func (t *Task) permitOrigin(rules *policy.Policy) error {
+	r := t.from
+	t.origin = reach{location: r.Location, credential: r.Credential, usual: true}
 	if err := rules.AllowRepository(r.Location.String()); err != nil { //guard:permit-copy
 		return err
 	}

@@ -50,7 +50,7 @@ func (r Replacing) Heirs(l *Ledger, there []Newcomer) map[string]string {
 	heirs := map[string]string{}
 	done := map[string]bool{}
 	for _, d := range r.Snapshots {
-		if listed[d.ID] || done[d.ID] { //guard:heirs-gone
+		if listed[d.ID] || done[d.ID] {
 			continue
 		}
 		var gone []Doomed
