@@ -47,6 +47,7 @@ var guards = []twin{
 	{"preview-is-no-run", "server/job", "TestAPreviewIsNoRunOfItsSchedule"},
 	{"unlock-alive", "agent/runner", "TestLocksAreListedAndThoseOfTheDeadRemoved"},
 	{"unlock-force", "agent/runner", "TestWhatWritesRunsOnlyAtTheMaintenanceHost"},
+	{"unlock-force", "server/api", "TestAForcedUnlockRunsAsWhatDeletes"},
 	{"unlock-named", "agent/runner", "TestAtTheMaintenanceHostNamedLocksAreRemovedOnceTheyAreStale"},
 	{"unlock-living", "agent/runner", "TestForceRemovesNoLockOfTheLiving"},
 	{"unlock-young", "agent/runner", "TestForceRemovesNoLockOfTheLiving"},

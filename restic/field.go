@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -82,6 +83,9 @@ func (p Params) Strings(name string) []string {
 
 // Has reports whether the field was given.
 func (p Params) Has(name string) bool { _, ok := p.values[name]; return ok }
+
+// Values is a copy of all that are present, by name.
+func (p Params) Values() map[string]any { return maps.Clone(p.values) }
 
 // ValidateParams checks the params of a job against the operation's fields.
 // Absent or empty raw means no params. The error is an [Errors] with every

@@ -25,6 +25,15 @@ func (o Operation) Types(params map[string]any) Typed {
 	return TypedNothing
 }
 
+// With is the operation as these params make it: an unlock with force may remove what a
+// living process needs, so it runs where what deletes runs, and as that.
+func (o Operation) With(params map[string]any) Operation {
+	if o.Name == "unlock" && params["force"] == true { //guard:unlock-force
+		o.Slot, o.Places = SlotMaintenance, []Place{PlaceMaintenanceHost}
+	}
+	return o
+}
+
 // LockOf is how a job of the operation locks the repository: a dry run may need less.
 func (o Operation) LockOf(dryRun bool) Lock {
 	if dryRun && o.DryLock != "" {

@@ -72,10 +72,7 @@ func (t *Task) understand(recipes []Recipe) *Ending {
 	if err != nil { //guard:runner-params
 		return refusedParams(err)
 	}
-	t.Params = params
-	if params.Bool("force") {
-		t.Operation.Slot = restic.SlotMaintenance //guard:unlock-force
-	}
+	t.Params, t.Operation = params, t.Operation.With(params.Values())
 	return nil
 }
 

@@ -165,7 +165,7 @@ func (h *Handlers) CreateRepositoryJob(ctx context.Context, r CreateRepositoryJo
 	if err != nil {
 		return nil, err
 	}
-	host, err := h.jobs.HostFor(ctx, repository, r.Body.Operation)
+	host, err := h.jobs.HostFor(ctx, repository, r.Body.Operation, r.Body.Params)
 	if err != nil {
 		return nil, err
 	}

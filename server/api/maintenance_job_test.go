@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -154,4 +155,35 @@ func TestAJobOnARepositoryFindsItsHost(t *testing.T) {
 	w.pass(5 * 60 * 1e9)
 	w.settle()
 	admin.refused(http.StatusConflict, fleet.NoHostOnline, "POST", path+"/jobs", obj{"operation": "snapshots"})
+}
+
+// TestAForcedUnlockRunsAsWhatDeletes since the process that has the lock may live.
+func TestAForcedUnlockRunsAsWhatDeletes(t *testing.T) {
+	w, admin, web, _ := newAttending(t)
+	repository := get[api.RepositoryPage](admin, "/api/v1/repositories").Repositories[0]
+	path := "/api/v1/repositories/" + repository.Id
+	id := "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	forced := obj{"operation": "unlock", "confirm": repository.Name, "params": obj{"force": true, "lock_ids": []string{id}}}
+	admin.refused(http.StatusConflict, fleet.NoMaintenanceHost, "POST", path+"/jobs", forced)
+	nas := w.attends(admin.host("nas-1", admin.repository("other")))
+	admin.must(http.StatusOK, "PUT", path+"/maintenance-host", obj{"host_id": nas.host})
+	admin.must(http.StatusNoContent, "PUT", path+"/credentials/maintenance", obj{"username": "keeper", "secret": "deleting-secret"})
+	var ref *api.SecretRef
+	for ref == nil {
+		ref = nas.sync(0).Config.Repositories[0].Maintenance.Credential
+	}
+	w.settle()
+	there := obj{"repository_id": repository.Id}
+	maps.Copy(there, forced)
+	admin.refused(http.StatusConflict, fleet.OperationElsewhere, "POST", "/api/v1/hosts/"+web.host+"/jobs", there)
+	j := into[api.Job](admin.must(http.StatusAccepted, "POST", path+"/jobs", forced))
+	if j.HostId != nas.host {
+		t.Errorf("it was started at %s", j.HostName)
+	}
+	nas.sync(0)
+	nas.sync(0)
+	answer := nas.do("POST", "/agent/v1/secrets", obj{"session_id": nas.session, "refs": []obj{{"id": ref.Id, "version": ref.Version}}})
+	if answer.status != http.StatusOK {
+		t.Errorf("it is refused what can delete: %d %s", answer.status, answer.code())
+	}
 }

@@ -242,7 +242,7 @@ func (s *Service) relist(ctx context.Context, id fleet.RepositoryID) error {
 	if health.LocksSeen.Add(locksSettle) > fleet.At(s.Store.Now()) {
 		return nil
 	}
-	host, err := s.HostFor(ctx, r, OperationLocks)
+	host, err := s.HostFor(ctx, r, OperationLocks, nil)
 	if fleet.Is(err, fleet.NoHostOnline) {
 		return nil
 	}

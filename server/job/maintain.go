@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -15,15 +16,20 @@ import (
 // would refuse to maintain it.
 const CodeMaintenanceNotAllowed = "maintenance_not_allowed"
 
-// HostFor finds the host at which an operation on a repository starts: its maintenance
-// host for what runs only there; else the maintenance host if it is online, or any online
+// HostFor finds the host at which an operation with these params starts on a repository:
+// its maintenance host for what runs only there; else the maintenance host if it is online, or any online
 // host that backs up there. It fails with UnknownOperation, NoMaintenanceHost and
 // NoHostOnline.
-func (s *Service) HostFor(ctx context.Context, r *fleet.Repository, operation string) (*fleet.Host, error) {
+func (s *Service) HostFor(ctx context.Context, r *fleet.Repository, operation string, params json.RawMessage) (*fleet.Host, error) {
 	op, known := restic.OperationNamed(operation)
 	if !known {
 		return nil, fleet.Errorf(fleet.UnknownOperation, "There is no such operation; the list of operations names them all.").At("/operation")
 	}
+	given, err := members(params)
+	if err != nil {
+		return nil, err
+	}
+	op = op.With(given)
 	if takes(op, fieldSchedule) {
 		return nil, fleet.Errorf(fleet.InvalidField, "This operation is started at a host.").At("/operation")
 	}

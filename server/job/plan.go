@@ -137,7 +137,7 @@ func reviewPlan(ctx context.Context, tx *store.Tx, id fleet.RepositoryID) error 
 func (s *Service) fulfil(ctx context.Context, seen *fleet.Repository, d duty) error {
 	var wishes []Request
 	for _, order := range d.orders {
-		host, err := s.HostFor(ctx, seen, order.operation)
+		host, err := s.HostFor(ctx, seen, order.operation, nil)
 		switch {
 		case fleet.Is(err, fleet.NoHostOnline):
 			return nil

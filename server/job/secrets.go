@@ -69,7 +69,11 @@ func inHand(ctx context.Context, q store.Queries, j *fleet.Job) (bool, error) {
 // at the host that maintains the repository; nobody else is ever given it.
 func deletingCredential(ctx context.Context, q store.Queries, j *fleet.Job) ([]fleet.Credential, error) {
 	op, known := restic.OperationNamed(j.Operation)
-	if !known || op.Slot != restic.SlotMaintenance { //guard:maintenance-secret-operation
+	var params map[string]any
+	if err := j.Params.Read(&params); err != nil {
+		return nil, fmt.Errorf("read the params of job %s: %w", j.ID, err)
+	}
+	if !known || op.With(params).Slot != restic.SlotMaintenance { //guard:maintenance-secret-operation
 		return nil, nil
 	}
 	r, err := q.Repository(ctx, j.RepositoryID)

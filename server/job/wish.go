@@ -61,7 +61,7 @@ func (s *Service) resolve(ctx context.Context, tx *store.Tx, r Request) (*wish, 
 	if err := w.findRepository(ctx, tx, op, r, given); err != nil {
 		return nil, err
 	}
-	if err := w.checkPlace(ctx, tx, op); err != nil {
+	if err := w.checkPlace(ctx, tx, op.With(given)); err != nil {
 		return nil, err
 	}
 	if err := w.checkParams(given); err != nil {
