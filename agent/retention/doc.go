@@ -9,8 +9,8 @@
 //
 // What this cannot tell apart is a snapshot that its schedule's own host could have made
 // at that very time. Whoever controls a host decides what its snapshots hold from then on;
-// what was there before is kept by the rules' own count of days, and within the floors by
-// nothing else than time.
+// what was there before is kept by the rules' own count of days, and by the floors, which
+// ask for no schedule: a server that names others, or none, gets no further.
 //
 // # Vocabulary
 //

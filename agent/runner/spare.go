@@ -54,7 +54,9 @@ func (t *Task) keepFiles(o *outlook, ids []string) (until time.Time, e *Ending) 
 // setOut records what is about to go, so that it counts for a day whatever comes of it.
 func (t *Task) setOut(o *outlook, doomed []string) *Ending {
 	var err error
-	err = o.ledger.SetOut(t.runner.now(), doomed) //guard:forget-set-out
+	if len(doomed) > 0 {
+		err = o.ledger.SetOut(t.runner.now(), doomed) //guard:forget-set-out
+	}
 	if err != nil {
 		return ledgerTrouble(err)
 	}
