@@ -159,6 +159,7 @@ func TestAWaitingJobLeadsToWhatIsInItsWay(t *testing.T) {
 	c.answers["GET /api/v1/jobs"] = api.JobPage{Jobs: []api.Job{waiting, other(userID, "backup", "running"), other(alertID, "backup", "pending"), other(channelID, "diff", "running")}}
 	body := visitPage(t, newPages(t, c), "GET", "/jobs/"+jobID, nil).Body.String()
 	wantOnPage(t, body, "backup at web-1 since noon.", `<a href="/jobs/`+userID+`">Back up on web-1</a>`, `<a href="/repositories/`+repositoryID+`#locks">Locks of main</a>`)
+	wantOnPage(t, body, `data-state="waiting" hidden><header><h2>Progress`)
 	for what, id := range map[string]string{"a job that has not begun": alertID, "one that takes no lock": channelID} {
 		if strings.Contains(body, `href="/jobs/`+id+`"`) {
 			t.Errorf("%s is said to be in the way", what)
