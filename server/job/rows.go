@@ -3,6 +3,7 @@ package job
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -22,13 +23,16 @@ const ArtifactRows = "rows"
 // The limits of a result.
 const (
 	maxRows      = 1_000_000
-	maxRowsBytes = 32 << 20  // compressed, of a job
-	maxHostRows  = 512 << 20 // compressed, of all jobs of a host
+	maxRowsBytes = 32 << 20 // compressed, of a job
 	maxPartRows  = 5000
 	maxChunks    = 20_000 // of a job: parts of fifty rows are enough for all that it may have
 	maxPartPlain = 4 << 20
 	maxRow       = 64 << 10
 )
+
+// DefaultRowsBytes is what the results of a host's jobs take together, if nobody says
+// otherwise. The oldest make room for new ones.
+const DefaultRowsBytes = 512 << 20
 
 // putRows takes a part of a result. Each is checked when it comes and kept as it is.
 func (s *Service) putRows(ctx context.Context, j *fleet.Job, p Part) (next int64, complete bool, err error) {
@@ -44,13 +48,13 @@ func (s *Service) putRows(ctx context.Context, j *fleet.Job, p Part) (next int64
 		count = int64(len(lines))
 	}
 	err = s.Store.Write(ctx, func(tx *store.Tx) error {
-		next, complete, err = addRows(ctx, tx, j, p, count)
+		next, complete, err = s.addRows(ctx, tx, j, p, count)
 		return err
 	})
 	return next, complete, err
 }
 
-func addRows(ctx context.Context, tx *store.Tx, j *fleet.Job, p Part, count int64) (next int64, complete bool, err error) {
+func (s *Service) addRows(ctx context.Context, tx *store.Tx, j *fleet.Job, p Part, count int64) (next int64, complete bool, err error) {
 	locked, err := tx.LockJob(ctx, j.ID)
 	if err != nil {
 		return 0, false, err
@@ -73,7 +77,7 @@ func addRows(ctx context.Context, tx *store.Tx, j *fleet.Job, p Part, count int6
 		if came.Chunks >= maxChunks { //guard:rows-chunks
 			return 0, false, fleet.Errorf(fleet.BodyTooLarge, "A result comes in at most %d parts.", maxChunks)
 		}
-		if err := room(ctx, tx, j, end, rows+count, len(p.Data)); err != nil {
+		if err := s.room(ctx, tx, j, end, rows+count, len(p.Data)); err != nil {
 			return 0, false, err
 		}
 		chunk := &fleet.RowChunk{JobID: j.ID, Offset: p.Offset, First: rows + 1, Count: count, Data: p.Data}
@@ -88,19 +92,27 @@ func addRows(ctx context.Context, tx *store.Tx, j *fleet.Job, p Part, count int6
 	return end, true, tx.CompleteRows(ctx, j.ID, rows)
 }
 
-// room refuses what would make a result, or all that is kept of a host, too large.
-func room(ctx context.Context, tx *store.Tx, j *fleet.Job, end, rows int64, more int) error {
+// room refuses what would make a result too large, and removes the oldest results of the
+// host where there is no room for this one. What is left then is of jobs that have not
+// ended: those wait for each other.
+func (s *Service) room(ctx context.Context, tx *store.Tx, j *fleet.Job, end, rows int64, more int) error {
 	if end > maxRowsBytes || rows > maxRows { //guard:rows-size
 		return fleet.Errorf(fleet.BodyTooLarge, "A result has at most %d rows and %d bytes.", maxRows, maxRowsBytes)
 	}
-	kept, err := tx.RowsOfHost(ctx, j.HostID)
-	if err != nil {
-		return err
+	most := cmp.Or(s.RowsBytes, DefaultRowsBytes)
+	for {
+		kept, err := tx.RowsOfHost(ctx, j.HostID)
+		if err != nil || kept+int64(more) <= most {
+			return err
+		}
+		dropped, err := tx.DropOldestRows(ctx, j.HostID)
+		if err != nil {
+			return err
+		}
+		if !dropped {
+			return fleet.Errorf(fleet.TooManyRequests, "Jobs of this host that have not ended hold %d bytes of results; wait for the end of one.", kept)
+		}
 	}
-	if kept+int64(more) > maxHostRows {
-		return fleet.Errorf(fleet.TooManyRequests, "More than %d bytes of results of this host are kept; the oldest go with their jobs' logs.", maxHostRows)
-	}
-	return nil
 }
 
 // readRows decompresses a chunk and checks that each line is one object.

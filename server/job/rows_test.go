@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"restic-manager/server/fleet"
 	"restic-manager/server/job"
@@ -163,4 +164,36 @@ func TestAResultComesInSoManyPartsAtMost(t *testing.T) {
 	if _, whole, err := a.putRows(id, next, true, nil); err != nil || !whole {
 		t.Errorf("what came cannot be ended: %v, %v", whole, err)
 	}
+}
+
+func TestTheOldestResultsMakeRoomAndNoneOfAJobThatHasNotEnded(t *testing.T) {
+	each(t, func(w *world) {
+		part := packed(numbered(1, 150)...)
+		w.jobs.RowsBytes = int64(2 * len(part))
+		a, s := w.ready()
+		filled := func() fleet.JobID {
+			id := w.newer(a, s)
+			_, _, err := a.putRows(id, 0, true, part)
+			w.must(err)
+			return id
+		}
+		rows := func(id fleet.JobID) int {
+			list, _, _, err := w.jobs.Rows(t.Context(), id, store.Page{Size: 200})
+			w.must(err)
+			return len(list)
+		}
+		first, second := filled(), filled()
+		third := w.newer(a, s)
+		_, _, err := a.putRows(third, 0, true, part)
+		w.wantCode(err, fleet.TooManyRequests)
+		for _, id := range []fleet.JobID{first, second} {
+			a.done(a.jobs[id])
+			w.clock.advance(time.Minute)
+		}
+		_, _, err = a.putRows(third, 0, true, part)
+		w.must(err)
+		if rows(first) != 0 || rows(second) != 150 || rows(third) != 150 {
+			t.Errorf("the first has %d rows, the second %d, the third %d", rows(first), rows(second), rows(third))
+		}
+	})
 }

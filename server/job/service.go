@@ -18,6 +18,7 @@ type Service struct {
 
 	LongestHold time.Duration // for which an exclusive job that runs holds backups back; 0: fleet.LongestHold
 	BrowseBytes int64         // that all indexes of snapshots take together; 0: DefaultBrowseBytes
+	RowsBytes   int64         // that the results of a host's jobs take together, compressed; 0: DefaultRowsBytes
 }
 
 // Actor is who asks for something, as the audit log names them.

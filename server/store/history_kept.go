@@ -17,15 +17,40 @@ func (tx *Tx) DropLogs(ctx context.Context, before fleet.Time, limit int) (int, 
 	var ids []fleet.JobID
 	err := tx.all(ctx, &ids, `UPDATE jobs SET log_dropped = TRUE WHERE id IN (SELECT id FROM jobs
 		WHERE state = 'finished' AND NOT log_dropped AND finished_at < ? ORDER BY finished_at, id LIMIT ?) RETURNING id`, before, limit)
-	if err == nil && len(ids) > 0 {
-		if _, err = tx.execIn(ctx, `DELETE FROM log_chunks WHERE job_id IN (?)`, ids); err == nil {
-			_, err = tx.execIn(ctx, `DELETE FROM row_chunks WHERE job_id IN (?)`, ids)
-		}
+	if err == nil {
+		err = tx.dropTexts(ctx, ids)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("remove old logs: %w", err)
 	}
 	return len(ids), nil
+}
+
+// DropOldestRows removes the log and the result's rows of that job of a host which ended
+// first of those that have rows, and tells whether there was one.
+func (tx *Tx) DropOldestRows(ctx context.Context, host fleet.HostID) (bool, error) {
+	var ids []fleet.JobID
+	err := tx.all(ctx, &ids, `UPDATE jobs SET log_dropped = TRUE WHERE id = (SELECT id FROM jobs
+		WHERE host_id = ? AND state = 'finished' AND NOT log_dropped AND EXISTS (SELECT 1 FROM row_chunks c WHERE c.job_id = jobs.id)
+		ORDER BY finished_at, id LIMIT 1) RETURNING id`, host)
+	if err == nil {
+		err = tx.dropTexts(ctx, ids)
+	}
+	if err != nil {
+		return false, fmt.Errorf("remove the oldest result of host %s: %w", host, err)
+	}
+	return len(ids) > 0, nil
+}
+
+func (tx *Tx) dropTexts(ctx context.Context, ids []fleet.JobID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := tx.execIn(ctx, `DELETE FROM log_chunks WHERE job_id IN (?)`, ids)
+	if err == nil {
+		_, err = tx.execIn(ctx, `DELETE FROM row_chunks WHERE job_id IN (?)`, ids)
+	}
+	return err
 }
 
 // DropJobs removes jobs that ended before a day, counted since 1970, with their
