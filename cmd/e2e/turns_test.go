@@ -249,41 +249,33 @@ func (y *yard) ends(j job, want string) job {
 	return j
 }
 
-// restics are the processes of restic on this repository whose arguments have all the words.
-func (y *yard) restics(words ...string) (pids []int) {
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range dirs {
-		line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
-		args := strings.Split(string(line), "\x00")
-		if args[0] != y.bins.Restic || slices.ContainsFunc(words, func(w string) bool { return !slices.Contains(args, w) }) {
-			continue
-		}
-		env, _ := os.ReadFile(filepath.Join(dir, "environ"))
-		for _, at := range []string{y.folder, y.rest.Location(yardName)} {
-			if slices.Contains(strings.Split(string(env), "\x00"), "RESTIC_REPOSITORY="+at) {
-				pid, _ := strconv.Atoi(filepath.Base(dir))
-				pids = append(pids, pid)
+// restic is the agent's child that is a restic with such arguments, 0 where there is none.
+func (h *host) restic(suits func(line string) bool) int {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", h.agent.cmd.Process.Pid))
+	for _, task := range tasks {
+		text, _ := os.ReadFile(task)
+		for _, field := range strings.Fields(string(text)) {
+			line, _ := os.ReadFile("/proc/" + field + "/cmdline")
+			if pid, err := strconv.Atoi(field); err == nil && strings.HasPrefix(string(line), h.w.bins.Restic+"\x00") && suits(string(line)) {
+				return pid
 			}
-		}
-	}
-	return pids
-}
-
-// pruning is the restic that removes data, 0 where none does.
-func (y *yard) pruning() int {
-	for _, pid := range y.restics("prune") {
-		if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); !bytes.Contains(line, []byte("--dry-run")) {
-			return pid
 		}
 	}
 	return 0
 }
 
-// freeze waits for a process and stops it in its midst: it runs for moments at a time until
-// it is there.
-func (y *yard) freeze(what string, find func() int, there func() bool) (pid int) {
+// pruning is the restic that removes data, 0 where none does.
+func (y *yard) pruning() int {
+	return y.nas.restic(func(line string) bool {
+		return strings.Contains(line, "\x00prune\x00") && !strings.Contains(line, "--dry-run")
+	})
+}
+
+// freeze waits for the process of a job and stops it in its midst: it runs for moments at a
+// time until it is there. On a busy machine it may be over before; then there is no process.
+func (y *yard) freeze(id string, find func() int, there func() bool) (pid int) {
 	y.t.Helper()
-	eventually(y.t, what, 3*time.Minute, func() bool {
+	eventually(y.t, "the process of job "+id, 3*time.Minute, func() bool {
 		for end := time.Now().Add(time.Second); time.Now().Before(end); <-time.After(2 * time.Millisecond) {
 			if pid == 0 || syscall.Kill(pid, syscall.SIGSTOP) != nil {
 				if pid = find(); pid == 0 {
@@ -295,6 +287,10 @@ func (y *yard) freeze(what string, find func() int, there func() bool) (pid int)
 				return true
 			}
 			_ = syscall.Kill(pid, syscall.SIGCONT)
+		}
+		if y.job(id).State == "finished" {
+			pid = 0
+			return true
 		}
 		return false
 	})
@@ -397,18 +393,25 @@ func TestTenHostsAndAPruneGetOnAndSurviveTheDeathOfEach(t *testing.T) {
 func (y *yard) inThePrune() (prune job, pid int, stop func() map[string]job) {
 	y.t.Helper()
 	stop = y.busy(y.hosts[:3]...)
-	prune = y.order()
-	y.patience(prune.ID)
-	before := -1
-	pid = y.freeze("a restic prunes", y.pruning, func() bool {
-		if len(y.locks()) == 0 {
-			return false
+	for range 20 {
+		prune = y.order()
+		y.patience(prune.ID)
+		before := -1
+		pid = y.freeze(prune.ID, y.pruning, func() bool {
+			if len(y.locks()) == 0 {
+				return false
+			}
+			if before < 0 {
+				before = y.packs()
+			}
+			return y.packs() > before
+		})
+		if pid != 0 {
+			return prune, pid, stop
 		}
-		if before < 0 {
-			before = y.packs()
-		}
-		return y.packs() > before
-	})
+		y.waste()
+	}
+	y.t.Fatal("no prune was found at work")
 	return prune, pid, stop
 }
 
@@ -453,13 +456,17 @@ func (y *yard) killServer() {
 func (y *yard) inABackup() (h *host, backup, prune job, pid int) {
 	y.t.Helper()
 	h = y.hosts[0]
-	backup = h.runNow()
-	pid = y.freeze("a restic backs up", func() int {
-		for _, pid := range y.restics("--tag=rm:job:" + backup.ID) {
-			return pid
+	for range 20 {
+		backup = h.runNow()
+		pid = y.freeze(backup.ID, func() int {
+			return h.restic(func(line string) bool {
+				return strings.Contains(line, "--tag=rm:job:"+backup.ID) && strings.Contains(line, "\x00backup\x00")
+			})
+		}, func() bool { return len(y.locks()) > 0 })
+		if pid != 0 {
+			break
 		}
-		return 0
-	}, func() bool { return len(y.locks()) > 0 })
+	}
 	prune = y.order()
 	eventually(y.t, "the prune waits for the backup", time.Minute, func() bool {
 		j := y.job(prune.ID)
