@@ -187,7 +187,6 @@ func TestACopyShowsItsSecretsToNobody(t *testing.T) {
 			}
 			saved, err := restic.Run(t.Context(), runner, restic.Backup{Sources: []string{"/etc/hostname"}, Host: "web-1"}, far, restic.Handlers{})
 			mustRun(saved.Outcome, saved.Failure, err)
-			id := saved.Value.SnapshotID
 			for _, road := range []struct {
 				name     string
 				from, to restic.Access
@@ -207,9 +206,10 @@ func TestACopyShowsItsSecretsToNobody(t *testing.T) {
 				access.From, access.RunAs = &from, road.as
 				listed, err := restic.Run(t.Context(), runner, restic.Snapshots{}, road.from, restic.Handlers{})
 				mustRun(listed.Outcome, listed.Failure, err)
-				if id = listed.Value[0].ID; id == "" {
-					t.Fatal("there is no snapshot")
+				if len(listed.Value) != 1 {
+					t.Fatalf("%s: %d snapshots", road.name, len(listed.Value))
 				}
+				id := listed.Value[0].ID
 				copied, err := restic.Run(t.Context(), runner, restic.Copy{SnapshotIDs: []string{id}}, access, handlers)
 				if err != nil || copied.Outcome != restic.Succeeded {
 					t.Fatalf("%s: %v, %v", road.name, copied.Failure, err)
