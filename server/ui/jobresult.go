@@ -353,7 +353,8 @@ type restoreFacts struct {
 	RestoredFiles *int64 `json:"restored_files"`
 	RestoredBytes int64  `json:"restored_bytes"`
 	SkippedFiles  int64  `json:"skipped_files"`
-	Errors        int64  `json:"errors"`
+	Errors        *int64 `json:"errors"`
+	Stripped      int64  `json:"stripped"`
 	Verified      bool   `json:"verified"`
 }
 
@@ -372,7 +373,10 @@ func verdictOf(j api.Job) *verdict {
 	if f.RestoredFiles != nil {
 		v.Restored = amountOf{*f.RestoredFiles, f.RestoredBytes}
 	}
-	missing := v.Planned.Files - v.Restored.Files - v.Skipped
+	lost := v.Planned.Files - v.Restored.Files - v.Skipped
+	if f.Errors != nil { // it has the missing ones, and not the device nodes that were taken away
+		lost = *f.Errors
+	}
 	switch {
 	case p.DryRun && j.Outcome.Result == api.JobResultSucceeded:
 		v.State = web.State{Tone: web.OK, Glyph: "ok", Word: "Dry run agrees"}
@@ -384,9 +388,9 @@ func verdictOf(j api.Job) *verdict {
 	case f.RestoredFiles == nil:
 		v.State = web.State{Tone: web.Risk, Glyph: "risk", Word: "Not restored"}
 		v.Text = entries(v.Planned.Files) + " were planned, and the restore ended before any was counted. " + because(j)
-	case f.Errors > 0 || missing > 0:
+	case lost > 0:
 		v.State = web.State{Tone: web.Warn, Glyph: "warn", Word: "Not everything is back"}
-		v.Text = entries(max(f.Errors, missing)) + " of " + web.Count(v.Planned.Files) + " could not be restored; they are listed below."
+		v.Text = entries(lost) + " of " + web.Count(v.Planned.Files) + " could not be restored; they are listed below."
 	case j.Outcome.Result != api.JobResultSucceeded:
 		v.State = web.State{Tone: web.Warn, Glyph: "warn", Word: "Look at the result"}
 		v.Text = "As much was restored as was planned, and still the job did not end well. " + because(j)
@@ -395,6 +399,9 @@ func verdictOf(j api.Job) *verdict {
 		v.Text = "As much was restored as was planned."
 		if v.Skipped > 0 {
 			v.Text = "What was planned is there; " + entries(v.Skipped) + " were left as they were."
+		}
+		if f.Stripped > 0 {
+			v.Text += " Privileges of " + entries(f.Stripped) + " were taken away, each listed below."
 		}
 		if f.Verified {
 			v.Text += " It was read again and is the same as in the snapshot."

@@ -132,6 +132,7 @@ func TestARestoreIsJudgedByWhatWasPlannedAndWhatWasDone(t *testing.T) {
 		"some left as they are": {asked, `{"planned_files":4,"restored_files":1,"skipped_files":3}`, "3 entries were left as they were.", "succeeded"},
 		"some missing":          {asked, `{"planned_files":4,"restored_files":3}`, "Not everything is back</span> <span>1 entry of 4", "succeeded"},
 		"some with errors":      {asked, `{"planned_files":4,"restored_files":4,"errors":2}`, "2 entries of 4", "warning"},
+		"device nodes stripped": {asked, `{"planned_files":4,"restored_files":3,"errors":0,"stripped":1}`, "Everything is back</span> <span>As much was restored as was planned. Privileges of 1 entry were taken away", "succeeded"},
 		"none":                  {asked, `{"planned_files":4}`, "Not restored", "failed"},
 		"a dry run":             {`{"snapshot_id":"x","target":"staging","dry_run":true}`, `{"planned_files":4,"planned_bytes":2048}`, "Dry run agrees</span> <span>restic would restore 4 entries, 2.0 KiB. Nothing was written.", "succeeded"},
 		"all, but a hook":       {asked, `{"planned_files":4,"restored_files":4}`, "Look at the result", "failed"},
