@@ -156,12 +156,16 @@ func notReady(r *fleet.Repository, by string) error {
 }
 
 // mayClaim decides whether a person may start init or identify: on a repository
-// that is new, or that failed and was looked at.
+// that is new, or that failed and was looked at. One that is ready may say again who it
+// is and which keys it has, which changes nothing and claims nothing.
 func (w *wish) mayClaim(ctx context.Context, tx *store.Tx) error {
 	r := w.repository
 	switch r.State {
 	case fleet.RepositoryReady:
-		return fleet.Errorf(fleet.InvalidField, "The repository %s is ready; it is initialised or identified once in its life.", r.Name).At("/operation")
+		if w.operation == OperationIdentify {
+			return nil
+		}
+		return fleet.Errorf(fleet.InvalidField, "The repository %s is ready; it is initialised once in its life.", r.Name).At("/operation")
 	case fleet.RepositoryInitialising:
 		return w.behindOther(ctx, tx)
 	}

@@ -231,6 +231,32 @@ func TestARepositoryThatExistsIsIdentifiedListedAndNeverInitialised(t *testing.T
 	})
 }
 
+// Its keys are found out by no other operation.
+func TestAReadyRepositoryIsAskedAgainWhoItIsAndNeverInitialisedAgain(t *testing.T) {
+	each(t, func(w *world) {
+		a := w.host("web-1")
+		r := w.repository("main", fleet.RepositoryReady)
+		w.schedule(a, r, "daily")
+		a.open()
+		for _, result := range []string{"succeeded", "failed"} {
+			asked, _, err := w.jobs.Enqueue(w.Context(), someone, job.Request{Host: a.id.Host, Operation: "identify", Repository: r.ID})
+			w.must(err)
+			a.sync()
+			a.sync()
+			o := job.Outcome{Result: result, Code: "repo_unreachable", Message: "no route"}
+			if result == "succeeded" {
+				o = job.Outcome{Result: result, Repository: &job.Identity{ResticID: w.repo(r.ID).ResticID}}
+			}
+			a.finish(a.jobs[asked.ID], o, nil)
+			if got := w.repo(r.ID); got.State != fleet.RepositoryReady || got.InitJob == asked.ID {
+				w.Errorf("%s: the repository is %s, made usable by %s", result, got.State, got.InitJob)
+			}
+		}
+		_, _, err := w.jobs.Enqueue(w.Context(), someone, job.Request{Host: a.id.Host, Operation: "init", Repository: r.ID})
+		w.wantCode(err, fleet.InvalidField)
+	})
+}
+
 func TestWhatAProbeOfTheCredentialSawIsKept(t *testing.T) {
 	w := lite(t)
 	a := w.host("web-1")
