@@ -269,3 +269,23 @@ func TestWhatIsNotKnownOfARepositoryIsNotTold(t *testing.T) {
 		}
 	}
 }
+
+// A look at the folder, and a measuring of what a restore would write, come with a time
+// and say nothing of what is stored.
+func TestASizeIsToldOnlyWhereItWasMeasured(t *testing.T) {
+	health := api.RepositoryHealth{MeasuredAt: noon, SourceBytes: 3 << 30, FreeBytes: 1 << 30, TotalBytes: 2 << 30}
+	stored := func(r api.Repository) (string, bool) {
+		asks := slices.ContainsFunc(odd(r, nil), func(f finding) bool { return f.State.Word == "Not measured" })
+		return repositoryFacts(r, time.Time{}, noon)[0].Big, asks
+	}
+	if got, asks := stored(api.Repository{State: "ready", Snapshots: 3, Health: health}); got != "–" || !asks {
+		t.Errorf("looked at: stored %q, asks to measure: %t", got, asks)
+	}
+	if got, asks := stored(api.Repository{State: "ready", Health: health}); !strings.HasPrefix(got, "0") || asks {
+		t.Errorf("measured empty: stored %q, asks to measure: %t", got, asks)
+	}
+	health.StoredBytes = 1 << 20
+	if got, asks := stored(api.Repository{State: "ready", Snapshots: 3, Health: health}); !strings.HasPrefix(got, "1.0") || asks {
+		t.Errorf("measured: stored %q, asks to measure: %t", got, asks)
+	}
+}

@@ -16,7 +16,7 @@ func repositoryFacts(r api.Repository, locksSeen, now time.Time) []web.Fact {
 		}
 		return f
 	}
-	measured := !h.MeasuredAt.IsZero()
+	measured := sizeKnown(r)
 	stored := unknown(web.Fact{Term: "Stored", Big: web.Bytes(h.StoredBytes), Note: "measured " + web.Relative(h.MeasuredAt, now)}, measured)
 	saved := web.Fact{Term: "Smaller than its source"}
 	if measured && h.SourceBytes > 0 && h.StoredBytes > 0 {
@@ -43,6 +43,12 @@ func repositoryFacts(r api.Repository, locksSeen, now time.Time) []web.Fact {
 	}
 	odd, foreign := foundFacts(h)
 	return []web.Fact{stored, saved, growthFact(h, now), snapshots, check, read, thinned, undo, lockFact(h, locksSeen, now), odd, foreign, deleteFact(r, now)}
+}
+
+// sizeKnown tells whether the stored size was measured. A look at the folder and a
+// measuring of what a restore would write come with a time too, and say nothing of it.
+func sizeKnown(r api.Repository) bool {
+	return r.Health.StoredBytes > 0 || !r.Health.MeasuredAt.IsZero() && r.Snapshots == 0
 }
 
 func growthFact(h api.RepositoryHealth, now time.Time) web.Fact {

@@ -280,7 +280,7 @@ func odd(r api.Repository, locks []api.RepositoryLock) (list []finding) {
 		list = append(list, f)
 	}
 	list = append(list, sheetSaved(r)...)
-	if h.MeasuredAt.IsZero() {
+	if !sizeKnown(r) {
 		list = append(list, finding{State: noteLook("Not measured"), Text: "How large it is was not measured yet.", Do: start(r, "Measure now", "measure")})
 	}
 	return list
