@@ -189,12 +189,12 @@ func measured(ctx context.Context, tx *store.Tx, f *finding, found *facts) error
 		put(&h.StoredBytes, found.TotalSize)
 		put(&h.PlainBytes, found.PlainBytes)
 		put(&h.Blobs, found.Blobs)
-	case statsSource:
+		h.MeasuredAt = max(h.MeasuredAt, f.job.FinishedAt)
+	case statsSource: // what is stored is as old as it was
 		put(&h.SourceBytes, found.TotalSize)
 	default:
 		return nil
 	}
-	h.MeasuredAt = max(h.MeasuredAt, f.job.FinishedAt)
 	day := fleet.RepositoryDay{
 		RepositoryID: f.job.RepositoryID, Day: fleet.DayOf(f.job.FinishedAt),
 		StoredBytes: h.StoredBytes, PlainBytes: h.PlainBytes, SourceBytes: h.SourceBytes,

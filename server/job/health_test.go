@@ -30,6 +30,9 @@ func TestMeasurementsFillHealthAndDays(t *testing.T) {
 		for day := range 5 {
 			w.does(nas, r, "stats", map[string]any{"mode": "restore-size"}, job.Outcome{Result: "succeeded", Facts: json.RawMessage(
 				`{"mode":"restore-size","total_size":20000,"snapshots_count":7}`)})
+			if h := w.health(r); day == 0 && (h.MeasuredAt != 0 || h.SourceBytes != 20000) {
+				w.Errorf("what is stored was measured at %s by what would be restored, %d bytes", h.MeasuredAt.Time(), h.SourceBytes)
+			}
 			w.does(nas, r, "stats", map[string]any{"mode": "raw-data"}, job.Outcome{Result: "succeeded", Facts: json.RawMessage(
 				`{"mode":"raw-data","total_size":` + string(rune('1'+day)) + `000,"total_uncompressed_size":9000,"snapshots_count":7,"total_blob_count":12}`)})
 			w.clock.advance(24 * time.Hour)
