@@ -346,6 +346,9 @@ func TestOnlyTheLastAbsencesAreKept(t *testing.T) {
 
 // TestAThousandSlotsWaitForTheServerInOrder is a week of every ten minutes.
 func TestAThousandSlotsWaitForTheServerInOrder(t *testing.T) {
+	if testing.Short() {
+		t.Skip("keeps a thousand slots, one after the other")
+	}
 	inVirtualTime(t, func(t *testing.T, h *host) {
 		h.configure(1, every(t, "*/10 * * * *"))
 		time.Sleep(7*24*time.Hour + 2*time.Minute)
