@@ -409,6 +409,26 @@ func TestWhatDeletesRunsOnlyWhereThePolicyMaintains(t *testing.T) {
 	n.must(spool.Failed, CodeRepositoryChanged, "prune", nil)
 }
 
+// A wrong folder was typed more often than a repository was lost, and both are told.
+func TestAFolderWithoutTheRepositoryIsNotSaidToHaveHadIt(t *testing.T) {
+	n := newNas(t, "trixie", "")
+	wrong, err := restic.ParseLocation(filepath.Dir(n.folder))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.writePolicy("version: 1\nprofile: guarded\nmaintenance:\n- path: " + wrong.Path() + "\n")
+	n.repository(func(r *Repository) {
+		r.ResticID = strings.Repeat("a1", 32)
+		m := *r.Maintenance
+		m.Location = wrong
+		r.Maintenance = &m
+	})
+	got, _, _ := n.must(spool.Failed, CodeRepoMissing, "prune", nil)
+	if strings.Contains(got.Message, "gone") || !strings.Contains(got.Message, wrong.Path()) || !strings.Contains(got.NextStep, "correct the repository's folder") {
+		t.Errorf("it says: %s; %s", got.Message, got.NextStep)
+	}
+}
+
 // TestResticRunsAsTheOwnerOfTheRepositorysFolder would lock rest-server out otherwise.
 func TestResticRunsAsTheOwnerOfTheRepositorysFolder(t *testing.T) {
 	if os.Geteuid() != 0 {

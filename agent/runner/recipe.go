@@ -166,8 +166,13 @@ func (t *Task) detach() {
 func (t *Task) known(e *Ending) *Ending {
 	if e.Code == string(restic.CodeRepoNotFound) && t.Repository.ResticID != "" {
 		e.Code = CodeRepoMissing
-		e.Message = clip("the repository is gone from its location, where it was before: "+e.Message, 4000)
+		said := e.Message
+		e.Message = clip("the repository is gone from its location, where it was before: "+said, 4000)
 		e.NextStep = "find out what happened to the storage; do not initialise it again, its backups may still be brought back"
+		if folder := t.reach.folder(); folder != "" { // which may be a wrong one: backups go elsewhere
+			e.Message = clip("there is no repository in "+folder+", where this host is to maintain it: "+said, 4000)
+			e.NextStep = "correct the repository's folder under Maintenance, if it lies elsewhere on this host; else " + e.NextStep
+		}
 	}
 	return e
 }
