@@ -138,7 +138,7 @@ func (f pruneFacts) pruned(back string) *Ending {
 		e.addMessage("it cannot be undone: this host does not work in the repository's folder")
 	}
 	if f.Unexplained > 0 {
-		e.addMessage("data was not needed although no snapshot had been removed: backups that were interrupted leave some")
+		e.addMessage("data was not needed although nothing here has removed a snapshot: backups that were interrupted leave some, and so does what plain restic removes")
 	}
 	return e
 }
