@@ -263,6 +263,8 @@ var guards = []twin{
 	{"event-kind", "server/job", "TestTextsThatNoDatabaseTakesAreRejected"},
 	{"event-message", "server/job", "TestTextsThatNoDatabaseTakesAreRejected"},
 	{"snapshot-names", "server/job", "TestTextsThatNoDatabaseTakesAreRejected"},
+	{"snapshot-texts", "restic", "TestTheTextsOfASnapshotAreBounded"},
+	{"listing-fit", "server/job", "TestOddSnapshotsDoNotKeepOthersFromBeingListed"},
 	{"sealed-binding", "server/secret", "TestASealedSecretOpensNowhereElse"},
 	{"sealed-version", "server/secret", "TestASealedSecretOpensNowhereElse"},
 	{"token-once", "server/store", "TestATokenIsUsedByOneOfTwoHundredInstallations"},

@@ -295,6 +295,7 @@ func readListing(compressed io.Reader, take func([]Snapshot) error) error {
 		if err := json.Unmarshal(lines.Bytes(), &snapshot); err != nil {
 			return &listingError{fmt.Sprintf("line %d is no snapshot", n)}
 		}
+		snapshot.fit() //guard:listing-fit
 		if wrong := snapshot.wrong(); wrong != "" {
 			return &listingError{fmt.Sprintf("line %d: %s", n, wrong)}
 		}

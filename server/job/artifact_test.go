@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -152,6 +154,35 @@ func TestADamagedListingChangesNothing(t *testing.T) {
 		}
 		if next, complete, err := a.put(wk.job, 0, true, good); err != nil || !complete {
 			w.Errorf("the whole one got %d, %v, %v", next, complete, err)
+		}
+	})
+}
+
+// TestOddSnapshotsDoNotKeepOthersFromBeingListed has those that anybody makes who may add
+// to a repository: restic itself takes any time and any number of tags.
+func TestOddSnapshotsDoNotKeepOthersFromBeingListed(t *testing.T) {
+	each(t, func(w *world) {
+		a, wk := w.running()
+		large, old, late, named := a.snapshot(snapshotID("01")), a.snapshot(snapshotID("02")), a.snapshot(snapshotID("03")), a.snapshot(snapshotID("04"))
+		large.Tags = append(slices.Repeat([]string{strings.Repeat("a", 1000)}, 900), "rm:job:"+string(wk.job))
+		large.Paths = []string{"/" + strings.Repeat("ä", 40_000)}
+		old.Time = time.Date(1960, 1, 1, 0, 0, 0, 0, time.UTC)
+		late.Time = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+		named.Hostname, named.Username, named.ProgramVersion = "a\x00b", strings.Repeat("ä", 300), strings.Repeat("x", 101)
+		_, _, err := a.put(wk.job, 0, true, w.listing(large, old, late, named, a.snapshot(snapshotID("05"))))
+		w.must(err)
+		known := w.known(w.job(wk.job).RepositoryID)
+		for _, id := range []string{"01", "02", "03", "04", "05"} {
+			s, there := known[snapshotID(id)]
+			if size := len(s.Paths) + len(s.Tags); !there || size > 128<<10 {
+				w.Errorf("snapshot %s: known %v, with %d bytes of texts", id, there, size)
+			}
+		}
+		if got := known[snapshotID("01")]; got.JobID != wk.job {
+			w.Errorf("the large one is of job %q", got.JobID)
+		}
+		if got := known[snapshotID("02")].Time.Time(); got.Year() != 1970 {
+			w.Errorf("the old one is of %s", got)
 		}
 	})
 }

@@ -7,8 +7,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
+	"restic-manager/restic"
 	"restic-manager/server/fleet"
 )
 
@@ -230,6 +232,26 @@ func (s *Snapshot) wrong() string {
 		return "a text is none, or too long"
 	}
 	return ""
+}
+
+// fit makes what a snapshot says of itself something that can be kept. restic bounds none
+// of it, and who may only add to a repository can store any: one odd snapshot must neither
+// keep the others from being listed nor fill the memory.
+func (s *Snapshot) fit() {
+	const first = 1970
+	switch year := s.Time.Year(); {
+	case year < first:
+		s.Time = time.Date(first, 1, 1, 0, 0, 1, 0, time.UTC)
+	case year > 9999:
+		s.Time = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+	}
+	s.Hostname, s.Username = fitName(s.Hostname), fitName(s.Username)
+	s.Paths, s.Tags = restic.CutTexts(s.Paths), restic.CutTexts(s.Tags)
+	s.ProgramVersion = "" // which is not kept
+}
+
+func fitName(text string) string {
+	return clip(strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD"), maxName)
 }
 
 // isText reports whether a text can be stored and shown: it is UTF-8 of so many

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"restic-manager/restic"
 	"restic-manager/server/fleet"
 	"restic-manager/server/store"
 )
@@ -164,7 +165,7 @@ func seeSnapshot(ctx context.Context, tx *store.Tx, j *fleet.Job, snapshot *Snap
 func (s *Snapshot) row(repository fleet.RepositoryID, seen fleet.Time) fleet.Snapshot {
 	return fleet.Snapshot{
 		RepositoryID: repository, ID: s.ID, Time: fleet.At(s.Time), FirstSeen: seen, LastSeen: seen,
-		Hostname: s.Hostname, Username: s.Username, Paths: fleet.NewList(s.Paths), Tags: fleet.NewList(s.Tags),
+		Hostname: s.Hostname, Username: s.Username, Paths: fleet.NewList(restic.CutTexts(s.Paths)), Tags: fleet.NewList(restic.CutTexts(s.Tags)),
 		Files: s.Files, Bytes: s.Bytes, BytesAdded: s.BytesAdded,
 	}
 }
