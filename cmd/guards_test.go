@@ -48,6 +48,7 @@ var guards = []twin{
 	{"unlock-alive", "agent/runner", "TestLocksAreListedAndThoseOfTheDeadRemoved"},
 	{"unlock-force", "agent/runner", "TestWhatWritesRunsOnlyAtTheMaintenanceHost"},
 	{"unlock-force", "server/api", "TestAForcedUnlockRunsAsWhatDeletes"},
+	{"lock-unreadable", "agent/runner", "TestALockThatCannotBeReadKeepsNobodyFromTheOthers"},
 	{"unlock-named", "agent/runner", "TestAtTheMaintenanceHostNamedLocksAreRemovedOnceTheyAreStale"},
 	{"unlock-living", "agent/runner", "TestForceRemovesNoLockOfTheLiving"},
 	{"unlock-young", "agent/runner", "TestForceRemovesNoLockOfTheLiving"},

@@ -26,8 +26,11 @@ type heldLock struct {
 	alive string // whether its process lives: "yes", "no", "unknown"; "" of another machine
 }
 
+// unreadable reports whether the lock is none that restic made with the repository's password.
+func (l heldLock) unreadable() bool { return l.Time.IsZero() }
+
 // listLocks reads the repository's locks, the first 200. One that is released meanwhile is
-// left out.
+// left out; one that cannot be read keeps nobody from the others.
 func (t *Task) listLocks(ctx context.Context) ([]heldLock, *Ending) {
 	ids, e := perform(ctx, t, restic.ListLocks{})
 	if e != nil {
@@ -40,6 +43,9 @@ func (t *Task) listLocks(ctx context.Context) ([]heldLock, *Ending) {
 		switch {
 		case e == nil:
 			locks = append(locks, heldLock{id, lock.Value, t.runner.own.alive(lock.Value, time.Now())})
+		case e.Code == string(restic.CodeRepoDamaged): //guard:lock-unreadable
+			// Anybody who may add to the repository can put one there, that restic stops at.
+			locks = append(locks, heldLock{id: id, alive: aliveUnknown})
 		case e.Code != string(restic.CodeLockNotFound):
 			return nil, e
 		}
@@ -237,6 +243,8 @@ func (t *Task) spares(l heldLock, force bool) (code, detail string) {
 		return "", ""
 	case l.alive == aliveYes: //guard:unlock-living
 		return CodeLockInUse, "its process lives"
+	case !force && l.unreadable():
+		return CodeLockInUse, "it cannot be read with the repository's password: restic stops at it, and nobody knows who made it"
 	case !force && l.alive == aliveUnknown:
 		return CodeLockInUse, "nothing proves that its process is dead: a lock that was not refreshed for half an hour would"
 	case !force:

@@ -1,11 +1,14 @@
 package runner
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +158,41 @@ func TestAtTheMaintenanceHostNamedLocksAreRemovedOnceTheyAreStale(t *testing.T) 
 		t.Fatal(err)
 	}
 	done, _ = p.order("unlock", map[string]any{"force": true, "lock_ids": []string{lock}})
+	done.want(spool.Succeeded, "")
+	if left, _ := filepath.Glob(filepath.Join(p.folder(), "locks", "*")); len(left) != 0 {
+		t.Errorf("left are %v", left)
+	}
+}
+
+// TestALockThatCannotBeReadKeepsNobodyFromTheOthers has one beside that of a dead restic,
+// which anybody can upload who may add to the repository.
+func TestALockThatCannotBeReadKeepsNobodyFromTheOthers(t *testing.T) {
+	bins := restictest.Find(t, restictest.Suites()[0])
+	p := maintained(t, restictest.Suites()[0])
+	pid := p.leaveLock(bins, p.folder(), "", "", filepath.Join(p.folder(), "locks"))
+	junk := strings.Repeat("junk", 16)
+	sum := sha256.Sum256([]byte(junk))
+	id := hex.EncodeToString(sum[:])
+	file := filepath.Join(p.folder(), "locks", id)
+	writeFile(t, file, junk)
+	listed, _ := p.order("locks", nil)
+	got := listed.want(spool.Succeeded, "").Locks
+	i := slices.IndexFunc(got, func(l spool.LockInfo) bool { return l.Id == id })
+	if len(got) != 2 || i < 0 || got[i].Alive != aliveUnknown || got[1-i].Pid != pid {
+		t.Fatalf("locks %+v", got)
+	}
+	p.runner.own.began(restic.ProcessRef{PID: pid, Start: 1, Boot: "an earlier one"}, time.Now().Add(-time.Minute))
+	p.runner.own.ended(pid, time.Now())
+	done, _ := p.order("unlock", nil)
+	done.wantFacts("unlock", map[string]any{"locks": 2.0, "removed": 1.0, "kept": 1.0})
+	force := map[string]any{"force": true, "lock_ids": []string{id}}
+	done, _ = p.order("unlock", force)
+	done.want(spool.Failed, CodeLockNotStale)
+	old := time.Now().Add(-31 * time.Minute)
+	if err := os.Chtimes(file, old, old); err != nil {
+		t.Fatal(err)
+	}
+	done, _ = p.order("unlock", force)
 	done.want(spool.Succeeded, "")
 	if left, _ := filepath.Glob(filepath.Join(p.folder(), "locks", "*")); len(left) != 0 {
 		t.Errorf("left are %v", left)
