@@ -89,7 +89,7 @@ func (d Dump) Validate() error {
 		errs = append(errs, &Error{Code: CodeFieldInvalid, Field: "path", Message: "is not a path in a snapshot"})
 	}
 	if d.Archive != ArchiveTar && d.Archive != ArchiveZip {
-		errs = append(errs, &Error{Code: CodeFieldInvalid, Field: "archive", Message: "is not one of the offered values"})
+		errs = append(errs, &Error{Code: CodeFieldInvalid, Field: "archive", Message: "is not one of " + ArchiveTar + ", " + ArchiveZip})
 	}
 	if !dumpName.MatchString(d.File) { //guard:dump-name
 		errs = append(errs, &Error{Code: CodeFieldInvalid, Field: "file", Message: "is not a plain name"})

@@ -321,7 +321,16 @@ func (f Field) checkString(s string) (string, string) {
 		return "", "does not have the required form"
 	}
 	if len(f.Options) > 0 && !slices.ContainsFunc(f.Options, func(o Option) bool { return o.Value == s }) {
-		return "", "is not one of the offered values"
+		return "", "is not one of " + f.offered()
 	}
 	return s, ""
+}
+
+// offered names the values that there are.
+func (f Field) offered() string {
+	values := make([]string, len(f.Options))
+	for i, o := range f.Options {
+		values[i] = o.Value
+	}
+	return strings.Join(values, ", ")
 }

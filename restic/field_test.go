@@ -69,3 +69,10 @@ func TestListsAreReturnedAsCopies(t *testing.T) {
 		t.Error("params can be changed from outside")
 	}
 }
+
+func TestAValueThatIsNotOfferedIsToldThoseThatAre(t *testing.T) {
+	f := Field{Type: FieldString, Options: []Option{{Value: "staging"}, {Value: "in_place"}}}
+	if _, problem := f.decode(json.RawMessage(`"fresh"`)); problem != "is not one of staging, in_place" {
+		t.Error(problem)
+	}
+}

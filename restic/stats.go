@@ -3,6 +3,7 @@ package restic
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // The modes of stats.
@@ -75,7 +76,7 @@ func (s Stats) Validate() error {
 	switch s.Mode {
 	case StatsRestoreSize, StatsRawData, StatsFilesByContents, StatsBlobsPerFile:
 	default:
-		errs = append(errs, &Error{Code: CodeFieldInvalid, Field: "mode", Message: "is not one of the offered values"})
+		errs = append(errs, &Error{Code: CodeFieldInvalid, Field: "mode", Message: "is not one of " + strings.Join([]string{StatsRestoreSize, StatsRawData, StatsFilesByContents, StatsBlobsPerFile}, ", ")})
 	}
 	if s.SnapshotID != "" && !fullIDPattern.MatchString(s.SnapshotID) {
 		errs = append(errs, notFullID("snapshot_id"))
