@@ -278,12 +278,23 @@ func parseHolder(message string) *LockHolder {
 	holder := &LockHolder{Exclusive: m[1] != "", Host: cleanText([]byte(m[3])), User: cleanText([]byte(m[4]))}
 	holder.PID, _ = strconv.Atoi(m[2])
 	if m := holderCreated.FindStringSubmatch(message); m != nil {
-		holder.Created = cleanText([]byte(m[1]))
+		holder.Created = cleanText([]byte(roundAge(m[1])))
 	}
 	if m := holderStorage.FindStringSubmatch(message); m != nil {
 		holder.StorageID = m[1]
 	}
 	return holder
+}
+
+// roundAge writes the age at the end of "2026-11-21 17:40:00 (37.582931812s ago)" to a
+// tenth of a second.
+func roundAge(created string) string {
+	at, rest, _ := strings.Cut(created, " (")
+	age, err := time.ParseDuration(strings.TrimSuffix(rest, " ago)"))
+	if err != nil {
+		return created
+	}
+	return at + " (" + age.Round(time.Second/10).String() + " ago)"
 }
 
 func lockedFailure(holder *LockHolder) *Error {

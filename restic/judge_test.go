@@ -71,6 +71,12 @@ func TestOnlyWholeLockMessagesNameAHolder(t *testing.T) {
 	if h := parseHolder("repository is already locked by PID 7 on a by b c by root (UID 0, GID 0)"); h == nil || h.Exclusive || h.PID != 7 {
 		t.Errorf("got %+v", h)
 	}
+	for age, want := range map[string]string{"37.582931812s": "37.6s", "1h2m3.04s": "1h2m3s", "long": "long"} {
+		h := parseHolder("repository is already locked by PID 7 on a by b (UID 0, GID 0)\nlock was created at 2026-11-21 17:40:00 (" + age + " ago)\n")
+		if h == nil || h.Created != "2026-11-21 17:40:00 ("+want+" ago)" {
+			t.Errorf("%s: got %+v", age, h)
+		}
+	}
 	for _, text := range []string{"", "repository is already locked", "repository is already locked by PID x on y by z (UID 0, GID 0)"} {
 		if h := parseHolder(text); h != nil {
 			t.Errorf("%q: got %+v", text, h)
