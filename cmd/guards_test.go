@@ -265,6 +265,7 @@ var guards = []twin{
 	{"event-message", "server/job", "TestTextsThatNoDatabaseTakesAreRejected"},
 	{"snapshot-names", "server/job", "TestTextsThatNoDatabaseTakesAreRejected"},
 	{"snapshot-texts", "restic", "TestTheTextsOfASnapshotAreBounded"},
+	{"listing-gone", "server/job", "TestOnlyWhoMaintainsARepositoryTellsWhatIsGone"},
 	{"listing-fit", "server/job", "TestOddSnapshotsDoNotKeepOthersFromBeingListed"},
 	{"sealed-binding", "server/secret", "TestASealedSecretOpensNowhereElse"},
 	{"sealed-version", "server/secret", "TestASealedSecretOpensNowhereElse"},

@@ -163,8 +163,12 @@ func (s *Service) takeListing(ctx context.Context, j *fleet.Job, size int64) err
 		return err
 	}
 	return s.Store.Write(ctx, func(tx *store.Tx) error {
-		if _, err := tx.DropUnseenSnapshots(ctx, j.RepositoryID, made.Add(-listingMargin)); err != nil {
+		if believed, err := believedOfGone(ctx, tx, j); err != nil {
 			return err
+		} else if believed { //guard:listing-gone
+			if _, err := tx.DropUnseenSnapshots(ctx, j.RepositoryID, made.Add(-listingMargin)); err != nil {
+				return err
+			}
 		}
 		if err := tx.CountSnapshots(ctx, j.RepositoryID); err != nil {
 			return err
@@ -178,6 +182,17 @@ func (s *Service) takeListing(ctx context.Context, j *fleet.Job, size int64) err
 		tx.Touch(fleet.TopicSnapshots, string(j.RepositoryID))
 		return tx.AddArtifactPart(ctx, store.ArtifactPart{JobID: j.ID, Name: ArtifactSnapshots, Offset: size, Data: []byte{}, At: tx.Now})
 	})
+}
+
+// believedOfGone tells whether what a job does not list is taken for gone. Where a host
+// maintains the repository, no other can remove anything there, and so none is believed
+// that the snapshots of others are gone.
+func believedOfGone(ctx context.Context, tx *store.Tx, j *fleet.Job) (bool, error) {
+	r, err := tx.Repository(ctx, j.RepositoryID)
+	if fleet.Is(err, fleet.NotFound) {
+		return false, nil
+	}
+	return err == nil && (r.MaintenanceHost == "" || r.MaintenanceHost == j.HostID), err
 }
 
 // confirmSeen takes what is now seen for confirmed, and looks again at the conditions

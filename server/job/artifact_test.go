@@ -158,6 +158,39 @@ func TestADamagedListingChangesNothing(t *testing.T) {
 	})
 }
 
+// TestOnlyWhoMaintainsARepositoryTellsWhatIsGone has another host of the repository leave
+// out what is there, as one could that wants to hide the others' backups.
+func TestOnlyWhoMaintainsARepositoryTellsWhatIsGone(t *testing.T) {
+	each(t, func(w *world) {
+		a, s := w.ready()
+		w.write(func(tx *store.Tx) error {
+			return tx.SetMaintenance(w.Context(), s.RepositoryID, a.id.Host, "/srv/restic")
+		})
+		id := w.snapshotOf(a, s)
+		b := w.host("web-2")
+		repository := &fleet.Repository{ID: s.RepositoryID}
+		w.schedule(b, repository, "daily")
+		b.open()
+		b.sync()
+		w.clock.advance(time.Hour)
+		theirs := w.order(b, repository, "snapshots")
+		b.begins(theirs.ID)
+		_, _, err := b.put(theirs.ID, 0, true, w.listing(b.snapshot(snapshotID("0b"))))
+		w.must(err)
+		if known := w.known(s.RepositoryID); known[id].ID == "" || known[snapshotID("0b")].ID == "" {
+			w.Errorf("known are %d snapshots, one of them hidden", len(known))
+		}
+		ours := w.order(a, repository, "snapshots")
+		a.begins(ours.ID)
+		w.clock.advance(time.Hour)
+		_, _, err = a.put(ours.ID, 0, true, w.listing())
+		w.must(err)
+		if known := w.known(s.RepositoryID); known[id].ID != "" {
+			w.Error("what the maintenance host does not list is still known")
+		}
+	})
+}
+
 // TestOddSnapshotsDoNotKeepOthersFromBeingListed has those that anybody makes who may add
 // to a repository: restic itself takes any time and any number of tags.
 func TestOddSnapshotsDoNotKeepOthersFromBeingListed(t *testing.T) {
