@@ -95,7 +95,7 @@ func allowCommand(what, under string) string {
 	if !printable(under) {
 		return "edit the policy file: the name cannot be written in a command"
 	}
-	return "run as root, for a day or without --for for good: " + command("allow", what, "--under", under, "--for", "24h")
+	return "run as root, and leave --for out for what is to last longer than a day: " + command("allow", what, "--under", under, "--for", "24h")
 }
 
 func command(words ...string) string {
