@@ -324,7 +324,11 @@ func (x *examination) storage(ctx context.Context, r runner.Repository) {
 			"look at the storage's own log, and at restic_proxy in the configuration")
 		return
 	}
-	x.found(Good, "repository", fmt.Sprintf("%s: the storage answers (%d)", r.Name, response.StatusCode), "")
+	says := fmt.Sprintf("%s: the storage answers (%d)", r.Name, response.StatusCode)
+	if response.StatusCode == http.StatusUnauthorized { // nothing was sent to sign in with
+		says = r.Name + ": the storage answers, and asks for a password, as it should"
+	}
+	x.found(Good, "repository", says, "")
 	if !r.Location.Encrypted() && !loopback(request.URL.Hostname()) {
 		x.found(Warning, "repository", r.Name+": the way there is not encrypted", "use https, if the storage can")
 	}

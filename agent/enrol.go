@@ -210,9 +210,9 @@ func enrolAdvice(err error) string {
 	var transport *control.TransportError
 	switch {
 	case control.IsRefusal(err, "enrolment_token_invalid"):
-		return "; make a new line under Add host: this one has expired, was revoked, or was not copied whole"
+		return " Make it under Add host, and copy it whole."
 	case control.IsRefusal(err, "enrolment_token_used"):
-		return "; make a new line under Add host: another machine, or an earlier installation of this one, has used it"
+		return " Make it under Add host."
 	case errors.As(err, &transport):
 		return transportAdvice(transport.Kind)
 	}
