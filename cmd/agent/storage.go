@@ -73,7 +73,7 @@ func printUsers(w world, made []agent.NewUser, asked []string) {
 	}
 	for _, name := range asked {
 		if !fresh[name] {
-			fmt.Fprintf(w.stdout, "user %s is there already, with the password that it has\n", name)
+			fmt.Fprintf(w.stdout, "user %s is there already, with the password that it has; for a new one: storage remove-user, then storage add-user\n", name)
 		}
 	}
 	if len(made) > 0 {
