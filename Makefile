@@ -43,7 +43,7 @@ agents:
 run-server: programs ## Run the server on loopback with its data in ./demo-data/server (ARGS="…" is passed on)
 	bin/restic-manager serve --data-dir demo-data/server $(ARGS)
 
-demo: programs ## Run server, rest-server and agent on loopback with something to back up
+demo: programs ## Run server, rest-server and agent on loopback with something to back up (ARGS="-source DIR", "-help")
 	@command -v apt-get >/dev/null && .ci/fetch-restic trixie .cache/restic/trixie || true
 	$(GO) run ./cmd/demo $(ARGS)
 

@@ -53,10 +53,11 @@ func (d *demo) bringUp(ctx context.Context) error {
 	if err := d.maintain(ctx, repository, host); err != nil {
 		return err
 	}
-	d.say("\nOpen   %s", d.api.base)
-	d.say("Name   admin")
-	d.say("Login  %s", d.password)
-	d.say("\nNext: press “Run now” on the host's page and watch it. Then save the repository's recovery sheet.")
+	d.say("\nOpen      %s", d.api.base)
+	d.say("Name      admin")
+	d.say("Password  %s", d.password)
+	d.say("\nThe agent's commands, such as doctor, find it with: export RM_AGENT_CONFIG=%s", filepath.Join(d.data, "agent", "agent.yaml"))
+	d.say("Next: press “Run now” on the host's page and watch it. Then save the repository's recovery sheet.")
 	return nil
 }
 
