@@ -39,7 +39,10 @@ func OpenFolder(repository string, as *restic.RunAs) (*Folder, error) {
 	f := &Folder{root: root, name: filepath.Base(repository), path: repository}
 	if err := f.open(as); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("open the folder of the repository: %w", err)
+		if p, ok := errors.AsType[*fs.PathError](err); ok { // which names a call, and half the path
+			err = p.Err
+		}
+		return nil, fmt.Errorf("open the folder of the repository %s: %w", repository, err)
 	}
 	return f, nil
 }

@@ -67,6 +67,14 @@ func TestOnlyOneWorksInAFolder(t *testing.T) {
 	opened(t, dir)
 }
 
+func TestAFolderThatIsNotThereIsNamed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "none")
+	_, err := OpenFolder(dir, nil)
+	if want := "open the folder of the repository " + dir + ": no such file or directory"; err == nil || err.Error() != want || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 // TestAFoldersOwnerLeadsRootNowhere has one who may rename what he likes beside and in his
 // repository, and who wants files of root's.
 func TestAFoldersOwnerLeadsRootNowhere(t *testing.T) {
