@@ -226,6 +226,11 @@ func TestSchedulesAreWhole(t *testing.T) {
 			}
 		})
 	}
+	t.Run("without a cron it may have been meant as manual", func(t *testing.T) {
+		if p := admin.refused(422, fleet.InvalidField, "POST", path, spec(obj{"cron": ""})); !strings.Contains(p.Detail, "is manual.") {
+			t.Error(p.Detail)
+		}
+	})
 	t.Run("a cron and a zone that are wrong are both named", func(t *testing.T) {
 		p := admin.refused(422, fleet.InvalidField, "POST", path, spec(obj{"cron": "* * * *", "zone": "Berlin"}))
 		if len(p.Fields) != 2 || p.Fields[0].Field != "/cron" || p.Fields[1].Field != "/zone" {

@@ -30,6 +30,9 @@ func (s *Schedule) Check() error {
 	}
 	if !s.Manual {
 		e := checkCron(s.Cron, s.Zone)
+		if e != nil && s.Cron == "" {
+			e.Message += " A schedule that only runs when it is told to is manual."
+		}
 		if e != nil {
 			found = append(found, e)
 		}
