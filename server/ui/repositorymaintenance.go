@@ -147,7 +147,7 @@ func (v *visit) fillWho(view *maintenanceView, f *form) error {
 		view.Hosts = append(view.Hosts, string(h.Name))
 	}
 	view.Host = f.with(web.Field{Name: "host", Label: "Host", Autocomplete: "off", List: "hosts", Hint: "The machine with the storage, with an agent on it. Empty: nobody."})
-	view.Folder = f.with(web.Field{Name: "folder", Label: "The repository's folder there", Mono: true, Autocomplete: "off", Placeholder: "/srv/restic/web-1/", Hint: "As that machine sees it. Empty: it works with a credential that can delete instead, see below."})
+	view.Folder = f.with(web.Field{Name: "folder", Label: "The repository's folder there", Mono: true, Autocomplete: "off", Placeholder: "/srv/restic/web-1/web-1/", Hint: "As that machine sees it: where rest-server's users have their own folders, with the user's and the repository's name. Empty: it works with a credential that can delete instead, see below."})
 	under := m.Location
 	if under == "" {
 		under = "FOLDER"
