@@ -185,6 +185,9 @@ func TestALockThatCannotBeReadKeepsNobodyFromTheOthers(t *testing.T) {
 	p.runner.own.ended(pid, time.Now())
 	done, _ := p.order("unlock", nil)
 	done.wantFacts("unlock", map[string]any{"locks": 2.0, "removed": 1.0, "kept": 1.0})
+	if said := done.outcome().Message; !strings.Contains(said, "1 of 2 locks removed; the process of what was kept lives, or nothing proves") {
+		t.Error(said)
+	}
 	force := map[string]any{"force": true, "lock_ids": []string{id}}
 	done, _ = p.order("unlock", force)
 	done.want(spool.Failed, CodeLockNotStale)
