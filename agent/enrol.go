@@ -27,6 +27,8 @@ type Enrolment struct {
 	AllowRepositories []string // its prefixes
 	Version           string
 	Getenv            func(string) string
+
+	written []string // files that were not there before
 }
 
 // Enrolled says what Enrol did, and what is left to do, in plain words.
@@ -47,7 +49,8 @@ func (e *Enrolled) advise(format string, args ...any) {
 // Enrol makes this machine known to a server. It writes the configuration and the
 // policy file where there are none, and replaces neither. It can be repeated with
 // the same token until it succeeds, and afterwards: the server then gives the same
-// answer. Done is filled in as far as it came, also with an error.
+// answer. Where the server refuses the token, what was written for it goes again, since
+// the right line may say otherwise. Done is filled in as far as it came, also with an error.
 func Enrol(ctx context.Context, e Enrolment) (Enrolled, error) {
 	var result Enrolled
 	config, err := e.settle()
@@ -69,7 +72,7 @@ func Enrol(ctx context.Context, e Enrolment) (Enrolled, error) {
 		return result, err
 	}
 	if err := e.introduce(ctx, config, store, &result); err != nil {
-		return result, err
+		return result, errors.Join(err, e.takeBack(err, &result))
 	}
 	if findErr != nil {
 		result.Next = append(result.Next, resticWords(findErr))
@@ -116,6 +119,7 @@ func (e *Enrolment) writeFiles(config Config, result *Enrolled) error {
 	}
 	switch err := WriteConfig(e.ConfigPath, config, e.Getenv); {
 	case err == nil:
+		e.written = append(e.written, e.ConfigPath)
 		result.did("wrote the configuration %s", e.ConfigPath)
 	case !errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("%w%s", err, rootAdvice(err))
@@ -141,9 +145,23 @@ func (e *Enrolment) writeFiles(config Config, result *Enrolled) error {
 	case err != nil:
 		return fmt.Errorf("%w%s", err, rootAdvice(err))
 	default:
+		e.written = append(e.written, config.Policy)
 		result.did("wrote the policy file %s with the profile %s", config.Policy, e.Profile)
 	}
 	return nil
+}
+
+// takeBack removes what was written for a token that turned out to be worth nothing.
+func (e *Enrolment) takeBack(why error, result *Enrolled) error {
+	if !control.IsRefusal(why, "enrolment_token_invalid") && !control.IsRefusal(why, "enrolment_token_used") {
+		return nil
+	}
+	var errs []error
+	for _, path := range e.written {
+		errs = append(errs, os.Remove(path))
+		result.did("removed %s again, since the server refused the token", path)
+	}
+	return errors.Join(errs...)
 }
 
 // comparePolicy says in what a policy file that was kept is less than the line asks for.
