@@ -24,7 +24,7 @@ var broken = map[string]string{
 	"repository_full":           "is full",
 	"repo_locked":               "is locked",
 	"wrong_password":            "does not open with its password",
-	"repository_init_failed":    "could not be made usable",
+	initFailed:                  "could not be made usable",
 }
 
 // alertCode is the code of the alert about a repository's trouble.
@@ -35,13 +35,29 @@ func alertCode(code string) string {
 	return code
 }
 
+// trouble is what is wrong with a repository.
+type trouble struct {
+	repository fleet.RepositoryID
+	code       string
+}
+
+const initFailed = "repository_init_failed"
+
+// foldInits has a repository that could not be made usable be told by what kept it from
+// that, where it is known: it is one cause.
+func foldInits(hit map[trouble][]*schedule) {
+	for _, cause := range slices.SortedFunc(maps.Keys(hit), func(a, b trouble) int { return strings.Compare(a.code, b.code) }) {
+		failed := trouble{cause.repository, initFailed}
+		if schedules, both := hit[failed]; both && cause.code != initFailed {
+			hit[cause] = append(hit[cause], schedules...)
+			delete(hit, failed)
+		}
+	}
+}
+
 // brokenRepositories are the cause of all backups that fail on them: one alert for
 // each repository and trouble, with the schedules that it keeps from backing up.
 func (e *evaluation) brokenRepositories() {
-	type trouble struct {
-		repository fleet.RepositoryID
-		code       string
-	}
 	hit := map[trouble][]*schedule{}
 	for i := range e.schedules {
 		s := &e.schedules[i]
@@ -62,6 +78,7 @@ func (e *evaluation) brokenRepositories() {
 			hit[t] = append(hit[t], nil...) // also without a backup that shows it
 		}
 	}
+	foldInits(hit)
 	for t, schedules := range hit {
 		if r := e.repos[t.repository]; r != nil {
 			e.brokenRepository(r, t.code, schedules)
