@@ -257,6 +257,7 @@ var guards = []twin{
 	{"fact-size", "server/job", "TestFactsBeyondReasonAreNotKept"},
 	{"fact-time", "server/job", "TestFactsBeyondReasonAreNotKept"},
 	{"agent-opened-operation", "server/job", "TestWhatNobodyOrderedSaysNothingOfARepository"},
+	{"aside-most", "agent/runner", "TestARepositoryIsNotKeptAsideWithoutEnd"},
 	{"rows-size", "server/job", "TestAResultHasAMillionRowsAtMost"},
 	{"rows-part", "server/job", "TestRowsThatAreNoneAreRefused"},
 	{"rows-object", "server/job", "TestRowsThatAreNoneAreRefused"},

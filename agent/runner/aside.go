@@ -2,9 +2,23 @@ package runner
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 
 	"restic-manager/agent/upkeep"
 )
+
+// mostAside is how often a repository is kept aside at one time: a prune and a repair each
+// day are half of it. Each copy has a name for every file of the repository, so that
+// somebody who orders repairs without end could fill the disk.
+const mostAside = 60
+
+// CodeTooManyUndo is the failure of what would keep the repository aside once too often.
+const CodeTooManyUndo = "too_many_undo_copies"
+
+func wholeCopies(list []upkeep.Copy) []upkeep.Copy {
+	return slices.DeleteFunc(list, func(c upkeep.Copy) bool { return !c.Whole })
+}
 
 // setAside makes an undo copy of the whole repository before something is changed in it
 // that could go wrong. Where this host does not work in its folder there can be none, and
@@ -14,7 +28,14 @@ func (t *Task) setAside(folder *upkeep.Folder, before string) (upkeep.Copy, *End
 		return upkeep.Copy{}, nil
 	}
 	var made upkeep.Copy
-	var err error
+	kept, err := folder.Copies()
+	if err != nil {
+		return made, failed(CodePruneNoUndo, "nothing was changed: "+err.Error(), "look at the rights beside the repository's folder")
+	}
+	if whole := len(wholeCopies(kept)); whole >= mostAside { //guard:aside-most
+		return made, failed(CodeTooManyUndo, fmt.Sprintf("nothing was changed: the repository is kept aside %d times already", whole),
+			"wait until the oldest copies end, or as root remove what nobody needs in the folder .rm-undo beside the repository")
+	}
 	made, err = folder.Keep(before, t.seen, nil, t.runner.now()) //guard:set-aside
 	switch {
 	case errors.Is(err, upkeep.ErrNoLinks):
