@@ -46,6 +46,9 @@ type Access struct {
 	// From is the repository that a Copy reads.
 	From *Access
 
+	// NewPassword is what a KeyAdd lets open the repository from then on.
+	NewPassword Secret
+
 	// RunAs is the user as whom restic runs; nil for the agent's own. Another one needs
 	// an agent that is root, and cannot read the data of a named source.
 	RunAs *RunAs

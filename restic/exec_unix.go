@@ -26,19 +26,8 @@ const firstSecret = 6
 // secretFD is where a child finds the pipe with the nth of its other secrets.
 func secretFD(n int) string { return "/dev/fd/" + strconv.Itoa(firstSecret+n) }
 
-// pipesPassword reports whether the password can go through the pipe: restic
-// trims blanks and decodes byte order marks in what it reads from there.
-func pipesPassword(password string) bool {
-	if strings.TrimSpace(password) != password {
-		return false
-	}
-	for _, mark := range []string{"\xef\xbb\xbf", "\xfe\xff", "\xff\xfe"} {
-		if strings.HasPrefix(password, mark) {
-			return false
-		}
-	}
-	return true
-}
+// pipesPassword reports whether the password can go through the pipe.
+func pipesPassword(password string) bool { return readUnchanged(password) }
 
 // child is a started restic in its own process group. Until proceed it waits for its
 // password and what else it is handed, unless that is in its environment.

@@ -90,6 +90,11 @@ func (r *Runner) prepare(v Version, p plan, access Access, dir string) (*childSp
 	if err := spec.point(p, access, switched); err != nil {
 		return nil, err
 	}
+	if p.newPassword {
+		if err := spec.handNewPassword(access.NewPassword, where.run); err != nil {
+			return nil, err
+		}
+	}
 	if password := access.Password.Reveal(); !p.noRepository && pipesPassword(password) {
 		spec.password = password
 	}

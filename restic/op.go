@@ -36,6 +36,7 @@ type plan struct {
 	absent       Code              // what it means here that something does not exist
 	named        *NamedSource      // the operands are the command that gives the data
 	from         bool              // Access.From is the repository that it reads
+	newPassword  bool              // it is handed Access.NewPassword
 	folder       *os.File          // an open folder that restic inherits, see targetOf
 	fenced       bool              // it may write only there, and where every restic writes
 

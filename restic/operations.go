@@ -120,6 +120,7 @@ func Operations() []Operation {
 		tagOperation(),
 		copyOperation(),
 		rewriteOperation(),
+		keyAddOperation(),
 		keyRemoveOperation(),
 		repairIndexOperation(),
 		repairSnapshotsOperation(),

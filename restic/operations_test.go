@@ -38,7 +38,7 @@ func TestTheListOfOperationsIsClosed(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff([]string{"init", "identify", "backup", "preview", "snapshots", "locks", "retention", "forget", "prune", "inspect", "ls", "index", "find", "stats", "diff", "dump", "restore",
-		"check", "unlock", "tag", "copy", "rewrite", "key-remove", "repair-index", "repair-snapshots", "repair-packs"}, names); diff != "" {
+		"check", "unlock", "tag", "copy", "rewrite", "key-add", "key-remove", "repair-index", "repair-snapshots", "repair-packs"}, names); diff != "" {
 		t.Error(diff)
 	}
 }

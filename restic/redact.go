@@ -60,6 +60,7 @@ func (r redactor) text(s string) string { return r.replacer.Replace(s) }
 // redactorFor knows the secrets of a run.
 func (r *Runner) redactorFor(access Access) redactor {
 	secrets := []string{access.Password.Reveal(), access.RESTPassword.Reveal()}
+	secrets = append(secrets, access.NewPassword.Reveal()) //guard:redact-new-password
 	if from := access.From; from != nil {
 		password := from.RESTPassword.Reveal()
 		secrets = append(secrets, from.Password.Reveal(), password, basic(from.Username, password)) //guard:redact-from

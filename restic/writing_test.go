@@ -23,6 +23,7 @@ func TestOperationsRefuseWhatTheyMustNotChange(t *testing.T) {
 		{"repair-packs", `"pack_ids":[]`}:                                                     CodeFieldRequired,
 		{"copy", `"snapshot_ids":[],"from_repository_id":"` + uuidOfTest + `"`}:               CodeFieldRequired,
 		{"copy", `"snapshot_ids":["` + id + `"],"from_repository_id":"` + repositoryOf + `"`}: CodeFieldInvalid,
+		{"key-add", `"secret_id":"` + uuidOfTest + `"`}:                                       CodeFieldRequired,
 		{"key-remove", `"key_id":"aaaaaaaa"`}:                                                 CodeFieldInvalid,
 	} {
 		_, err := ValidateParams(params[0], json.RawMessage(`{`+repository+`,`+params[1]+`}`))
@@ -79,8 +80,8 @@ func TestACopyShowsNoCredentialToTheOtherSide(t *testing.T) {
 
 func TestSecretsOfBothSidesAreRedacted(t *testing.T) {
 	r := New(Config{})
-	text := r.redactorFor(Access{Password: NewSecret("near"), From: &Access{Password: NewSecret("far"), RESTPassword: NewSecret("away")}}).text("near far away")
-	for _, secret := range []string{"near", "far", "away"} {
+	text := r.redactorFor(Access{Password: NewSecret("near"), NewPassword: NewSecret("later"), From: &Access{Password: NewSecret("far"), RESTPassword: NewSecret("away")}}).text("near later far away")
+	for _, secret := range []string{"near", "later", "far", "away"} {
 		if strings.Contains(text, secret) {
 			t.Errorf("%q holds %q", text, secret)
 		}

@@ -64,6 +64,7 @@ func Recipes() []Recipe {
 		{Operation: "tag", Run: runTag, Recover: recoverReplaced, InFolder: true},
 		{Operation: "copy", Run: runCopy, Permit: permitCopy},
 		{Operation: "rewrite", Run: runRewrite, Recover: recoverReplaced, InFolder: true},
+		{Operation: "key-add", Run: runKeyAdd, Alone: true, InFolder: true},
 		{Operation: "key-remove", Run: runKeyRemove, InFolder: true},
 		{Operation: "repair-index", Run: runRepairIndex, InFolder: true},
 		{Operation: "repair-snapshots", Run: runRepairSnapshots, Recover: recoverReplaced, InFolder: true},

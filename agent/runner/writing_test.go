@@ -442,6 +442,7 @@ func TestWhatWritesRunsOnlyAtTheMaintenanceHost(t *testing.T) {
 		"tag":              {"snapshot_ids": []string{id}, "add": []string{"x"}},
 		"copy":             {"snapshot_ids": []string{id}, "from_repository_id": uuid.NewString()},
 		"rewrite":          {"snapshot_ids": []string{id}, "excludes": []string{"x"}},
+		"key-add":          {"secret_id": uuid.NewString(), "secret_version": 1},
 		"key-remove":       {"key_id": id},
 		"repair-index":     nil,
 		"repair-snapshots": nil,

@@ -74,6 +74,7 @@ func honest(operation string) obj {
 		"forget":  {"snapshot_ids": []string{evilSnapshot}}, "tag": {"snapshot_ids": []string{evilSnapshot}, "add": []string{"x"}},
 		"rewrite": {"snapshot_ids": []string{evilSnapshot}, "excludes": []string{"x"}}, "key-remove": {"key_id": evilSnapshot},
 		"copy":         {"snapshot_ids": []string{evilSnapshot}, "from_repository_id": evilRepository2},
+		"key-add":      {"secret_id": evilSchedule, "secret_version": 1},
 		"repair-packs": {"pack_ids": []string{evilSnapshot}},
 	}
 	if operation == "backup" || operation == "preview" {

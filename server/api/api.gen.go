@@ -203,8 +203,9 @@ func (e CredentialInfoCanDelete) Valid() bool {
 
 // Defines values for CredentialInfoSlot.
 const (
-	CredentialInfoSlotAppend      CredentialInfoSlot = "append"
-	CredentialInfoSlotMaintenance CredentialInfoSlot = "maintenance"
+	CredentialInfoSlotAppend         CredentialInfoSlot = "append"
+	CredentialInfoSlotMaintenance    CredentialInfoSlot = "maintenance"
+	CredentialInfoSlotSecondPassword CredentialInfoSlot = "second_password"
 )
 
 // Valid indicates whether the value is a known member of the CredentialInfoSlot enum.
@@ -213,6 +214,8 @@ func (e CredentialInfoSlot) Valid() bool {
 	case CredentialInfoSlotAppend:
 		return true
 	case CredentialInfoSlotMaintenance:
+		return true
+	case CredentialInfoSlotSecondPassword:
 		return true
 	default:
 		return false
@@ -3321,6 +3324,11 @@ type ScheduleSpec struct {
 	Zone string `json:"zone,omitempty,omitzero"`
 }
 
+// SecondPasswordSet defines model for SecondPasswordSet.
+type SecondPasswordSet struct {
+	Password string `json:"password"`
+}
+
 // SecretRef defines model for SecretRef.
 type SecretRef struct {
 	// Id A UUID in lower case.
@@ -4248,6 +4256,9 @@ type SetAppendCredentialJSONRequestBody = CredentialSet
 // SetMaintenanceCredentialJSONRequestBody defines body for SetMaintenanceCredential for application/json ContentType.
 type SetMaintenanceCredentialJSONRequestBody = MaintenanceCredentialSet
 
+// SetSecondPasswordJSONRequestBody defines body for SetSecondPassword for application/json ContentType.
+type SetSecondPasswordJSONRequestBody = SecondPasswordSet
+
 // CreateRepositoryJobJSONRequestBody defines body for CreateRepositoryJob for application/json ContentType.
 type CreateRepositoryJobJSONRequestBody = RepositoryJobCreate
 
@@ -4460,6 +4471,12 @@ type ServerInterface interface {
 	// SetMaintenanceCredential Set the credential that can delete
 	// (PUT /api/v1/repositories/{repository_id}/credentials/maintenance)
 	SetMaintenanceCredential(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId)
+	// DeleteSecondPassword Forget the second password here
+	// (DELETE /api/v1/repositories/{repository_id}/credentials/second-password)
+	DeleteSecondPassword(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId)
+	// SetSecondPassword Set the password that key-add has open the repository, too
+	// (PUT /api/v1/repositories/{repository_id}/credentials/second-password)
+	SetSecondPassword(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId)
 	// CreateRepositoryJob Start an operation on a repository, at the host that can do it
 	// (POST /api/v1/repositories/{repository_id}/jobs)
 	CreateRepositoryJob(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, params CreateRepositoryJobParams)
@@ -4898,6 +4915,18 @@ func (_ Unimplemented) DeleteMaintenanceCredential(w http.ResponseWriter, r *htt
 // SetMaintenanceCredential Set the credential that can delete
 // (PUT /api/v1/repositories/{repository_id}/credentials/maintenance)
 func (_ Unimplemented) SetMaintenanceCredential(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteSecondPassword Forget the second password here
+// (DELETE /api/v1/repositories/{repository_id}/credentials/second-password)
+func (_ Unimplemented) DeleteSecondPassword(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// SetSecondPassword Set the password that key-add has open the repository, too
+// (PUT /api/v1/repositories/{repository_id}/credentials/second-password)
+func (_ Unimplemented) SetSecondPassword(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7554,6 +7583,58 @@ func (siw *ServerInterfaceWrapper) SetMaintenanceCredential(w http.ResponseWrite
 	handler.ServeHTTP(w, r)
 }
 
+// DeleteSecondPassword operation middleware
+func (siw *ServerInterfaceWrapper) DeleteSecondPassword(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "repository_id" -------------
+	var repositoryId RepositoryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository_id", chi.URLParam(r, "repository_id"), &repositoryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteSecondPassword(w, r, repositoryId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetSecondPassword operation middleware
+func (siw *ServerInterfaceWrapper) SetSecondPassword(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "repository_id" -------------
+	var repositoryId RepositoryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository_id", chi.URLParam(r, "repository_id"), &repositoryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetSecondPassword(w, r, repositoryId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // CreateRepositoryJob operation middleware
 func (siw *ServerInterfaceWrapper) CreateRepositoryJob(w http.ResponseWriter, r *http.Request) {
 
@@ -8601,6 +8682,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Put(options.BaseURL+"/api/v1/repositories/{repository_id}/credentials/maintenance", wrapper.SetMaintenanceCredential)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/api/v1/repositories/{repository_id}/credentials/second-password", wrapper.DeleteSecondPassword)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/api/v1/repositories/{repository_id}/credentials/second-password", wrapper.SetSecondPassword)
 	})
 	r.Group(func(r chi.Router) {
 		r.Put(options.BaseURL+"/api/v1/repositories/{repository_id}/maintenance-host", wrapper.SetMaintenanceHost)
@@ -15183,6 +15270,217 @@ func (response SetMaintenanceCredentialdefaultApplicationProblemPlusJSONResponse
 	return err
 }
 
+type DeleteSecondPasswordRequestObject struct {
+	RepositoryId RepositoryId `json:"repository_id"`
+}
+
+type DeleteSecondPasswordResponseObject interface {
+	VisitDeleteSecondPasswordResponse(w http.ResponseWriter) error
+}
+
+type DeleteSecondPassword204Response struct {
+}
+
+func (response DeleteSecondPassword204Response) VisitDeleteSecondPasswordResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteSecondPassword401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteSecondPassword401ApplicationProblemPlusJSONResponse) VisitDeleteSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSecondPassword403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteSecondPassword403ApplicationProblemPlusJSONResponse) VisitDeleteSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSecondPassword404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteSecondPassword404ApplicationProblemPlusJSONResponse) VisitDeleteSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSecondPassworddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteSecondPassworddefaultApplicationProblemPlusJSONResponse) VisitDeleteSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSecondPasswordRequestObject struct {
+	RepositoryId RepositoryId `json:"repository_id"`
+	Body         *SetSecondPasswordJSONRequestBody
+}
+
+type SetSecondPasswordResponseObject interface {
+	VisitSetSecondPasswordResponse(w http.ResponseWriter) error
+}
+
+type SetSecondPassword204Response struct {
+}
+
+func (response SetSecondPassword204Response) VisitSetSecondPasswordResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetSecondPassword400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response SetSecondPassword400ApplicationProblemPlusJSONResponse) VisitSetSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSecondPassword401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response SetSecondPassword401ApplicationProblemPlusJSONResponse) VisitSetSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSecondPassword403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response SetSecondPassword403ApplicationProblemPlusJSONResponse) VisitSetSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSecondPassword404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response SetSecondPassword404ApplicationProblemPlusJSONResponse) VisitSetSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSecondPassword409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response SetSecondPassword409ApplicationProblemPlusJSONResponse) VisitSetSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSecondPassword422ApplicationProblemPlusJSONResponse struct {
+	UnprocessableApplicationProblemPlusJSONResponse
+}
+
+func (response SetSecondPassword422ApplicationProblemPlusJSONResponse) VisitSetSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetSecondPassworddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetSecondPassworddefaultApplicationProblemPlusJSONResponse) VisitSetSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateRepositoryJobRequestObject struct {
 	RepositoryId RepositoryId `json:"repository_id"`
 	Params       CreateRepositoryJobParams
@@ -17552,6 +17850,12 @@ type StrictServerInterface interface {
 	// SetMaintenanceCredential Set the credential that can delete
 	// (PUT /api/v1/repositories/{repository_id}/credentials/maintenance)
 	SetMaintenanceCredential(ctx context.Context, request SetMaintenanceCredentialRequestObject) (SetMaintenanceCredentialResponseObject, error)
+	// DeleteSecondPassword Forget the second password here
+	// (DELETE /api/v1/repositories/{repository_id}/credentials/second-password)
+	DeleteSecondPassword(ctx context.Context, request DeleteSecondPasswordRequestObject) (DeleteSecondPasswordResponseObject, error)
+	// SetSecondPassword Set the password that key-add has open the repository, too
+	// (PUT /api/v1/repositories/{repository_id}/credentials/second-password)
+	SetSecondPassword(ctx context.Context, request SetSecondPasswordRequestObject) (SetSecondPasswordResponseObject, error)
 	// CreateRepositoryJob Start an operation on a repository, at the host that can do it
 	// (POST /api/v1/repositories/{repository_id}/jobs)
 	CreateRepositoryJob(ctx context.Context, request CreateRepositoryJobRequestObject) (CreateRepositoryJobResponseObject, error)
@@ -19441,6 +19745,65 @@ func (sh *strictHandler) SetMaintenanceCredential(w http.ResponseWriter, r *http
 	}
 }
 
+// DeleteSecondPassword operation middleware
+func (sh *strictHandler) DeleteSecondPassword(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	var request DeleteSecondPasswordRequestObject
+
+	request.RepositoryId = repositoryId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteSecondPassword(ctx, request.(DeleteSecondPasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteSecondPassword")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteSecondPasswordResponseObject); ok {
+		if err := validResponse.VisitDeleteSecondPasswordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetSecondPassword operation middleware
+func (sh *strictHandler) SetSecondPassword(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	var request SetSecondPasswordRequestObject
+
+	request.RepositoryId = repositoryId
+
+	var body SetSecondPasswordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetSecondPassword(ctx, request.(SetSecondPasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetSecondPassword")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetSecondPasswordResponseObject); ok {
+		if err := validResponse.VisitSetSecondPasswordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // CreateRepositoryJob operation middleware
 func (sh *strictHandler) CreateRepositoryJob(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, params CreateRepositoryJobParams) {
 	var request CreateRepositoryJobRequestObject
@@ -20052,483 +20415,487 @@ func (sh *strictHandler) DownloadProgram(w http.ResponseWriter, r *http.Request,
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37khs30i/4KgjuF6GxT3U3dZ1x9x9n27I9lseWFGr5c8SZ1mGBVSAJdREoA6imaK8i9mn2wfZJTiAT",
-	"qBtRrCr2RbLH59vYsZp1QQGJRF5++cvfJ4lc51IwYfTk9PdJThVdM8MU/Ot8YZi6YL/a/06ZThTPDZdi",
-	"cjp5u2Iko9oQUaznTBGzooZsqCaK0XQSTbi96NeCqe0kmgi6ZpPTCbVPm2n26ySa6GTF1hSfu6BFZian",
-	"02iykGpNzeR0woV59mQSTdZc8HWxhh/NNmf4E1syNfn4MZqcZ0yZF6l9DLwwp2ZVe5/9dcbtcBT7teCK",
-	"pZNTowpWf/1/KbaYnE7+r5NqHk7wV33yIoW3PF9RIVjW+Z4Ef7+FN30vdffnrKS+ja95kbJ1Lg0TyfZf",
-	"bLu7sudiSwz7YCJSCP5rwUjOFLGTLlKWErZYsMT4BV4xmjJVDbH27CP78PrQ1vTDj0wszWpy+nA6haX1",
-	"//5HubjaKC6WOM7FfzOlYUwh4bvGH1EINWOiQ+j4YuYubYxmrKT9IOedC/Nezm9hXV7TJbvgv7Hdz30j",
-	"N5psqDAsJdSQtdSm42NzumQzbR8S3GFP7bTTD/idj9wi4L8eBr/ajumtvGKBNRDsg5nB+4y9gMgFMStG",
-	"7F/InC2kYvvGCPd0iceT6TQkEG9YLjU3Um07V0KVl9zCglwkK5YWGet8m3YX3Ma7mLYi2v0q/P023iRo",
-	"rlfSqZnmmiqmDU8eaLIosozwUo+3xuKe0DeYnBrDlL3/f/97evQVPVq8+/3Zk4//NQktLkhZ5+eDuNzC",
-	"x/+smep8SaGZuoV3/EK52Z3aC5ZIkWpiJNlQbshCKqLlmpkVF0si2KZjt9iLO4/Lci8/nvYosI/2o3Qu",
-	"hWZwsH9N0zfs14JpGGoirXqH/6R5nvGE2lGf5ErOM7b+H+81KuFh0/Aa78KX7uptha8lXJM1zawaZukp",
-	"ibm4phlPZ+7nOCJxIa6E3IjZgrMstX/w11QaJD6e2PNZikXGk3v9lNiuz8xQO4iIxO6ImSVuKPZvOU+u",
-	"ZnTmtYT9U6kxUq7pPGPwWfb4WHDB9Qr/Def8vNBb+4+6RhOzQsNj7Jk3o+maw7vRzFFMy+wan8CrY9je",
-	"tcj4cmXiMxA6urSfSGKvUXSRM6VZinf6v7q5t39iQslszYTBKbdjgEupMnxBEzOTi4VmBpfiO5TN+1uH",
-	"X6zdScWWyJwpeAdZ0y2hQm+YOiVPHj4m8Vym25mRcpZRtbQT+OTRVyS2f1hTsfUip+OIPJ1OrZhZtUUz",
-	"+PdjK4f0mvLMrldMqEhJnCrKBRdL981SzXma4iF5b/KnZMZma661HUdE4kRJrWdS8SUX9V2kGC3MauZV",
-	"WksK4H8raYTv+acU7F4/xQ2CZcz4MbyU5jtZiPR+t7Q0s4V9K+4EU+SzVAq2s3ESxczMXryVhdI44NdK",
-	"GpnI7GehizyXyrD7HXvu3j8rqgHEEdlwsyLxmouZv8CJ8Jp+qP4EX/BWyh/t/rjXYbe2ph/IT1Rs3fmk",
-	"73U8u0rheBI5NwdG8oYZtT0Cv7j5xt0j19obwm4+Jowd8T1LhOZLMXO6AHa+FWr3N/Dl6kdqolhqh0kz",
-	"XQl/IlM2c1e0NkF1/b6jwt8Ly/pzpUbvdR7q6jtq6O4bLWyuZMK0vu/POSdgDpEV1YSSa5oVDGMvCRVC",
-	"GjJnNWMKLSfY8GupGNE5S/iCJ8SurPbaAa86a5oNa67X1CQru3Yfvf2JMaG5ZiIJuKnnxPA1I1yQzYon",
-	"K3AHQV5IIossJXZ4C65YRKgm3Nh/84SlhBvNsgWB6NCGqlTblcmVPdANR3N1oeS64bWn1LAj+7pdZ8Ja",
-	"ulSHwgaxXCziUxjXmiYrLhhErOy4VCGsUJyRmOqMsTw+tSO0v+pC57Bdzkisjcxzlrpn4LftPiGTyRVc",
-	"xI0mucx4siULnjGCPxBuzkic2H+4B8F/k/fFOmcpkdcQTWNEZ9LAVDQ848DnGjl0aj7WXZt/46zC/eWc",
-	"vSvvkfP3LDH2+ef2O8/BoAK3rrEy/gzpE+mfqLqyuwdHwDCSVe2u6ms0U9dMzeADDvusckjNh3V+mnUf",
-	"+HJXXMC0rC20VFeazLekEIZnhAppVkwRxa45BKISuWb6mLyka6YJGgk6IoLZ9VzJzPp+K7belW0f1hvg",
-	"XUZVgMPdzA1b675b4Sur6AnIDM4EVYpu8bn4FcHQWFsDRmXkY+QYfEQlNIIyqmDnY09oIj46slfEzY3x",
-	"6OnTPrEoPzGqRVKbb23Nb/07d6Qnmnw4Wsoj+8cjfcXzIwlDpdlRLsGDmJwuaKaZl7LvZRaIuLxkGzKn",
-	"yVWRa8KFkYSSyuODSEFEtEQNTwVhH5Ks0PyakfdyTpbMaFAyplDimLwwJKO5ZiCkTqluVkxYTcadkmKC",
-	"bVgaULBSzXR31MJqCtgKiiWM5wajfVw7P+vMhyXJ4+k0KDAuRDpQxr36Zh/oOs8gaKgKwexbBNXNlX88",
-	"nQaPgHogcFjgpikszUBiGeLFierXlz/IeeiEtMtmmnpl5Q6QRZFlW1h9a7vvLhHLZbIauD8XXGkzY9fW",
-	"FNNd6RuZpUwbAlcRbXiW2bMbjp5cgvoc/KZMLv17BtwzRhggzNzzIWUKihF7ufuiXMm0sPbFxn7Zkplh",
-	"HwQvHPc9+Ypq1mvTwUUfo8lGcYOBxvFiWYohCoN/9c40tT6j/tJOif2JQpKHhm0748ym8hpiNeYpWcmN",
-	"1S+K0WTFtNMRpQKzLsPGijs69zoCWxT+wiEWOmfkiuVmV9orB6Nvmi7gqH3DFvZLMomG927CKaQlDjzG",
-	"3jBr6tu37JxjrfUqh7P3KPErUDuid+wsmmVygzESLpaz5vS4x82lzBiFUR04fUN35RXzerU2yc+eBKZ4",
-	"3IKsmzLYuxJ1mf3oY+a7qcad9+RU641U6ajJQRPEfXfbVGSKEfCD676BYovCnseVrVjuDDgCqCF+flqG",
-	"fmAuW6IFagA+OKqLWflle6TMS29QmV4xlhNlBdUe8lIw4iU3sn+gYgs7P8LhW9tFkyK3e7m594+JzzTB",
-	"g0rxd7aMYnDo2Q9ICcye/VNYF4C5NnhtB1+o6hOxTwoa+72e9Bu0V3oMWzvn3qa1E2XtOX+L7jdyo8lv",
-	"LlzbfOwL74WndGs9fcautAsECLPSZM6WXJyRn98+RxuRWq/ejBXCZgbUSWO1XCH72k9lp3yWTsKODkzU",
-	"jh55FFxZJiCcHVaNYEOnLZ3f8LG/ehbyslv+ytDlX1NRdGnpwaKKvkXv6eSn7pW7HDSdWd30U0cb09FE",
-	"y0IlbMgBYeiyc3zhG1qju65QIgNsNb9bxuvaCkXiZLvtI+BU1wTMfVwpA5VgBoU/YyqgH14JRhJaaBfm",
-	"E4ylmlCSM6WlcCE8mmX4KzfEyMJaYrtalCb2fMpYumTpjJrh4bTGjfNtMGqTyJQ1Pbba7BQCzEMIlQae",
-	"P1SmIOupGROjRr9mWlPMauweFdZI1obl4V+lCd+Ga6Y7IkbVGkSlW/x0atdjmIVpxeBVKRVtaXfvnhlp",
-	"GlqlJuKKcj1yiRVbc5GOvgkzzofdNA9Az75d52brYxbaif3GWlJ0Q7ehx2l2zRQ3235Dzl1n7+EZEwlL",
-	"ZxDIGz50bahhg5bvAq60q8dNFpahMVorpI1gw9W+3w/Pv7MS/LpAtDZRJcptwaoGeKPAl52Mf3FM47bO",
-	"cqcwdiamIRG/386Km5ViehUMwFnzy0NqBsUHupe0ECHgzyvExZVDiIgukhWhmsQ5UwkTkKVfc1EYpuMz",
-	"Z4iBF6EYxu1Ef8zbiYNf+/oQalPWeey8dKqOpinHxXxdWy1YzvZx4rVjn1P3seudTsftSMaY6NBe5e6M",
-	"qw713ZV/cL/i33+fMFGs7QS348PbmktvtyNCgK0IZYyZ2kzXJJc7t/aAnEZ9VPUvKI0RfHjnAr92s9QO",
-	"KjBlRgQ/wEIJHEotLGhgXluf417cOdw3zv4fIY9eodQNuybK+OF+T6EE1iHmr2Wtj9B6oxI6OpFNQUP5",
-	"AdPR+VJhYaqpQX8rFws5iSYbqoS9Kpokihue0Gz3CbXPgTB/TVfSZd/I39LljlbdxVN7bKLVCvj/9mIU",
-	"B0/wjgsqYU/A+u8VKL27Aa64SEfKPxxnQSfJmlAzV+PQYZmNizWWO+GGXk9rxvCj/Wh2Rr7n6G/M5kXO",
-	"kpF7dHeOyk33j2eA+m6enVOXPsX7dF2qHj396tGtidSNVmZNP7zAm57Wjr9wPFh1B4DBbkTL9I5OYmuh",
-	"jDB4W0PHe7uH7o1jr4zQ6Jw03cdJZX1PKl8gqODOHby0C3hglyVjDQ+tHlmxJxICU4cmcf4wQIbm10XV",
-	"TAQXp0i5+VaYYE4h8VZ25bbbA+c4Ucz5EruxACNV8HNpmiqmdfi3EQ5iygzl2eGGW5/Z5w27gGfas5y/",
-	"HqJsMf0GvhbOXeSnPdpj1LlJ6FzQsDnHhBmHC6lk4zaMOv/64KgRgsczZ7LspE8gP1JHZnFN2IecJYal",
-	"LlEoBaEGY118zXREpCIA1sLAtlH0mmUaPCdB5oyLJYQN7JM8qgsuFJLAoVMCeQiOk1/DW9dca8y/e1VG",
-	"sw3d6hmsWSLXbEZFOlvKoNr6GsAcr6p47V5F3oFxceFeyLc4eAjCLyHEGCFcQCpCXf4Eo60RmRf499gu",
-	"tkIofxzIrVa/Ns7gySQKBmS4JtXQNqLmL/sZslJdAI5MLhZ4TAdnx4VGZwlkixsvD87Ij4xeMyLhs7KU",
-	"Ke3ineT5+fPvv/3mxZvjt+f/PJ5E3WH+2YJnLBCq+45DhgvxDlbp4ZPdXcTVLlkhE4xQknHBBofwLmA5",
-	"XlOzatoHj6a7u8wPky9mdk0chLQ1VvftEOK1BjehCCj0KBwrBZA/y9jCwHR5SYBb7LWNwbdzSk0nqV63",
-	"9b9PLuH/fZhOjy4vPzxcnL77H/8VDLMO+kpAeauZWVHRrmVqfvLXW8P0GZmSzEoAAGSgUEoWkB8cVb0Z",
-	"TaRAOZjprTZs3S9330jYY0uJoCzM3sKU4xN0WOYUo+kskSIplGIi2e7/RhRBew/oNdBq9pM7tttx3fx9",
-	"9qTvm63Ba6WqEMmKimXLxw1+9U/0ilnt6JN2GIn1U+8ecwY7BnFMTNjBUrKUMnV6ymUpAAQJUCL/LKwJ",
-	"JdyEp67QbLbQM395/2B/4SKVG32KEwgANUquZVasGdErmsoNSWS+Db0tFJJCvW2t2ICbOLfSOHOIb5YO",
-	"tChTauiMpukBN8xymlwNv48rPaut8tBbBNuMubwQa5nyBR/8ElC9IweG9wwfGV4/dmnwrtEf5BAgaYGV",
-	"ZrO1HmoSHhxC/5qKdMNTszogJJbS7XBj8BfGrlLU1pUu/3tLlUOQ+9eCuZ+NKuwYU7kRmaTp7IrPZ/6A",
-	"8cGfJ/94+vdn0z5t5QH++0b4PJPJVQV4H3RpkTcH1o4vWCMKAu4YaScZX3PTjF4N+YBOYH3IFn4OG2JX",
-	"y3Q4HkbmPOkNycFF7XHgrZBh7R7Ij1wHovC4a4eLj/uogB+RFEqjzzhsh6HHHtDZjXwHPjQqx+lv7fpO",
-	"wbIQoMT6ueMSmHuxJQvKMy6Ws1Gh/hGwO5dK20XZUQ0FlPyaqd7M2Df+ulqSZN/1L+01dv5l0Z//dHP9",
-	"Bq4FtxkKIWZuWVvodzATHHOEu9JZudbud/VNdcu1Fw2imTFcLMcJrmDZBd53y6HWeoYGFq+Sn9pQm7Pk",
-	"J7qOOKkJ6k3yse5bv+MsC6RkS3srMM0rluUdkjdn2cj8W+UcD1/XalZD+w7nL/ybD/g0RQ8ZbhA5HpFk",
-	"Jbl1oAuVRSTj2hBwth2Usi9O51GYMBXu4toV5fD26KZwkrwvFw6Ve6NFHZc/FPFxK1ZFAzdsvpLyKqSz",
-	"uvLg4bkJJ6bd+HvmJXxAjUvd1Ke5D7SNT94zqO4TU7Bs9Jh6x1M+eM+Q3njdPCLc9EsJw89SYlZKFkss",
-	"2nQvdFh9Jo7Jd1IRs5EENBMA96VwxUDXTJG1dRzt736oAfSZGWyzpXzJdNMDnDgQRPMD/knBL/flBHOW",
-	"WafP5Tyd5y4YcSCBekTPPW4lC5VZqzalPNsGI1ZrLmb1XGs1pCrNeqv5118LHjoqv7eLZF3srs/FYKZZ",
-	"Mc2I/S5NmEgHh6zQm+4P5GB5UnBtWnOLUxpNNoxddcxtmf/Zzb63qk8yLYlhWVavZ5PXkOI7PE/vkadt",
-	"vGW2JYhPcJVaEvA6tSChFSo0WjQ7g4A0DIutc7MdPOMuib5nusPOVhju/WpBYpAcKHGHDeSIHnDF4hrU",
-	"2wcJh4C9b2pqeLNqZEZzFxc9AMuBxuIOldh04PGNt+/RsQckvO8CXuKdgFZZeM/k3JehH0juKG7YkRTZ",
-	"9pj86ETvFCs9COYXYOZPiWJrec2G66xdy72eit/vGrSjzXDu2Zl9oJFgQd/RMMKyB2saFD04FLuoFuSC",
-	"pHTrsxgbmgHGvLTeHj06fTydNAL6f/v39OG7f0+Pvnr3/zz69/To8bsvTv89PXqKfwoG9p/L9ZqKNMQT",
-	"SRz1B4nt+GOrlN/LQgmasTQi9bw/qCKsFWYpmW8hgYGMV65aExSrYrrIjNVZ7yHxF0fAVEHiOqnNzSpj",
-	"h7raXOtiZGRgDHDRb+I2qVMhYgIJPCoSlsUD2B9K3quATgjUvSnaL9Gv8apG5ccBHANdGfN9nJPRRIeo",
-	"GP7FckeZx5eCpSRBoWzTY3SVeRqqzMxKmDXmDq5yJ/iEGrvJezkn60IbMmeV5A+EESu+XCKuZf+iBfEE",
-	"EFdwAYWdmuBKdIMaRQo8vgLzUPIR0rksjLd5ZKNwMVCFEsowt8tBkAcFs3BcaJYU6sab6PDSjsPKBg6H",
-	"7+6i9St0fjdyF4lJvlVKqm4AfctG2lf/0qybC5dEjqAB6ebX8O+8UawKPr6ElbUCI4ovOmopW2QtOzQt",
-	"ZkWFI9PtAA74+W57y9udyt7UnbvAzOvfcByM8IrZQqqEzUYSreCzZzdZl/YjQoOJ3Ix2SqFah2e7UgwP",
-	"EIYQEfuANEJ8iqjRMiLZVIJPi88Q3KKYNpAWFiTPaMJKOIZ73DH5hZuVVUbckCePHpUPwARcyW22exCE",
-	"TJmyKP6F9dR3txQVjoVwDxkQ8E3nSs4ZipcTCE039QDDFlISQoITB0ZS0AMeBRWvl9LvarQMk+YlZinP",
-	"GRwP9ZL60BCKPB2dAyk0U53h3RuEy+Ej6nHv2uCColku6Btpyrlp+ZJsM3OUjSuqV+OIiaM68fJ4uo4G",
-	"a3N7IPs/6AKDQCN8zYNlKURl4KBGuovZ46z1bwdVacQXBhpnZei+lJZa4H0Aprkmiz2F4W1Es79zf4Be",
-	"SfHaKkqEJLSF64OZqULoDmIa9sGQBb92ZG51j3LYRgtXf/JrNtN7VFQFZ9wA8d6cEb6AOjLroi35NVCv",
-	"Dzl9pMIYe2XHWQtmC14nNWT66LTO99Qxz/iUqDZZzQ8Jzfo3tVxmoGZpsJzbnb7OTUc9Rq1xw6CnHZQv",
-	"3m9OwHHiRkkWlIPrvHFnno+p3ELKeAeW70p+VR2HX8bey0BvNMkxXG1YRyESrKr7gFETo5kYeUO7xMCe",
-	"cDg6x12B8xeulyrKcsMBtf6Njh7Oz/L1taVINeShesNNjF4v9mF8t0vwj4F413P9NwZ4194f3LNFqMRw",
-	"xAKPOsEapDCdzE4j6vDcDR2PbE1FxSDYYDtp0KE0HwlFAKFp+1YomXVVuRw+JUMCvX+kmpfQjHdOZ623",
-	"QUscgWq8ZqL2uc9UYWixL7JmBxUyQ3bh1QHfUBuaDT+FpB4yoJbN24r0fH9+9OjpMw+9cS4M3GFdsUxu",
-	"mDpKqGZkxT40I8i9FnOpTMZZY74jTG02mh9Rm2OYA7c2UWtNO2Vi7bD17QyNklk2y7goPnR0ueKCuWoL",
-	"X5viIEq6Nnk0U4ymW2DhhGdiUYr7mhLAfhyGlMEYNohoDo9C0zXzPjV0fuDaKGqkeqDJa7tcFyuWZcHH",
-	"2w/o/ECorMmpNiwtCUilNETD48j3nriWSIE72IkJfOiCmdI3cF/KlA+jck1wB0fEijJVDMlK0cQAG+dS",
-	"uCd74kk7VOQItHYiMCVvnD/C3NMcX6abdjsjP9pPi1xWOK4vaHx8KTpn5K6mu5T/fTu5lEjsrtS1GWpL",
-	"1xp11JTcHSHauw3Klk63AIf8kHPF9Kh7Bp/JbYNP5jArBVqw+Gq0Za/lVYfhV4zjwglZg97ya5h7tQ/v",
-	"n+vnWFA5zqHPlVzwjA0gi4fLmkRduWIL/qGb5ayTgHEf+sOxyst28fbjZ9N6NyJXy13meZ5NB2Did+Ys",
-	"jLKCnTHc/m3vs550rHt6eEGDNbQd5WWvFoS6mjXkSF1TgSzwGgq1ELzDB3LOZFLrbUeIwSoqx+7889vv",
-	"jv7h+KIZYXbAJKGCSJFtrZp3wdYUQ7FWF+MIw3Hw9U4O50htjtSR/f+CFWBjrL498FBoyhU0LoPN8Vyl",
-	"mKwmHHkqs2zkJLcZX2BTQemLVQHbdcbFlbU8zIqpgKZp27G11mLu2k6pup1q3vsp5P32OmhGUdOJqoCD",
-	"+oHGLgf1pdhPOodeNmitvZUjPg+2i4faUG64WManZLPaRqUhgeg5BC4AEgHzDACUmpW9G6q8kTY8KY29",
-	"WiIUL8VAqEt4EU23mmxWUmOzB7RJ+qldo8mS5n3r+0+a70EOQL1YHFVfHZHYtaSAhi5G5rn773qvMSEN",
-	"dEVZ0jyGgmrpzVtKBNsw1/EFpmtQM4pwuvFJ+LSRhUlkv7v6yl0GYgqQU3+iBwUO7cTREncgXKFWsLg3",
-	"k+yue8MSqdJ9NAEu3OQ3QOcm7NIaHSRn7+Xcyn0Ju8FKeEz3Q3MYoEm389yRFr32LYKHaSPQE13aqOoE",
-	"fECWyI1k51ERfHxovr6j3XSNjRwldP8isjARWbP1nCmNvWo0iRf2GTGet2bF1lXPg2dPyL/417VZ2437",
-	"TU4n77UUx2/o5ie3QeywOMvS51B6sLuQ3YUVJc5xvxb3tTP4oOC02Pf7XkNjGPo6GToWvrKkp/EMXFaS",
-	"GO5hu/iOZ+wXh6fejYcWyv39MK3UAYLwBkjtyn88/OrRwBO/E/vwMZr8E7V8q7svaAQHNoZNiKRHfisG",
-	"SpFHdYEY3sfAcUMOvpyLwUOpenr0kjdroxhd1y2xcsNnctlvebn7659f+7Tuzh0jwvTfM5qZVe/OuVVo",
-	"TgPQNIB0MQA/2iea33MRqnxf0w8za1F0MZpBZ0GZZTOYoWuaDa2JhqNcCsESr8JH3JhLZQ55o7SOfG/v",
-	"BFcz7Ir+PVPZnVZ5f8+tZ7b9hm67yAfG8Qhsd/ywkMXj0mW7yN5MA/EFU6rIDUsj4gG5YDVkAAoUrE6C",
-	"0RAJX4gfeKqL2ey5Hf2rnbufAyAW4ZVhsou8URxY/7FIEsbSrp831fESzIDrYDXOBkzNlFo/QF5pZPBY",
-	"ZgCzqWBASynTRkXQnAIURArWr8hSqAGpRl9/jlu6crarKdj1UOubHMTsexmKrIxiC6gJbMDGu8VEXq6k",
-	"YcmQLg2vqyuHZetqj47w6/fMWdjaDvYl7Eptjp5dWKeDHPpgU8DeYCcOMuqhL/heyquXbrl2e1NmPiQl",
-	"6lA+oLHhiiX2syKiWQPoF8vFgikdnznLhxJvSzW95kYdw/nR/6JHv02PvnpX/efx7Ojdl1/8z2BaKiz0",
-	"FJtZdmQBAJxhVVUEzrCG/pXaDOdyd60yA2u4k4jszDxW8Te6Tusav3Zpi11t75jq136MJuAkOzLB4Udp",
-	"4lHkI8pdS+B5iCSi7MHY84gSEww3Fc5o2buZpDbP8cpDITyQWhl5Uz0hvCtZLpP4wHN3uaThmglzRnZ6",
-	"HR6Tl+gSIJXO8Y27KCBXU98NP8j514q7xlr2tkQKQ5NxqB24kX1IStKTfW/8kWrzrb/W32wPUTfiUW8e",
-	"g4RA6zqTJhhY+mXFRNVezjfpKTsaLbgCuO+wYaGy64154VVlur/SAj7ht3tUQolF7zEJV71BeBccsKzs",
-	"57v/eGWlMhufmTrsGC8Zl/bpSZ8W6NMBF/Y6ez00N+wL19mLLor1mqptsEvNEH7sbh6RVgQAMHlkviWM",
-	"Jiu3y5HwMeYL//Hx8ZA8xh4CEteMplzw1rnRMoj8GnfQkJQqu1TDjUMhqk7WsA1R6uQgK+01m72X8w6f",
-	"0xXVzhrd+3p61HYHbjt+tru39YoWNSaOwsdRCfb4OR4Aci+fGfqU3TfXhxo1ZqdzZg/JNt/EhhiFOfMN",
-	"qVpcDvza6li5RCZYVw5aa7B0C+ybgYz2jXLso5s2N9PyLapTh8gn/pISEEOg92ODrHQo/P7WMv+H6L+R",
-	"1Aahyuj9Ep52wLk80msQMMDbakOOkLpaGdqLLehlebwODKDrI8Mu50hP8mAXMugbdg31Ipia/15uyLoi",
-	"z3igy1bXVDHf6cZ3mfSYd1oaVrvBb72iKhRaeuUJOaSu7QrOtGu8jqlc+IQH5RiMlOFMF7Ipz8pIe0eV",
-	"hfMIdb3LZdMuxOoLX+JmZFTqt2GIBERr9A2Eq+YnG3pVTa5jXQW7YkM1WTOqCzWsSLl9btWnJfJrcaMw",
-	"utTmZ6jwuuFZNZqou5maO2+aQYPHn3LdxQU44ildTSD3kDLX+JgvLz/8fRHiZD6ACOfulPuY5i47CuZF",
-	"KJhMfv75xTclVpkkVCPBU+kmTR9+9fjZYsqOniYP6dHfk8fs6Cv69MnRNP17+nj+j8XD5NGjDmTzPz4e",
-	"lf/9ZMB/P3wURkK7HvBtpEwJbAmEVSDKPXMo+y62u0NiGP6ejv6NVXa/xdCIrdUdThziYXDpMAV2CDjU",
-	"AxRm91M5MsRkHR5a6WpHksnlbEy6tNZ/vnc9MrkkyaoQV8PWZC0Vm2E5YvjABqBioeDIhOv8wQZFf649",
-	"AsBJtKFAmyEHnmcNqpJqp7pg1K3gg8YSnORKLn3bkh4HAK+7sQcwRvBuXsU06C2ZDHGzyjUXNIPgVsk2",
-	"VBlnIAHDsVWGqrEaa1C7zR/kvGq2WVGq7D3A3GXQD8mxCXRp2nG9hR30bibFwDLDcF6q2ibVN1UgdCfh",
-	"FUDM6Z3m1wSOks5ATh1e4bRUpYFCFn8ZF75Rtd9tsLw0NEqIX9Dx2faI0Bu8cLzQhRa1vnxVzeiNDOUf",
-	"5PygmE5SUXf0plXUeoiKHkc6dzjd1HiNN6KopEUGtdeLt1f/Ahfv9uQs56pjk3wDGU9+HSzl1TzoylYU",
-	"YNrIvEUA9mi6t2FW60lCChafVvaBtgf21mdmIQwOMWYhN2ckXhRZFkPzpK1rpXQ84OVj6JoOxO20Zt29",
-	"sWPKwzETH0se5OBYq/02IiadIdpK4dRc1x6YR1KDv9SQOQBnQ2hOAwJSokKqGqmsq5Noqc2ClfXYh6Q8",
-	"26BtpHCj86ByOHsU07kU2kp7ZcR3vfC/mUr5TZv/worA4TUCtAg31czrAbdcV4Nt7bBECsNFweIzt11P",
-	"CS4UVC7GC6mWzMSnJFUyx9iQ3XT2YibS+BTyBliIsGKKRcT+mcQyZ4KlMaFLykU/5j68P6phh0SwkWft",
-	"RDc528EHkaCkUwpGmEiB4LFe/6rpxvX2aQVkM5prlg5HFqxklnahDcO1D/IqIklhIrBSAbvt2LmgUdpM",
-	"FkpHJFfyw3ZGC7OKiMm0vQYBKfAT4DgPLW542kU6aIrgdwToxm9kHfzI1zyYSHMdNGdjMMN9gE+nxDti",
-	"kq+Q08teglW/ijlFNALX2eoJsHuFQsT0gLmtfU1r6DsPa70/uGtkchVmDqOZO+VbCmLLNFbZ4JHuqMCg",
-	"IgnzXFYpuOZFxD5DI3FaJpOrsjFGo+q8RkFXCLsdBxzSzXhRANrADQaHacrsOCGsoNhCMdDh0eBS4CQr",
-	"tJuIXV9qH0NCh3PQVzWV8w5MZxcpVOBduyZ819KHC1LHnFiwrIMNkYpN9Uff+GiH0ZiJ/YAVFKQNUz5Y",
-	"xK0vWKYH+AIhdwPXuDVX+Dnh6Vo+h5DUbprT+pdWXUPivFIRRIoEGPVKAY98HQSCntxxSOKUGgpcw/Yo",
-	"+k2blCwUxfDEy29+uHj1MnL9GiHrcUri3y8n5nJyStY8UVIj1+ulANpN8vCrv08jcjnR9oLLibycEG1S",
-	"OEQuJwz/xZSyu+JyQi8nfmiXk7W9w7AP5qNjGRgR5u3Qnt+w/Sqzan49/ervD58+6qtNszPVUPv2veGY",
-	"q9IGXP8DKuCCGNhuOJiPgpYf87TZxjtcZXdQbV4AAztMsLFQpDYrftx+6eoYWTfPHdvgRzeph8dJRG8U",
-	"GAhKlFyTh0Pziu0KG5R5MOmtuHtSlaD5bmV+QN8XX85YluPAfR2zdM+1jKUQDtLDfhXvpJjRy9XgWsaf",
-	"Kj7Pm7BFDiKArCplMJEeEQ3pfF2WR1uL6ZNxQfZEn/YxQ+699SCeyNq6ACLiU/F3ngt7uMusMNDFeEXA",
-	"aHRsngNW4eP+b3udYeveEX2Gzl1rFJIoKciaUaHd0T7fWgOYZYsAg/iKhRofPLePkAsCP+szBDYoRtOa",
-	"SFJlmplg8ox8af+vbSoHbWX74Jl9ht7fvfeFMLJi9oAbXEmQoVY5Ja4Dsx/p9JSAiS22+L9XgOvC7rWO",
-	"WJ6StRS+8AHPtcfPnva1znSQju65sp6oRlYluYByJaB4R18CKTMqliXFnGnVmMKHT8fMYa4KsWc80OfD",
-	"DgGmCvnka02HgVu+tYBP4eW6EENer5ixSiu0OfwQ7HQL10/aG50lbucBqZ5QH8bjKXkyfBJ8n57q/m8L",
-	"K+Enr6ni+k5779S2q+8a24FhqpXnIHrcNbmmW132AGhz/3NDgFOachHo83XFWD7zpWQt0rkSKQWWFbHe",
-	"ixd9LXFrpPBmxZyCcC1hglYMvMk6NaFGBvg0uUAF4Ze23ATwV6A3tn8ASGoJQJNAQTZoCHu0cMVFo7wj",
-	"hvBOuWjMaTvq9NWzMDbTEZPPFoom4VdiwZICcjWrjsq+muW0lwEEDB3YgaR0S9Z0676y4QbKYp7VDFJs",
-	"lQj7qxAzqkOQpd0jWKSyQxq+lxuSSbHEfmagMvxcA2nRnJE5tKQzgNgbYEn5xQifzsBguTOK10rCNPnI",
-	"Cjb64LpBJFIndseChKM1FXTJ1MnDoIn8MtRI8ehhgKP+hiAv+y62ee1tpH7Dacf4Ca0a1J4EyK73FP2V",
-	"dP2vfKDKqnS37WA9oaOr7zYI8G7qI68QSl5QhVwbfvX1Sm7EEO6cvKrD39eywaMxF4Vm9jWQ9nJxEN9W",
-	"Dq8Rsm2vPh3YRSwkeq/Kep89SpjkxTyzzgw0rYCaMPDouGkWT3KmjwkQFMKTvCFVJezaNqUcEXDCdW+A",
-	"+x6GQPOIBL3t5+4Aju3Qq5cFpxYyJWHdQsFLnLMlFe3I6Rw6ToDhCfo5ByXgcMj+jNtQTaxsdLWyHFjs",
-	"NaY7072kv/0N46AtHiM0kLb+wOZGYeTLDcETr+pL0FpJsQXDd1eCfqLAmCdVCh3LgCdo61pAAsrcmUuu",
-	"NKPpAEeEZlo6m5obz1haqkMws8ORiaSr2cq567WE/absjbteN2jg4GPReNDhwHxvl+Ewe9JPjiDJmRkO",
-	"q/egpEoaXLBTLtBzmRXrYHnwyEbH5RM7Wx0vlSwCXDzn69IiodgH2p5C9lQ6xb8ClSL4mxH+wRosGj2Z",
-	"OTMba9JCnQEYlm2xgDtcx/o2nZxEZluOXqPXTtiC12kvR4ALQqmbzrM3TzLs1uyMOW+n201UGLmmhidB",
-	"g8V3GWz1cHUY/3pq590oKseMJuHSBbczwPQsRENU/BjKeEXpzMxWXRiGnTa1QWLfmsSCA+AkF2FiDzRR",
-	"juPutqQ2DKy0p3ctsMadx1tfxcHNe8Y14Uah72rG7cjyXA8erzHKRax0U1TpzXJnei3hpr7jsG5M2AjG",
-	"s04BC/d2x+M/B0LGcvvGhn2A7rhcwP9AIB/+Q8rM/q89zKB7boHDnK3hZ9gDMfkbmGNTYiR5+IV9ShqT",
-	"v63YB5qyhK9pRoAg/OefX3xjf7UeJaZ8rRKJyd+sqLEPRn/Rm64d0Ft+7+x2NPfHDvf72K6pJrFrzR9H",
-	"rmLImunQ4qxiKKNWP61xYgdvljrTXWCjlFG2oI2MNVzlacp1GVU+rbViJm7sEWGZdiMOEiWsWBZuCtgt",
-	"f2v6YSh8gg+1qDpl2n1H47DrVXil5xiCwdKQhfMd25CcyTxjoH8AsWSHrWFpwQJ2SeQtREOovmIpMR01",
-	"c5XIhiwMv00D8QFuOlAkGG+InE/oSg3mbMVF6oBG4zdO7Yq9eyic6S+t0wMMkV7m6drDg0OrKiECOySB",
-	"/HdhMKbzXs4jax2ARg5E1vd0uesHrIAXBcdT/RArHSzrc0FjxAQ8aXwPLCJ1TfMqoFgvbCXI7Hth6Dxj",
-	"2BcYSZ8pzwrFsE3potA0q9JU8UZJsZz5WEgLTvss/NZaRUBAVfowtfUPEU3hLDGyKLKM8JRAFm9Dm/qn",
-	"bm9XB0wvafJaCmmk4AmS2R4PS/CWFvtenQwXjUallCCo/uL6TC5nSKwSKmX6GvdyWccEGOUypy2Xp07Z",
-	"2zFYKUKEiP3RoZmR3htQiagsQE+hc0XOy8CO6x6Brn/Kka3BuO4NQ1R6BfprxQ4zyoU7Gn37auTtkRvR",
-	"juuO4nTs7M46tBtzBR16AVsUaRpq8QXNWEcImae1OHHlnqCrgdE736yj3rrMt0oG5QMr5WIo2D8wjQjC",
-	"Wiubwm9KdHKQeddAOxLfFMSHYqxfNGdMnLqgDvzdbntd22twlTY8y6yiATIJ8M+KZLUjDbQShBUoMzcG",
-	"a+JhPgykZRBzt2OoYR+4mbUocxvIxdGlKGEfpizRU1XcAZqmr6hGYrX4n9++JSc05yfXD0/ey7k++R0x",
-	"ah9P7D3xQIyI03OzYUi8WkiwI8pZwYTLrAzcU6GLGSnLTEYQfVww7OvQo4sgCdr3xK/h/Rdwqau/p/2k",
-	"VRd42UVO0bp18P3hKrVOctz/Jf7xMyMNUpiO79QMMnajoNo1U+GWmL30PdDAMYQdzplAJA/jYGrQxBof",
-	"GUuXzO5VRTTPmEg6cnFNRroAGK5gcBgN6tTpj6FFxpgZKo/fFKwj1LQxqxqdbJuedR8WXnfxEyFss+On",
-	"D2Y2B707cMhCmpJwKBhO16bKj1JBHG1RPaLpGmJR0owJ16t/FwuPMAz8KLp/O4Q7rCL8q3NjdKPK/RWz",
-	"lfOeQwEr++U+EAYHEeZRFdlQbKaCeG5TKNEJcC9fVDJx9I8JOot1kVzJkHPnJoKlLhgJ4JJVIVLg3vVM",
-	"KejPY/dtbfdzwmADQqquKvU9gyZYeIJCBBwJvxCQq+0J7QLe1ZmtCdUZY/kxmbpDF7rPooTU+V1KoMvD",
-	"Bgh0Go1n7BpA20KzzDGmVEnxNknLrVGzILqnTswCBO92MvzaA1eLM6fsoNx5M56bxTO3um1UbTavKNp7",
-	"vLUvggLXJBtr0pA1qN4avHEokaWab01V1KaRCWrHrq0S2qs1zR5ynF+XJahBP6t0ux9ogqHMgBFV+ebx",
-	"AV0efHb+eVltNaaCt1CKCVN6sIek+IOOx6bxyL00ATWAwQ6xfHt4rUcHV2RFdUBlQaFhRFydYURcmWFE",
-	"fJWhVbQe8TukE02D6LLbLmUiBesmAIPC5F7kW4C4shtG02Cl21DWf9diudVgIkzJVkX/h9qSbexXfzb/",
-	"7roQNOj1+pPfoCj6PVu4zH+b8uSMgybHicSweSmpAFohMnnlIvvYKmpsfSY+9ia2d+0rOjE6vcissolM",
-	"35qHw6p4e3B71/hk2wXp9iiCsle3l6w94MmVyZaZY6ACtwdXfIqlcVRdsbQsROWayGum0oLVs2X+hAsc",
-	"fiVDVyh51tu/o4Jv5Ty5mtHy/JyMKMMHRbOhmkAospbQlSSV4HdE1gLIq2BSA3T6dsU1Wl0Q37CfSrMd",
-	"A1yfWX1Zy4asjzuadYJV6Oi+B7eRCdrEP1y8ekmccGLrWHDhZbr1mEdBPWsMEEEwA8tUfdsJAC9PpuGS",
-	"pFEZ/0Yro4ATtqYfZvVu1x2dTPZe0dP7WjGjtnZZwjmQqh64nIAn06+CZUs+qVvN1GueXNUs50nUnQqt",
-	"biqUOG3CFU8dVO60V57bfTExe+ITx+5bygZO1aeHNUJ5CHScwfVDd6O4MUw0KNHdSXxMnlu/Bdr2bVYS",
-	"2xZXPKl1nbAsqEIyBaMKDcwFHSpgqeg6VDudhJtQjuu/1P3VklB9ReJUbkQmaeoGEjsyrc4MeBiGeoTV",
-	"Wj4YGfxUqbv6a3SDJzEAj2FSkTLXGc0nV1x4VuO6WfXk+eldvNVH8Kubg1pJr+ijp89gDUa0Ge+mBN9p",
-	"NgYy6w+ukgOp3kLcDcEvb4cU2xUKpwZz/HGEJeIEry8tWD64c0iOvKyjeYUGZeAba6ywr8jNII3oqqWy",
-	"o1i0o9p1RCMlf8fw+GZUOiJlO94Q83E3un4P8zFTSqqhA2eGzsZoh1HziDeMmZWcqcRxIe/i+ntDLxXi",
-	"P/cuW3W46IR6Gpj92w+KQP1AbmT2NsKArR5ZEO3cXwqPRSf4Xo5YdAjdaU9pyBdlESlmhfTxYO6Dqr9d",
-	"u0qsbtlFxE3gKXlQxk4vJ4IvVybbQkG537hLKVOXD7EjfUxWLjNlVlQgLNx/yYOgUh0NDOZBo/2FcK38",
-	"rdtC8KLoNhn8qmUNc6rdgr/UjgrvnvYQrOxIV5iZ4vpqfBS+HVPvDGx3/VyIvRfsnhTGE0H5MTefEfnv",
-	"3A0G4nd0nDGN5dn16soXxKfEPmbb3GNrZhr12Tpn9KoKHvuuKsckdqOOT6sHYC3YmpmIzAtT7Q7r7Gwg",
-	"owtOFXCWWG/8UlCXVoysuZw5nAZu8AjRu1glWrF0u2h3fcNpSRa0qt0C98vuAZ4xYUdam1VoFd36Ynib",
-	"/SCYbnsFPgJrquWaITp4KZmGUPmGbqP6N6+ZOb4UcWOR0G3eSby4Qhq7A49J6WBbWwzK2IRsfNfWTqR9",
-	"tbPqtsyUDjVwWJT8X7cpTA1zG/yrNz4SutNsstM3G0L2wx3qIijIb1hiP3V7sWIs1AgMME2zqgI9hJHu",
-	"ppqsB1O7IAIdfqPpTEpuVjJjRNsBW3sbDxJ7eR1uYgVqTUUH2LFeA99L5uJLL2rR3E7ShsZ0vkHPeGRs",
-	"W27E6Lj2gGJ1jPieQyVfoH0CH9IyjLvkYWlFDibsUcZz230Mdhsp4wv7g7hQrdgfc8CKgBkcwIdRnZRD",
-	"aj7Mf/q7zgm2JnOAsiOX6DgPMZY7OMe/YUJjIpLqBIkIBwONO9uOj6NpWt7uqEo6pMDAZFnD1gMktVfV",
-	"bfG9RhVcdCC/9UZxw9TA2epiH0RBqD/MD71bpGpqpClVh2xDkM9e704zrbkUh31s7eb+/dJJeVmjgh1O",
-	"9dp35fjmyKM2CKOadbaEHkGSeF8UnrILPh1La28aesWEs/aUR6Qdk3hJc6TEdc6jg5lak5LO5TWC1nxQ",
-	"HS0uxTZcWONvAVAldzvsBvA4M/tbyq+ZWjrjEezRS4EbBUw3s2KauZfpiCwlkcLzddTfphFXLdiG4N3H",
-	"JE4yqcvXvpdzGGxe2Lc17VlXGSsdVUKJBZELqFW0pvPfYreWMTJCaPlF1OIyPSaxJ6DFd14KJFS04y1/",
-	"sisFlG1cXNOMQ0NpKCsiHOg3KFnSnOCNxyXqfPZezuNTJEUFdwHNHs+PihZrf1qxGsLg/uL+lpIna1TJ",
-	"TqkDvdTtyHlLhruURoX1bbNNZnKDGH4ulr39zG+9V+th7UfcGEcMorzH4813YnMfOMb2w4STVM8Cdnn9",
-	"CujjPxxMjX3/PUvtiPtkljbwfF34ulqOB3VRUECHqmkuuJmN0etXbNtlaUIn1hIUPKoBbM1vquKH1nk5",
-	"XRmT69OTE0H16T+m0+kJ0GScTPqxEMPmvQaGGN+mEAVntqYpm/ki8V0Ryh0f1kBMBtBntV3CpjTUqwgI",
-	"T6sq1RplTGe4rwsbZ720mabXXRVafdi6IZG8at7LlhxjSAb2dC6t+abllq+aKzT2eXDlmhPQ1EbRHnUa",
-	"lcC6rnacDRxcXUadZJQ6pqP7xn7Vf1gjz3YkYxCXXgArUOnWsj7TvTDU4KiLCamx0f////f/i0j5F/wD",
-	"VM62SesavS498ri2bISL3SqyQayAhyiB+2AkHFbNuI/jqJKbb2jAamjDzlMaJoOFMNMozvCG8hhyfQup",
-	"ewDedqw2QVRpC4pa/9IdYGr1Ufvn+vvShgik+bl2/P4t1q8zsnZcBFBai9jqQhieES3XDCPl1nLHsiiX",
-	"OQ/ucyx22p/62i3YhOpF6knYsOyqgOAyAJOwPHRonmeeuWKPIYnaNr9iH6eiVaOCpY5HEWgVPc3iGaDL",
-	"ecbK5AIvrw9nUKVifClmuI6BAXzHM6Z9fduiTLgZH2v1VWNA3ygVSaiw/5wzgIUOLM5UbJzsL4os27++",
-	"DjgOnLhQhLqwjhXkF6QgGb9CXP7gBe0qWWkV7Fy7emAQpMdTIO+LPJ3imqWcCm+9pHyxYAobgg+aJS60",
-	"dXTHmq8d9gtYryWlaE8JHva28nctpUzx1nFWr723JMIc9cYGf+XgO30Rb4vQRtd53yd7+EP3tAfYOFWG",
-	"6rPSHaFmsvuprK3XO34ua7cBuWswWQKUh46hAq4tKztoChnG7liS+47xY4L1HX9bucCjbm2dyx0sHo6J",
-	"CEoqPZs8Wp2DIh80nQHhyZ459ju6JG91mhnyqHU620o1PAXVEGSXrFAoPRiUgeU991DYww0EDMtzYkTZ",
-	"TjTRBei1vfSoOKsZ5euS1BgaMAL0Awg5oIqoxqJKDQT3IH5nr99wzYhMB55IACkadSQBryfYK7vf8TOY",
-	"MZuyA4WVAKT3dMSO9mbBfECz5jR5iuqBaayDASGtwEyIQrtZ54cmQCF0FK7281YI29Q7nJMVyzD1HiBm",
-	"ZFk6sz8NmMXOxxLgH7MeEm2xHSBli5BlZd6iXjq/ohoQFPYTjJRAwzpYhze6596oH1y4GrcscG8sgYZZ",
-	"r/hf+vvL7kaCXd+ycPzDo5+GTQKIwGwhVUhFAG1nJSWT4fHiGv1hvSGoR135L9jvkJSMDzseIH7bbBc5",
-	"22BV3s6gvrP752GMAI0IVy/Xdas83d357lY2+Sfvnolm4F03z7yvxpattkTdvbA8mGiLDS4kIIjAHQ6C",
-	"g+C+Hj8WqoYwSacpT4mWg/XW59ME6+4alddbbHW01LqRxm7I9w5nF5wt2BV6eKcuoPz2VTOt3Ox8O1NF",
-	"VtaCuTZpXHuCl5TRNCJa7sgG8ohrws0xie070/gUwX/U06huVhJYVHWYRpWkkjUoGd1Y3LeFC8qGg63K",
-	"ns9Ow+e8ybLZ6tCMW6o+Wfs35k/NZMnOAQW8mxjkwRlzRKPcrMDZCwSbskxuWNpZw+P6i3T0EmiV0BoJ",
-	"ddsj9cMikw6IP7L+9W73XHfk+20VQ2r1YNnNbgWpzmK82yXz24Yy2Uh1pX2kvCHBvveAkDskbdYGdysP",
-	"Ef7yAYIZ+8BjEle3xEiwWCvhuWYKebW39n+OiW8yLCQU/pWNIVxwvsUni+NqJGDChLL1KuNwWHXNtYby",
-	"cM+z62CQjvWJiVQ3zMSOjQgTv38zhXtT9bcD3qUeGdn1r7c4qPH8/R9xwX9jOpgTOGRk39D+wcGjewbV",
-	"gSgXbBPXvKwGepoKwgW3kgMuriIcBGmxdS13oWFyjJS6pbZ3nA5Vsi5u1g9vJpgsh6e6LseOAsN1YA5J",
-	"afUhP+fpAXm6ESiOEXZvVwX4DTtNDB5BGJJbFe339EFwhOoubKOJkYht2j2SuJgBhigQxQc1A/EZJGuX",
-	"ii+5oBlB0BEUUsEZCIF7DPmckfgEMEpQw+DpjQ8qIwvTLNAPo0IsuWIAyJ3lil/zjC07U/eGLq0ApVwN",
-	"GehueU15d3i31oLRI5p+lW58rf2MJFeM5WdkCrEqDFnYv2hkB5pvfaAFOvVkGfmNKemugFWBJE9nzyGe",
-	"bRuNJR9Op/2kQnDvShbq4Jt9C6IDboV2Xwe/eMPY1eE3o5/oD4B6w7GBT9gyesCk3ShuJ0P645qzDfRp",
-	"AlJ+dFGsfGVaIkGXtQpYCpBFj+KICE3XXICV3xItfyrgY8uoDMRx4KbwWSA33XzzrlF6nWsoBipGdDVa",
-	"dA1DeYXeyM0NTBNHLjns4JebEPqurETt2PlNckq77THDbXc2JAscOHI0faEdu399UGcV4rCKlJuFUELj",
-	"EFwsf5DzmxVKjIJmUz0eUT2mpqAP8N8N8r/wbBMHle+OKtw9MCo09J6OCHOq+KIjO1nx3QD78Ipr4sKw",
-	"1kpZSJUwIMAJEkazxQI/fVZOwqwjB1ibJfdYu+/Qil5TUdCsTiIypEgHKw7DpgcELFI2kqt+lD8+Su4h",
-	"Vz86S/8e9+fQTDtOY3hCxgQOMBVcCD2IkfQMbaTGSkpFPMFRg1SxXIqB3ZraFUlNIRtSXlG1LNirMN0Y",
-	"X7nLsW/BavhBhIy/rylisHeavoxvn1W7ZczSDUZoVNZzmcEObxE6gi74LQ0uWwFO6Dj5H9cErE5sHCK5",
-	"goT7UrqibAQhKSqw0x5SwdAkYblhqafiBNBChLwClRNoXbMlMw54YqC4W5OMYokLvngmpJlJQBX5chd7",
-	"76WoOukJSVZSXtl9Ylc39YzTvuMjdiz0z8POgClEm8EwdKXSZdiy1UDwmLy0OxJTv+XQSxUvsxQrVG6F",
-	"vwqJwTp6CeEh0mQQ6+xHOzAwPavjr5s7a3fb+H1cOxGcTJfqsjpJ6tunUh1NtdN15tVR1HjatiLltU1w",
-	"k+Sh11Tf+/6JIzzfr13/Rimy7VnZpzHjrA5qBtGaM2iAaiRRUpqqLVwrTgRN4V2Xi97KZSmvvJZy3eSL",
-	"JBlQAFq/EeFD4++oD7KEjE+0kfkkCuJ1qt4dCxLjM2L0yTybnCeE916Ze9hSzqTo6Ii1ZrIws2b37mfT",
-	"nf7drxpNwNbQxF44LcUEcoeVju0/nj1pOLYPBzi2NTF6VZ2PI7wR9/GDOOtrR+qcinTD0xAm+YVodLp+",
-	"oInVCme1CkfTaLgkPO4VHCMrxGvu8UlITuDaPwyuhP7aD26XhDNUnptQk6xmvlOflyh7EGizI1PnVt5d",
-	"qiRZcaubqSZysYBwE7BVnALuBWFJ9hlY52g8RaPzJ6RIGCB9rMnV6K7nX2zVR1D8yoarQ+wg1C7WwePG",
-	"eHqs7o7zb7FzM5mzJReaFLndJVpCiwtshIF1mZk0EVZVunrVkqjtvZw/0ISnZMmvmT7eJ+HhVvP0g7VY",
-	"+wZ67maZeqCcVXPYVhnIfO3xDzTjmmB43RV2GimvZkbKmb0+to4L8JSg2DVG++jpV48GRLqAl3Dm9GBj",
-	"zI93FcLXVR8KzRIpUi/cZwTRiqnHVYLeWBQKkHnYLhyBWNhQe++8Ptw3UHxfz+x+517sry77fNtD572c",
-	"O1GolCtmxOgWOq5U9H0eNF4ytm9aQ3/YO78bLtJgl5KwojkmNcngmqQFdK3SPGW1dI9nBCKgmmh1B7aB",
-	"WRbCI9sHa51fYJx96ubjLRgMh0fkGhV8w7wh78j3peKqR+8Ly1zkLBmLkFJtqNOUPCJf2v/r525pxBZK",
-	"cTeq2C0wG7EQ9ZBEqK6SuAuIy4A1exjuJE96MFqVOD0N53x8qKBdQdcuO1Eg0NnW6m0r8OAyxXZ+Y9CV",
-	"sd0/sUd1kkzKK2hLHA4YjfFld0JKXXrne7khMkvDFHWYTDsj01PsomScYxLBuQP6395Bc2RQIUtFExZs",
-	"wFVlIh4+ffxsSD7jFqIPrfPLkIzZLwTdDhGXGF3H4U2Nm6GKnpY+B0UubhaCaJ/Yuw6y5z0T2jAKZcgw",
-	"XadQo25vdWArl2ItTF6AVp8DExsp8kD3rFra+W//Pj/6X/Tot+nRV++q/zyeHb378ov/GWR89UGSVquT",
-	"wq6T6yjlco1nJFbrU8jmykINb1PqIit7DgloWflrwdzvVlvVfOvWIXj+8rzkwLbz+VvZIMXtbK5dOwE4",
-	"yiot+m1h1ezJa6q47m1BFq4UbYpUUO9DgfAbOxs7fDsDhfCm5d3+/hu56vAZ/+3p7A/7kBGFuWHq/I4i",
-	"6tuaoH2E+zgBuovw7A44x+B9w82U2gKFmmTfHYWZH+meWeuknFJsMfYT3/j8QEPXr7nwsJC7pJ+C8YY/",
-	"FK7qEo+E5nTOM75DtdWbJvAd3gbN0A9yvocXD+MKvSxqeNVBPHr+jv3FD8PY9srUbV//lgNEe6xIVNcL",
-	"eYiW2bN3asJVe0dgKlsT4ySjXNU9Qtm5+wAcFOwn+WpRqyt86EqOZZZa8xJCWIMP+3N8R9uM35VOsGc6",
-	"s+n7bVPIHIyUALynJqh9HYV8s4I+Lqy5DPXzDIpup1roG0sPCg5qapYzxa75iMRTxdM0aGWRkqGWTdm/",
-	"vvWqifrh//RpkFhPG5plg7fnKC15blf+BznfmchpSP0WStDhA4FUWX/Dcryq7BfRJ1KI9B/YdwlbcY3Q",
-	"302+4KqobMTeQBtgVvaWCoZUl2UMDa0CktE0ha42pNDseEDXcMjRD7cXMmmeZ5Svhyw08Oz1PtFedFGs",
-	"11S5ZLDVLkPZH9umZyXjDTmrq8K2mmr206iXtlQnjNc/u2rA7ZPwUWEw/r/TjF+EMBi7pWyi+7GHocQC",
-	"jd4e3hLx0M+aqRD50MH9+bA/T5mk3dOW74JdM+XKRn2+g4uFPfFd3h9yrdzwpKNq44IvxYsDkXcB/Wtd",
-	"3d4SyVvsihj2o/fPWbmPgyjIBUVmqxL75cN2LkDv47KeNx+SUfhjvFByjaE/zPPEgJ2MkRTIjpHMt9h5",
-	"1WEU3st52SgdqoGUcZSf3FyKjYMl4K3YZfmaKbLhWUbm7Ni/kGtfuc+rai151Y7mW+WisekXgMyOCRBQ",
-	"gBkI5DiIeMVeylyQOTMb5lqyXwoAfwoJQ44x5xZHVWN47KXhAiXeEowhZ+WgtFwRx635QBMr46ckBtCC",
-	"XCziyP23Y9+PSIyayqWeqj+4Bn7RpYgT+9+z98W6cQFC1OOzeutjNx4Slw02hDQzxRLGr/Fen7OcQTqL",
-	"zgC2MrNTAb8CUcsM+XCwkaB9AKxLfEzOYc4uBeJTpGOBwB76UPpoZ0FYmaDafSd2JYgj96yZlda4ogJw",
-	"q8g1huvOCEUgjXu0VE5YPCUrpnftSBwDxRy+3MMVLwWsU8VKgZwI7irHVuFKAf0URVCzSTG3es0UCm0Z",
-	"DCu/zveQWxSmUIDzTAqDIJpWIbuS6xEe1ehWKP6GcfCoksnhgBhGfYyBAUT4yf4dQV3kYp8BdO2IqhOk",
-	"fLLWTzqmK9Hga5UVWMbGMd/8sYumdyGOvaGV+0Myjt4bO0jF3o8Z5/yOrKHuR6a5F9UtUodVcwC1plDu",
-	"21rflPTr7Uq0lH3otdDdQ17AxTXWxKE3tuLJTXPjDeVWu5asOzAk149PH1BjUQ4ucl+3J1hfm6EXfiYC",
-	"aK+5khvNXQtUzaynYP+lGE3PHOsC4G5ShRCRTY2UwZouhf3AhVSQTdyFye1jbKpmpEHclFJD51QPRsIb",
-	"xdld0OkDUe0YhVij2A82bUwAqeqYCe3T93bnahVpzwuepQOLYIf16qoJyA3wEXWS0WFedm3j7MdH7KX6",
-	"9I95A/T0odypv9/aZA5lkEFpfahN+OdzGo+Le6VjG3TmVLneg31UQQeckK4vZkckKNzy+q6PLqMYG/K5",
-	"XcnGwLyHjryuA+1GSdQKrRBiQ+vkZm6mrU+YSdo0RwNANPjyC8YCjR1zN6T+8us97doj9DK5WKLDxda5",
-	"2cbt+EBvmpECjfceHVePwd3ICndH4CzjYsyB00F+itmREQdM68M9I7JL6zQHdyOpqxVQ1qFHX02D2Nf3",
-	"ck7YhxywUlBcoltldTkH5Ak31j9GGlrRQDQ+mz75xwA05gUiIy/yILvAqyaVc4WfDO6OtuM6kvt3LDVj",
-	"u/dx9b7ms4LyuxVJZ5rYNZkb0UEEbgj2D4Hg76BcyHO81B5Wo/q2AYI9oMqyrGp0UxVIGpk5CDKgiCjM",
-	"QVXYs4VsY2T/kKyIYoJtIJiy9nGMBOJSVBBQLHD2l5Y4MjHKa6aGJybtl/uWIS300YcjueaA+91W+2hs",
-	"Jv4brhDy97n2qIsmGypMiBCpyLIZaOD4lMicCdf+yCWoG1Pcc7oPTYSXkt+1Zf5KYgeLpDHDA92zBzEo",
-	"Lr+FS8M54kDWzv1abuNhTlzqRb+jmK76va4fVswrBde91eCuh00OIU9kZrVSy9LBi9fein2ZwLtOg2dd",
-	"JYZAwGpdb1SBYTJajC6PnCtUoZVO1b77mle8uWZdCO3HvSw8t5A2Rz6FDxhJ6UUoUW2+9dcekHM/LJte",
-	"I7YdRudR0VIMST+PxSP9oTPhSO07a3HiDCC16QTmdebPd3Pg7tWhg+YtXbY5ZWVaJK6Idm/WtO6z13DW",
-	"p0fvfn8YdTnvb2XOk3pwyDdCanDONfsiOf+g3h7JuroACyhSjkSWTGHfpBUVgmU6mEh+q/hyiVZoWfdZ",
-	"kVZAfu0IqkJVIY6E3Oy0XkoVz8I56p910Lo9gAXEMy+EiSBGqRfNl2LGx+VExqIJlONO2s/zk7G9fbjg",
-	"IbVP721lZUdwEPfyvYAlbjArbXSAe1TXHLx0n1PtXyroQRu3USvxfx+9+zK4fe07Dw+14q4dqsJhS/WZ",
-	"1/jIruk5iD9xzwYcEYO4CYRkejBJYiV5B9CN3YiK8RfGrlw3H//qNZwhprACvcEmMasCUs7cqnPgVdBF",
-	"uNzeVVaOY0g4bzUS2Z6R2MjYW34S+HIdIGXNqNBVTWhKtyXlq0/ibBHcQOGJeNtu5MUT3e0GBOwvaJ1m",
-	"bGGILMzgslI3lw3T5e+DKoY8gmGvW5TJBFuGy4GX7kR/ADNgZGDjITSyUNxsL+xDnMu6ZEG/+7KYTh8n",
-	"WA+Wwj/YMf4NI3CIm8QfYmcWrGFHMqpYrQXCypgcfTx5xTsAmfY4POICoD32qjNHbRKrdR3X4tBGWENl",
-	"zQMy37orv3/79jV0vpIy9/03uH28e60/Piez2fdSmyO1rkZIc/4vZhUYgH0XMuC9C0YSKYyiiQGvKGcy",
-	"B8rKwsg1MPxhlaOdGn18KS5FfEJzfnL9MMZRo0BDQpQpzIciTcgxueBL8GmxIl4DpA5xYFeM5Y7p2H7E",
-	"MYlP4A31x+IrfahK1551KeLzwqyk4r/BCE/J17A0ZNTSwsd8+aXzKfXxl1+SbwG6Bn4+REEFefPdc/LV",
-	"k6d/JzleRlKZFGtg0HEtbg00mosTmbL4jMwVFQkETvEvkcOmSUEM++Ap3GPC9aWICyVOMcd2tKaCLpk6",
-	"da85xVHbR/jRkvNyDPhIxXJGjbZjKOZrbgxLCVRWRYQbAupT+8Y0C86Awsd+8I9cG/3ll+C42sMTZO2K",
-	"bU8B1kRiOFA1/43BUkVVDaxjErC/Eyki+FtcHb+xY0lY4WO9BlxSgLpdirh1XMfH5KUkO3+taUkmUvhs",
-	"+7Q13QKXB1kgQ6YEH5sKQvUV85/2C+WGi6Vdyl9gb8XWDcHaSWRXIn/Dr9AVz8Hj6Rd1T5/rWhwASR6x",
-	"NpTrWj9DwTa+Azm0M7JvuGbqjFBxKTB0Wj1PG55l5NF0ekzeMJq69lJCEmALQHYg2BaOxpfOAfDoPuoN",
-	"rLP7rNevLt76pkpgiwIKgMQvUrbOpWEi2R79i20diRTQKFyxbYVHhL8AvblrbPXoCVkhhUaNOcUNHRqV",
-	"Rw4l5/FwcPOTR49IzKt3ztZcr60vE0c1EinX1Am+HthLn0y/at7GxWyR8eXK+N34lq/Zl1/aSbM77/Hj",
-	"x1/ZTf/z2+cRsSKJ4RYI+0ckLZCCVBNNtw5KWQhuPCQCKLEAcZfxhAlkhXTK8rXMtt9JtSYvpUjkes1U",
-	"wmlGHh5Pj6f2mFOZU/D69OQkl9nW2lO5kvbAOZZqeeIeqU9E/QEn+ABIt5qyN3S1v2vQk9NJea3MmaA5",
-	"n5xOHh9Pjx9PalnkUi2etLqO51IHDjercVla6lzgmsxSp/ciaD+P67yi2tMFoSwLdky+lmYFTPyV3Psf",
-	"AblSNAhl7GlhpccKtZNQgLi4F18KkDV4kcPueGZLXJSSQvZFaudJGmrY83q/YheL/1qmW9fCxrgTneZ5",
-	"xrFVwcl7jWFVNB+G92F/Y18IpeRNU8MZNYrpXNoFtk98NJ3e2gggI+JSU/Dq5gq+lBB1/RhNnuBLQ88q",
-	"B3fyNU19zB5uedh/y8+CFtbiNHb8LMX7vuq/77kUi8wVPT6dPh70omvKM+jxAd/pUqJ9930Hl9Wtusnp",
-	"v0t77t/vPr6zNrxLTU/eINS3ggc/0E7ePSzu9N/u3nfW20Bnxf3FvqTaYkwomdnDfc8OqwhQERrODbYJ",
-	"wVc6PBg2bNAg/NDURUivU+HoRlIq6m6qb6BSR8NhGBFXvlIZYvaRl6JS2LjJsHGa09CNe5yZAlsXnkmW",
-	"zDhNXH4vHr2zAsHrVBDXuyRyOeoUodXX8oqllwIf82T6cPcJXFzTjKdxaIfDtXe0rb+1zy43wv1uaHh3",
-	"94aGn7M/wJ5+8nDAnn4r5Y9UYUbgyaOvBt3wExVb90H60yiPhsJ4WyhBqD3UjrATJYgzAPZ9gQsQi7nO",
-	"c/uUCIadmkrkvZzrk98RMvnxhCrDFzQx+uR3a3l8RByQomtmIC717/D3VJec/CDnEF79Hb0+h9xxZkxJ",
-	"kFEX9qgmuGXMuRbIdpzjiIUN4CDfRZO8CHnO5UNiV4LhiPMy7K7fbgyOBS7WnpbY29MqxVOy/I3n9lJr",
-	"VTTxiISSjFtDxDHKU+cdg7HvHq6LzJxeCgA3QOSF6/KJfjQCCjkEIz9cvHrpaKQBDlEZ/U/JdDoFhfqE",
-	"/MS/Rl/7mMQwKeXnoVfr4La+rNIDJEtvB5joLkU5PTOeIhu+jqBeCKpk7GTkNLmyvgzahCd+2qAnCKIw",
-	"jslrICeETurQ6BytOalSdK4vBfzkv+LhI/Iv/vUZ4HWUsX/3h4BcLDQz6CKxDzlLrHtYqX4vlzO8LnY+",
-	"ur/S/xlrofxA7axQu1msq3MpIM4UZ1SbGGBLiVyz+llGywVaUbXOmNahYyEvzLkbzCRq7w0Q+V8LpraV",
-	"zOPQ9kp9NxHTw+nfH//9ycN/PHrSlwULvxwaZNRf1SbD2qnhfDf0xJOJYeZIG8Xounn6lJ8z54LCaNpb",
-	"9n4tWLdc3WfeWysl93/gDThWvpNqztOUCbzjSf8dL6X5Thbi3s7UR0M+3vUP9KfjZ2SOfw8wsmuoCfWR",
-	"cUoy+31Oe482y7Gmb49Nfu7U4aMpgVh3RJ5Op0TBmWL/gVqybCHuikYbiv8Ctl2H4j21hoH9pozmEM+5",
-	"4nkOeA8CJw7XlwLN+5L+c0nzuGzn5qhLvXI9Jq8EI0ZRoWniDHsYeNAvRmjE3ZjNiLv4RHYzvrxbifzi",
-	"mWzNH0WbjFYOA77mn1KwP7l1PkCXvJdzv59Hq48ax1dYfbwS2Rbp+T3YGdI1YsGXLsJo3V9rT0qH1E6s",
-	"d5yxdMlSxJOBtWc9cOy9RFimISb8ZPqExI62Q0gz28pC6fiYoNSjuoFo/qVIMO8j7ccCyoalIX2wYCZZ",
-	"OcKvO9IKLTqxe1YLTQq4kHGxYpjn0H9ZGAfohc9of39nZRk2Ha6nb4nvYmmKLZhC1PH4PQ+otX2R8iJn",
-	"SrPUh9HwBp+04gCRl9raLKgaMUm/ZAb9Jw+L0/4xaWxdn0SKBBoyWq1wCiFyJOYXdf4CV+NxKRZFlm1L",
-	"got6FkpjIt/qJElSGdIEMmfCcY/dmSJoMJvduyKok/11KIISLP+XdTDSOnjWf4OnrPpZ6CJHGf2TWBZf",
-	"syUX1kNxfdgzviiZbfGWQzXOye8VYvbjSZJJTDuOi/k50X+RTiAY15mIyKm6YinRW5EgXsH5IFh3Qcqk",
-	"MNRgNLUHjKyuPj5Nuuu5HYaPjf/nJa++BQJxf/h4f3O88G1Fsj9l5STFnRLHJC7R27E/a3iy8o3H0TBN",
-	"C0Xn2bayR88ct5NvT07n8pq5NjMu544iGCF0wCGHKBeXAjPKvnFWZT8fk9hh/uNa6QRwljPXDsIew/Y8",
-	"9WYzkMXXCjFKeAb1I4vKMGjDjL8UwH+O2ei0qo+J0F53DgATaUUangECpekMwIfV4B2wOaqOGtZD8PMY",
-	"Ordhse7owK6VcN33aV0VXHYc1Thhf53U/3l+/Hm13yPc5Ih73VCOoMOyLnGo4gMA4glUYBwp32hkyYxj",
-	"U2zEz2h6bq974yo77u6kq97SsQOuOKhWFxWEcd/o5DtkuWq4CZqih6Eot7oW61lgeAD5wxPBrBTTALxD",
-	"ZLVfHix+qa+PQ31/7MgensMHYzgYEoIbLhA050MrlBi6jBz6ufZ3gJJljJkzD1qzP+hE5qwqPQUA0y+O",
-	"aQ7epHNGr+AIwa7rVi/bFXigiZu4jnhrRhPWEJlxxtuLxX87iNfw3M+hkgZ9bu47/XMDOf9Tqf2DUjU3",
-	"3LMV1kk54dyzI7HmYkdjdivLjGtz7svaxkn9a7pkF/w3BkiFAde+RehEtMtxkjMRO4QUaCZrzdUDrgCx",
-	"4hkTCaARsfdbKFeL7CbBZC1y6VbN8Nw/FdMyu4ayERosuutKC2tPOBsNDm64Gzof6ehuq8ftp23uekzV",
-	"/3TYwLA3Q/hZbYK6mz/R0OXg50BDG1Spd6nZoNQsoNgcDt2eU7BD7luj3Uhx/Mi1ceOOkGvCbhwy3xIv",
-	"uRgziDDMKdimpG8Ydujv6JiT3+F/Zzz92G+b3blZ1umT2B9vGH0YGeG/udFmnU83a8PMsVGKHOYLIk/7",
-	"1vSkppLHx7eqd3RFt15Kotiai5QpXVagWKmF5tva0K12nClAuQBqWyONtGbZohH7cognGLrX8EGEau2b",
-	"KrG8I/PtpTSgZj5+DqL/n51Bu3877oI6qi0t1wwKajIpr3TZ+Hb/zi6ravdq3RMn6nexO19gHjyhhWau",
-	"vgcMtsgF+NBuc0FAJC/Dkld2TbPCpdQXju9oQRMTIcHntoK0gz83dOO6H//atH9t2rvbtJCqsAI+35IV",
-	"FemtbFLnyNzJJt05J6+55vOMHZMLeCtgdGGLrqUvJzF8DbT6iIz3nYod331ZPeZGPXyDuhvufINeuOn8",
-	"FCGRv/bs57dnv2bk14Iz43o6cOMqG1HAD9nBQP6zN37i6IHuK3wScqtpgqQbweBBiFB4z4NcV7wbhiGw",
-	"CKMdNtjfue1ufX27TP2+viNK//y37y2EB+yM+A+OumIAeqsNW/eEGT1Xf7VPWg2FgJsAKnaoKfOxaP0C",
-	"K0ShtFSn2FAYjyi4cisLoldyc0x+cV1sYs1FwuI6dKqqjcTH2PcIufE54+NLESsGNS+eacAlft3lXBMj",
-	"JZFZageQSZpi2ruzdNnu+udld4IBFSww5sn+gpXu2pQRlDlBpCsyExqZ80SfEZplTcIYpMHOM2gM5opa",
-	"gqE7eEDjK4b1pQY2tv2dqYECewvCZWdmiFL8hXIzuVONgUtst0rXSe/E/g8VGfylzMGWErxnqwfCfY79",
-	"7giSPntPxud45b84ZnrvdKHce/atFgz4+NOGZDFTJhfEcwj6rBlXyNlSX486z+CAFRm0GPexEH1bxg7j",
-	"E69DOf3zLfG9dobMeuV7tdB1wM3ivn98BrliSAH6pjtKI7vhDc8hP7ztV/dIxV9J49vwgX6iV8yh3lAY",
-	"90p22Jizl5387v7L53RSljFkOmwKP/69Ev6WFD3ZtQe/gTtuCgO9c4/3RsuA3zh6IaLu1FnnDE8/zT79",
-	"4yTQhq7BoTk0N20+PBeGQ7kqF99yw9vfNbSSY3MrRMa0rvME4j1wm8a2pt58O6taN0jBiGIY2uP7sE4H",
-	"H1N3DnQafUJN/zqh/hPCeh4HVW5k4HwyhoulvqUD7iRlGb9mvktepx39TXXZPcX87tLHdV+z7Q+MVdNz",
-	"/3vgPg+MH7EBjitFt9q2MzR2Z0dIr6wa37PlJqdUMIn0htEs2yKlWeS4/zxz5JToiNBMyxqRrRuVPZk8",
-	"pzVivR0LTkUs6NpMK0gw+cql0CllP+4eTB0v+p1UBAmkpRfAYRTrqk01NpSM2z2//9TG7AWDwiW7NMSs",
-	"lCyWq/ry922KYGolUVIc5YrZHdMZOX5dKHbqeSSRW1VauSHnwK9rF+S3shl3QoXrGwqBZK6Bt7Rcp0Rm",
-	"xVqAvx8UPDeW5woyIAPiuokqS3HDvERtAvaByZPfsJnpoOcGujTebVRUSfHaLVrXzuHGhdqh6MO1wl1w",
-	"9QnOjk9hq6DHoRwFdFUmBuJLEW5cxlzLHiQ9Qb4Vt5K/7dworxZVa6NMChZ5dE1Kt1aL/fz2OZGiLPJg",
-	"WwKcN2eEkjWHbL/OEJLjGS5TurXbzN6/cdkXKrZ116UrOfK9G+unTYoCa34QDf7wSY0h7EmzqeJwarCD",
-	"kNZ3uTXdtPfbctAPp9SLXEEbgT8evhmsNKBbgPqilKdWwuEP0GoBP3M3wovtgPr2G1y0zxP43nUV+jR1",
-	"E69Lri33dSER/XUsJqCVtq3LCZABLjte1Mb19xxQHTsqVww7Ag7dUq/9DZ2D5wJiKDxxJoI29kzK+BWD",
-	"T+r4nFxJw3ahEPuH4m+5gDKUrmxsbe9RkkiBjUc6xkGN1QrtYYQpB+9KqUhthmoUt9X+eJrENwjr1xBd",
-	"ftNPQA7t+aSiOt9syZnsmGehXh09qBh435H4dMmvmQAy5svJC8ENpxnx1sHlpAwbrqkoaHZaWlREWqma",
-	"by+FKgTgHtDlKpHGCI/gxmGgkOHTceC6Mv6SSgJNh9CxjgkuKwyfa3bLjs2167rn5Fb15rQrfIhCYS2r",
-	"ShqsIuKgopqL/VeM8ZPY7edp6iuV7cosGYKEMu69S1g53UTr7yqK3XAjXHPyuzMXW5m0FkmVJ1y2+7Le",
-	"rRCQvVXYBRozH5M3bAE879iBo0ZYBxx10IHjb4DYhXfPC72Nv9hlhsHBuK39p8ndjRa520n2lfID7QBK",
-	"P6hXXqKwV/cLkItiUxtfXx27jiIxFsJrBmzmJOaLmf8lcvpcl4QpODBgbXboO9fNBjgZXDeb40DGiKYH",
-	"KX2EZ0Wjc0p3aMXs081/7pi2C0mspDZDjZxRi21n10eVqUlWoeynjw57vk1kxgOCciFLQpCzqr+GD4yQ",
-	"pSTYHb0pmgX0XSzV1t0YFK654z3nIj8/af3LQoBtZL2bCFlLnDxbNcoE/NeADdZrHFQtaY7ARN8fgfjW",
-	"X/wWr73rpiflq/Yh/HDczaTZWdnB4OF0+qdOlCCy3iu5luunozKSinE3XfL6DjAQDtfJHZm+a1n3WR9o",
-	"UoiqbZA+JtjJBjs7oF0DyPwKr8LTqKanoVsRWjzYSr/Rl6geBb8UelUg+KW0T3zfMddDji+FNYK7XdGm",
-	"QH6uTmlzlJ/GPS3HsHfHluYltFMhRpKcavOXM/pJMZx2U7TDRwvgNLyDo+bkd9fTa7+PWidaOHdjMh4v",
-	"AfoDq1AdQWQGChF/CfkXVgnt7OV+LxS1158bQYrfCAC/pgzc5XnR77LBIrVxKm3hei/nejxCpffQOndJ",
-	"zvIcjf35A02YDG2daBAcRfssdaHT8sRyLKDgcNQvg+Qp/PRk+tWliHOeXM3ozN8WH5P4n9++Jf7LS4HW",
-	"MQg71F/7RqVVdUcMn6njM99rj6zZem5ddLkof4RAsMKoTvfR94Ocf67n3Q9yPuaQm97mi7uOt/dyjgqK",
-	"ZorRdAshDx05ReqXFVMyUuCJ92j66J6G9tcB+2kYWQz0TxPVZiVS7J6roMZ6kUxt5VeBOvZ5bxflVX8C",
-	"IKn/mP5UYeUwfKJ04ad0CHVtzYdBgG7B7wudIX69PteDxI/vUxSrlXPT1YPir0TdZ+Ab6UqC9++kcSr7",
-	"5PeaRbnfEfKJNiAoLTN31vuxnlFpdkAebikhVd+Vfattx7+q5xoJtQOWeU8JXfc8Tz+V+vgDJZAGr8VN",
-	"D69+s8ZP8r6SuzfIcw6VdZhkRB6RRqq0hLEvoaWEc75c3txdNEucxou/IHxRQWs2VJMF1SacOYWSpcPP",
-	"2Tsvtht/xE7/OmL/0+rt/EKEC+5u/8A9UYU4PG40Xm/s7S8LFbWFo66sAgXUahQjyZyRnCdXLCVFfgpt",
-	"fRIpIH6EeW04/a0ZAKGFR9Op488rv9fnxOOySIJrIheLYO1uIT53m/1NUW8d91lFe/4K6vxHqK1C1Deq",
-	"kJvDdJUPXneGbn6wF3za6pbPm+e/ptJv53k7rR16NmcNhB/+YteZfPAD3+Ad3YSHXki66iCeDK//M4ov",
-	"kfltYKcEd31XzQF4qagUFQPm5QUXXK+gEq2LBvKa7S862HmVg0AD755Ccr+Oxy+UXIfp8FJqEDU/GVCe",
-	"4l+I0IKuyhQ5/k3v7vbo6o+RQve7P1wVhR11Z7H8TiQ9UHNlrzn5/b2ct7pI7MfE9gBfrUFQx73+LVdy",
-	"qZjWJJGFMPqLIBKWWJcXoS+uXWFpyV0K9/I1VVdYWaHJhhpo572QijybEn2KjcMB5AidDLDpr8byNLQU",
-	"wxQtND0kv/eZ4W0/N/PoEwRLSsPfCoKXuSEbYuzS/yDn7Wx8YyOdJFQkLBvvVfkHdxKON5AgpeFdCb7r",
-	"e40QdSATd5ysZwS6dW64rrfJhiu4iUr8/EaqFNvG8UW5l6Fs2XW8vRTgUNkP9Sda05eyWzmUR4cZwX3W",
-	"2gN37iKc6yvUE39VUDTKb/SVy8iDIIF3jcuUNQrmh2VkmxuAXdsBdB4o38LPaBsV6zk0nE2Z0CzbYiua",
-	"h8fBMvcf5BxvHa2tz61xdMF+/TyIbuEjuowS/MKoBPA+LQG8f3r1/UAT5kQDmKqpE49PosQzuewU4BjG",
-	"h82dOeKfcKS+myYUCiWrQlxVUD1raZzhH/fLPontf8wyLlhMtKHQNNQxaJePvBTYwQ8eby+NSGwoz+Ld",
-	"S4m/0o1LS7KmYovA02PyqmoCalaKscoU29QMP7S9/JlQGWB7bKof5fJmG7XLlYGpGUjvPYJfwk5f25l0",
-	"D5lOh5BWfHLF8qNcdqmVH+1iR2SzkpmTDatjoGnDIzKdTh0M2Wmd/yCNk8llqW5gXoB0CrYiJU7QPon2",
-	"OUnlRmSSpp2RMX9B114L7h/cKeGmnYZ9MLWmne6fIgUpfHdTv/3DkXtSQ57LrTvngmLtZjsOAQM5yTPK",
-	"W/e2rwz6P7DAmsDtQBAECywFIz9cvHpJsHGGW2un8qxfG1Nj///aKEbX9r/srbE1TFaMpjDFv0+e45ce",
-	"fcM1RPS47Bvhn3lffePksdxbqG0ykM3730NKbrpt0O+sDFS44c1KakYwSmmPdArQ4ojoIllZ6YkXXKRW",
-	"ClK+WMRAS6eY4wqJsfqmfNoDTWL77hjQdvCbgx4fkxcYI5EqZYpwRw91KSqfbGFXwl6zPib/YjnEOjIp",
-	"QITd6YtK6xQPdCvcIiX2ff4Utwd01QXcldKXPhxZSl8bhEBp4MwoK92tXQHIOZwL6xMWWQpAb7LGm6gg",
-	"Tx8+Ij/xryNil8b62WFDwBntb+xC/Akwl2/kpj+UaFfiP+D4BB5GJ3R+u5dB/vvY62u2t+3tT3cKOfpZ",
-	"g80XbkeWQJzz0zVcqA2iZLHRfClYSni9lMX+7YiLviDxmp3kVOuNVGCJBJE/34pUYxMfDDQR92yvkso5",
-	"2QkMQZD4tX/+3eTJ/eOxwcww6E0ABoi3p3+AXPNBmeAnjwaEn95K+RMVW/dZ+uY9HxEIJgV7gDQEeSUK",
-	"I+W0Os33ppJfVZfdoYIo39JVuf0tbpayGAKzhXB2J1QQitG5T9y1JVhYtdM2Z1gbI3nNVIt5dldrv/IX",
-	"3eXS+Hd0Mc9DlurTzfxzeD/EZpFOVK/mkjZ3xKAZhxwIXe/fDq/9RXc44+4d+0gM/FgbJJl8aXXMJ94D",
-	"pj4618oO2kIo5NaGlq2SrGmy4oLpsbSXddKpvQv1pn7hn5kEExAUDS6uNnkjOPDeY0skaFK9YgzjrJAA",
-	"c6y/nynHY7mWA7hjGzPxhyV8VE3p9Vuk8ecx9I9le0r2gWvDxTJ2zPB+YpFrEYj+oFU6Mus7imZ0hKWA",
-	"kE/lJQNRfgVns4Ys8wj26j2OUYOndooWnKXkb8jNAWfkFdvCfyrkRP8C/iisaVwfzjE5Ly2dqjENsE2m",
-	"jNj3noEMeyL/mox3lylXUvXZAlbLEX4aZo7aDHWcQ5UA/dUb7fZIHlVdMnv3/i6TRv3Sk98b6MneirGU",
-	"GuoYMjDIBfu3zeVY2/YF1rC4ipT6y8Ss0Kyb0bGx//rdye+kWkp7Fv2FS6hLjJ0WZhpCAwpxhOR0cDv6",
-	"MAA6M4lioMFp5rKxTkcT630Bpu2MxCuqZ15PO/Bb7b6YaCAJdSEWZsJ8jjfQy58Zyuzz1p+fIIU4TrEd",
-	"Gv2spr1N+hhiaGypobs8xT8NW+Of7RT/0zI3NpW4VIRmmdxArxavQ8s+QsSd4bduH5zUFPYJzXMm0vHI",
-	"zN0dGIqC/6K4YUdSZFskfYf2ks12NEsp2Bmm+jRZMIO9YUoyvlr0Q7APxrq8C74scI/vni6amXP4oufl",
-	"N97Rnq9ecMHMwRH0C/anpFL9BGw6jiwd5bm2nxzLUpa5DhFSwR+kuOudtabcihkVCRtIZtdhRf9UPagl",
-	"1f0UdWt5/aenqLPfiAC/21Ci0Z0oQgjhWblrBK9c8JSRmqy4TkKSYdxOQbUGhGEWMkuZOiZ1pfoCdOiK",
-	"AprByPDDnLyT93J+KahvwxG5TlyeTNVa+mu2Bu7UzUqC8S83QjeiuwlgH3BS2/ElV2qA4PmcLpkGb0DL",
-	"UIBGM9Mt17evrYPv+ktx/yF505ymv1eT6TAyyV3dEA7dNoePTD1dmxmDMELOar/M7C9xyUgpBfsiQvAB",
-	"Nq0EKkkj7SY3UkK1mQTmuf/D3tX2xo0b4b9CBAXSK7QvuSZFY38ogkuAFmjPh24OBRq7EVea3SXMJVWS",
-	"ynovyH8/cIbUy1qy5Thrb2x/imNLol5myOHMPM+zk+89VZjq2fHrakQE/NI56Q9jdlIBaLhl6S8ns5qR",
-	"souLMx2Spz1gYsnWTd4kW/sE+X+UPI61ByURgVAXVtDbdVvJZxiu6MppChWPezs83zQgDykemmJ7Rd1h",
-	"mRA4tAINrjDkYEgyZCgKwWfQC6ZLY33sQUyyWEbijpE8AYmu8lhEashtnCrLtza02YdCsv8Sfb2S/8QH",
-	"2itAIDu/qgyPr+lhZ+5mK70JrbPZeQhKN2CgLe5zT6m9oZbfWA1HK/012uTDAvn3LTfGMB0tnZZu6yPy",
-	"0Lalpci2bCEksHXpXyTGwn4Bxmq9cIHpy8aCqtRkwQghZ3xutSwdsIJTBsRA4k/aaHNuGfZHwamq38Jz",
-	"GzYIVF/VV8RHDEu38SJMgfMXPWKVijXpzjtiI6MtJAv1ZbwHBUDwqVPVjE/qEavDg/CXyFOmNDKW4Qlc",
-	"qN0wA2WAOy9GtarrNxF7FOLZGWXwxuEpxfuYAgEsfYkoBlwb+n7Lva2pr5Bc7XPqC2mA/5dQ0kbBQmAg",
-	"7U5k4FTHXSNu2NlcLLBxqVbOpxmql8yw4Yi/+Efdu7vjKE++/uTrXb4O7bCIkM9CKcgZLpWFKRXkCctW",
-	"gCR9fmVeA7elaREK9E4EN98AxM6oEXZG7S1j4W0QFSuCaG8DVN18Ic9t1dM1Zm/KXDgfSZyojHKHdYfi",
-	"mht8P5b6FBNK5ftpcKcJHhvNeOSvCHJQf3w5/TNLDXhj/RjdNP2hM2JY6c2/wzua4SvaV7KgMcYdURK2",
-	"n6uP1hQ75h5iyekesBrVzqndkLiHNb7t1xPq5t2Xd19VkvKe2jK0WWgsPqTV8GFWuvyaU1WMOtq8Y4v3",
-	"t7Y9K34b2om/neGxg3D3Od/abtT962lSM028vJZn4m76u+jJOizwLTZSUkN+WNzXoNwjyBmtsHWl2ZXI",
-	"LVsavVEJ4yznW/9XvUmYlnkXId+h5I4q5YTJ5/jjt6T/Q+bQqIsuVA4XX6eCHaXZv/eeyfgcbwH5ZfoC",
-	"lXDUo+iajA8bU+eAkGFBSbs5sLnRG9ua3Cub3YPjDOAwD6N/CzebgHI7WK/dtnCZe4fC6SMhLssI+wl0",
-	"5vFyyl/SexjkaYPTIXgd7TRy6OZSi8/0LtzOpXe4i0cK6daQ06g/YcWQMbHm02Sz2aQ9uKuCu1UP78zk",
-	"WdLEif31xesfcRWsgGOdsLHvj0DCv+wBkK9gIgc/F9wtMCAIe9V2WE8kD3OmQDe+7bbnhvfct0n6O7dY",
-	"pkGOGhlxsfF2EV1HetRR1ZjmIKL2rXdYR/4i9CfipQmlGeNjgTkItSQEHNVAWFcrxqkiGI/SOwVmU9GS",
-	"tFJUdFpXdgTvoxFmHEgIkNQF6fASTUXrgw+7RtFV4Z5wQ10qZdEkMYjA7OfQyeG2/mqBG4JldPcjsKKF",
-	"nias0ZZl3AIVDljBnQOjAgvZn0K8/bc0fneXrcAyHni1/EWO414snaT+goJChnCEX3LHQVX3plFDZwHS",
-	"P2B/YN4HBm/XEnrp+qcD1vyOPtM5SMxLiVgS7ok/SpXvUPxfCjkeYZBxxBwC6fUCC+JhdXV6iUF5EkPP",
-	"pIK50euu1uEK3YCZa2zRXfMtZsfZAkK2HPlMIEcrVyj3jBJ+TkjJVvwTKa9fOLy3p6inDYcUKse2CtsO",
-	"eeKHOfjQx4Iri/5JMaQPXk5fYomD+rBjyYRw+pHLioKFnmwBjrLPNRwH6Fu6qU5MQlULbHex7ZsfH3ya",
-	"H7LSCLd9dvThrEUmBlJWW/TL38QHXuTHc8B14xrepqKcS5H18zoQAQ9FgMhOH5JK+IIjW6vKqUVr+pfp",
-	"lFqOcOULWO9cGMgwPe4no9hAlMFxx+0LimrzNa7FVG+rqNIiWwSluMbsZzROA7oArHMq7ZCvOpRGpYyX",
-	"JUDxUneHnf5DoARpZbJ7kBr0124U4u6SZGEAN15S89HtEKrOwI1+0vpcwIHxqB4oiuwAZggMvC+7VoQy",
-	"+rACdX+YBTcqC3TvgbNEcxkJh/ntcO/MYX1Y/XL6gqVCfeJS5B9baH2SO9gYrZYUgXuXj7+oS/fvV0Y7",
-	"JyGPayweN98ynucGbMcK5G/uH/tqz5nhxW/kzPsnupxF/6VZNUOXJc6d5pz5UJ37K73u1ZCRflX8Exfy",
-	"No07PZ7qPxqSDnvXrAx7IONin09qap67eW3dn31SukHQzmBuunS3Mqm7so9bRfzvMIMWOFtHX8PYWm8E",
-	"ripjz6qjnoQV9yOseHmBCiyBdWNDtZ3zw9mEwQXPnNweMS6trlvUha3ynZj85GqLbNw9qQ5/YNgcdmY7",
-	"fnz1akB25V88h7sTF8TRvitlwehA1+daKof8/oj7qlvvFRocnFQtbZi0e6ekX/GIB8AU7x/kerOotov3",
-	"ROt4xwsbFfDCMzcMiOyim5wgRBVdMFoMTQ8UPevv7X4oDocz0z8xG36DepOKL3WIPe/OhZPP/p/rSAzf",
-	"RxArKBSvD+mqgCCZQwCR5AG57g/9iIf0MxUG17k+7n5Ll36qNLZkbghWeLNvf9OJyn+iXba3Ds0FjCFp",
-	"V2B3xRZYv+V4s1EgMKmbw1p781HasFxYOnKILRHdXGVL+5lF74di7oHMog8QihQEI2rne26Z97SkBs1o",
-	"w6J8/aApWSjruJSTzwsh4Yo+2LhnK7j1/oJkIkjhBvaIpeEqY7tKk/p/hX2RJlE8oa7jpU3q/XTMftbM",
-	"QmYIhMzXWi2RoACpieIYhKuyJBZF3Pj1PhJvJuMG+8Y6ig5RKi6M2VO7Dy16cWMnJFxZvQ/tCs+Onv3v",
-	"w5vRf/not+no9Vn94/jj6OzzNHn9+ssfbr0105kDNyI1tpsKyHW6sX+68Z21wPZk5CrFNGrAQJsBE5pB",
-	"qk/VLyhQJeXaY/i3SDmxD2f+PVP5jD50aSR2XPrfhwtfakHFRL4pqSbmlxehliyUyEIOLqZHQkaqQyoA",
-	"dCGhoRvib9k2TiWf7EoEkJJC41RQRst1yCI2chxdp/8HEyRznp2XhWVLPe7IDgnoPrOG7vrzLSuLJCqj",
-	"6SSU+VSOSADUZKMe9nMoWq8kZIy6hnh3AVlJgip60ZBXOaIZKwkSWkmlg6tyJvWycXWkTbl8YQPWiaze",
-	"raNsXCS0aN5ctVm/fI2for5CYMVQ4EMGVoCxWiUkiWk4suk77e9US0Qv1t/JrQxYBEY2huQSTPeX4lsi",
-	"fgIpq3EaJ2YrrhTIrlNrEZ8kIAtswniZC5ewFXDpVs1nJrWU7owcdjQ+t8yKHMbsxITe0oxL6Wd1tLw0",
-	"1I9TXYCagUXoA+OO6GNQoTfGXmGpO6a+ba2ApXarspQVAfPpsFDsxJoM/FQhw7hxJKOOFWZHNOWWWb0G",
-	"orRymlm+PWZpJrWF5i1wtjQ8g0UpGah8zEhXyN8+VmOanZf0W9LNCEjWDbenSnqDR/KLwu9YEZgqEGQ1",
-	"ZthhxUkpEwktqDWtMNrpTMsjRoY3WnPFl2AmfrWLs9dcwjoMl/opOUUgiC4NKwwsxEXiB0WrQm4NmqSO",
-	"LzF5RYFl4u0g7m765ExpOm4e6HXix/TeO9KLBa2E0Q79H599OfvyewAAAP//",
+	"7L37chu31i/4KijOV+W9c1oSfU0s/XFGcZIdZye2y3K+VJ3Ihw12gySsJtAB0KKZjKvmaebB5klOYS2g",
+	"b0SzuynJdrJzvqnZsdgXNLCwsC6/9Vt/TBK5zqVgwujJ6R+TnCq6ZoYp+Nf5wjB1wX6z/50ynSieGy7F",
+	"5HTyZsVIRrUholjPmSJmRQ3ZUE0Uo+kkmnB70W8FU9tJNBF0zSanE2qfNtPst0k00cmKrSk+d0GLzExO",
+	"p9FkIdWamsnphAvz5NEkmqy54OtiDT+abc7wJ7ZkavLhQzQ5z5gyz1P7GHhhTs2q9j7764zb4Sj2W8EV",
+	"SyenRhWs/vr/UmwxOZ38XyfVPJzgr/rkeQpvebaiQrCs8z0J/n4Lb/pe6u7PWUl9G1/zPGXrXBomku2/",
+	"2XZ3Zc/Flhj23kSkEPy3gpGcKWInXaQsJWyxYInxC7xiNGWqGmLt2Uf24fWhren7H5lYmtXk9P50Ckvr",
+	"//1VubjaKC6WOM7FfzOlYUwh4bvGH1EINWOiQ+j4YuYubYxmrKT9IOedC/NOzm9hXV7RJbvgv7Pdz30t",
+	"N5psqDAsJdSQtdSm42NzumQzbR8S3GGP7bTT9/idD9wi4L/uB7/ajumNvGKBNRDsvZnB+4y9gMgFMStG",
+	"7F/InC2kYvvGCPd0icej6TQkEK9ZLjU3Um07V0KVl9zCglwkK5YWGet8m3YX3Ma7mLYi2v0q/P023iRo",
+	"rlfSqZnmmiqmDU/uabIosozwUo+3xuKe0DeYnBrDlL3/f/86PXpKjxZv/3jy6MN/TUKLC1LW+fkgLrfw",
+	"8T9rpjpfUmimbuEdv1Budqf2giVSpJoYSTaUG7KQimi5ZmbFxZIItunYLfbizuOy3MsPpz0K7IP9KJ1L",
+	"oRkc7F/T9DX7rWAahppIq97hP2meZzyhdtQnuZLzjK3/xzuNSnjYNLzCu/Clu3pb4WsJ12RNM6uGWXpK",
+	"Yi6uacbTmfs5jkhciCshN2K24CxL7R/8NZUGiY8n9nyWYpHx5KN+SmzXZ2aoHUREYnfEzBI3FPu3nCdX",
+	"MzrzWsL+qdQYKdd0njH4LHt8LLjgeoX/hnN+Xuit/Uddo4lZoeEx9syb0XTN4d1o5iimZXaNT+DVMWzv",
+	"WmR8uTLxGQgdXdpPJLHXKLrImdIsxTv9X93c2z8xoWS2ZsLglNsxwKVUGb6giZnJxUIzg0vxHcrmx1uH",
+	"X6zdScWWyJwpeAdZ0y2hQm+YOiWP7j8k8Vym25mRcpZRtbQT+OjBUxLbP6yp2HqR03FEHk+nVsys2qIZ",
+	"/PuhlUN6TXlm1ysmVKQkThXlgoul+2ap5jxN8ZD8aPKnZMZma661HUdE4kRJrWdS8SUX9V2kGC3MauZV",
+	"WksK4H8raYTv+ZcU7KN+ihsEy5jxY3ghzXeyEOnH3dLSzBb2rbgTTJHPUinYzsZJFDMze/FWFkrjgF8p",
+	"aWQis5+FLvJcKsM+7thz9/5ZUQ0gjsiGmxWJ11zM/AVOhNf0ffUn+II3Uv5o98dHHXZra/qB/ETF1p1P",
+	"+qOOZ1cpHE8i5+bASF4zo7ZH4Bc337h75Fp7Q9jNx4SxI/7IEqH5UsycLoCdb4Xa/Q18ufqRmiiW2mHS",
+	"TFfCn8iUzdwVrU1QXb/vqPD3wrL+XKnRjzoPdfUdNXT3jRY2VzJhWn/szzknYA6RFdWEkmuaFQxjLwkV",
+	"QhoyZzVjCi0n2PBrqRjROUv4gifErqz22gGvOmuaDWuu19QkK7t2H7z9iTGhuWYiCbip58TwNSNckM2K",
+	"JytwB0FeSCKLLCV2eAuuWESoJtzYf/OEpYQbzbIFgejQhqpU25XJlT3QDUdzdaHkuuG1p9SwI/u6XWfC",
+	"WrpUh8IGsVws4lMY15omKy4YRKzsuFQhrFCckZjqjLE8PrUjtL/qQuewXc5IrI3Mc5a6Z+C37T4hk8kV",
+	"XMSNJrnMeLIlC54xgj8Qbs5InNh/uAfBf5N3xTpnKZHXEE1jRGfSwFQ0POPA5xo5dGo+1F2bX3FW4f5y",
+	"zt6W98j5O5YY+/xz+53nYFCBW9dYGX+G9In0T1Rd2d2DI2AYyap2V/U1mqlrpmbwAYd9Vjmk5sM6P826",
+	"D3y5Ky5gWtYWWqorTeZbUgjDM0KFNCumiGLXHAJRiVwzfUxe0DXTBI0EHRHB7HquZGZ9vxVb78q2D+sN",
+	"8C6jKsDhbuaGrXXfrfCVVfQEZAZngipFt/hc/IpgaKytAaMy8jFyDD6iEhpBGVWw87EnNBEfHdkr4ubG",
+	"ePD4cZ9YlJ8Y1SKpzbe25rf+nTvSE03eHy3lkf3jkb7i+ZGEodLsKJfgQUxOFzTTzEvZ9zILRFxesA2Z",
+	"0+SqyDXhwkhCSeXxQaQgIlqihqeCsPdJVmh+zcg7OSdLZjQoGVMocUyeG5LRXDMQUqdUNysmrCbjTkkx",
+	"wTYsDShYqWa6O2phNQVsBcUSxnOD0T6unZ915sOS5OF0GhQYFyIdKONefbP3dJ1nEDRUhWD2LYLq5so/",
+	"nE6DR0A9EDgscNMUlmYgsQzx4kT168sf5Dx0QtplM029snIHyKLIsi2svrXdd5eI5TJZDdyfC660mbFr",
+	"a4rprvSNzFKmDYGriDY8y+zZDUdPLkF9Dn5TJpf+PQPuGSMMEGbu+ZAyBcWIvdx9Ua5kWlj7YmO/bMnM",
+	"sA+CF477nnxFNeu16eCiD9Fko7jBQON4sSzFEIXBv3pnmlqfUX9pp8T+RCHJQ8O2nXFmU3kNsRrzlKzk",
+	"xuoXxWiyYtrpiFKBWZdhY8UdnXsdgS0Kf+EQC50zcsVysyvtlYPRN00XcNS+Zgv7JZlEw3s34RTSEgce",
+	"Y6+ZNfXtW3bOsdZ6lcPZe5T4Fagd0Tt2Fs0yucEYCRfLWXN63OPmUmaMwqgOnL6hu/KKeb1am+QnjwJT",
+	"PG5B1k0Z7F2Jusx+8DHz3VTjzntyqvVGqnTU5KAJ4r67bSoyxQj4wXXfQLFFYc/jylYsdwYcAdQQPz8t",
+	"Qz8wly3RAjUAHxzVxaz8sj1S5qU3qEyvGMuJsoJqD3kpGPGSG9k/ULGFnR/h8K3tokmR273c3PvHxGea",
+	"4EGl+DtbRjE49OwHpARmz/4prAvAXBu8toMvVPWJ2CcFjf1eT/oN2is9hq2dc2/T2omy9py/RfcbudHk",
+	"dxeubT72uffCU7q1nj5jV9oFAoRZaTJnSy7OyM9vnqGNSK1Xb8YKYTMD6qSxWq6Qfe2nslM+SydhRwcm",
+	"akePPAiuLBMQzg6rRrCh05bOb/jYT5+EvOyWvzJ0+ddUFF1aerCoom/Rezr5qXvpLgdNZ1Y3/dTRxnQ0",
+	"0bJQCRtyQBi67Bxf+IbW6K4rlMgAW83vlvG6tkKRONlu+wg41TUBcx9XykAlmEHhz5gK6IeXgpGEFtqF",
+	"+QRjqSaU5ExpKVwIj2YZ/soNMbKwltiuFqWJPZ8yli5ZOqNmeDitceN8G4zaJDJlTY+tNjuFAPMQQqWB",
+	"5w+VKch6asbEqNGvmdYUsxq7R4U1krVhefhXacK34ZrpjohRtQZR6RY/ntr1GGZhWjF4WUpFW9rdu2dG",
+	"moZWqYm4olyPXGLF1lyko2/CjPNhN80D0LNv17nZ+piFdmK/sZYU3dBt6HGaXTPFzbbfkHPX2Xt4xkTC",
+	"0hkE8oYPXRtq2KDlu4Ar7epxk4VlaIzWCmkj2HC17/fD8++sBL8uEK1NVIlyW7CqAd4o8GUn498c07it",
+	"s9wpjJ2JaUjEH7ez4malmF4FA3DW/PKQmkHxge4lLUQI+PMScXHlECKii2RFqCZxzlTCBGTp11wUhun4",
+	"zBli4EUohnE70R/zduLg174+hNqUdR47L5yqo2nKcTFf1VYLlrN9nHjt2OfUfeh6p9NxO5IxJjq0V7k7",
+	"46pDfXflH9yv+Pc/JkwUazvB7fjwtubS2+2IEGArQhljpjbTNcnlzq09IKdRH1X9C0pjBB/eucCv3Cy1",
+	"gwpMmRHBD7BQAodSCwsamNfW57gXdw73tbP/R8ijVyh1w66JMr6/31MogXWI+WtZ6yO03qiEjk5kU9BQ",
+	"fsB0dL5UWJhqatDfysVCTqLJhiphr4omieKGJzTbfULtcyDMX9OVdNk38jd0uaNVd/HUHptotQL+v70Y",
+	"xcETvOOCStgTsP57BUrvboArLtKR8g/HWdBJsibUzNU4dFhm42KN5U64odfTmjH8aD+anZHvOfobs3mR",
+	"s2TkHt2do3LTffUEUN/Ns3Pq0qd4n65L1YPHTx/cmkjdaGXW9P1zvOlx7fgLx4NVdwAY7Ea0TO/oJLYW",
+	"ygiDtzV0vLd76N449soIjc5J032cVNb3pPIFggru3MFLu4AHdlky1vDQ6pEVeyIhMHVoEudPA2Rofl1U",
+	"zURwcYqUm2+FCeYUEm9lV267PXCOE8WcL7EbCzBSBT+XpqliWod/G+EgpsxQnh1uuPWZfd6wC3imPcv5",
+	"2yHKFtNv4Gvh3EV+2qM9Rp2bhM4FDZtzTJhxuJBKNm7DqPOvD44aIXg8cybLTvoE8iN1ZBbXhL3PWWJY",
+	"6hKFUhBqMNbF10xHRCoCYC0MbBtFr1mmwXMSZM64WELYwD7Jo7rgQiEJHDolkIfgOPk1vHXNtcb8u1dl",
+	"NNvQrZ7BmiVyzWZUpLOlDKqtrwHM8bKK1+5V5B0YFxfuhXyLg4cg/BJCjBHCBaQi1OVPMNoakXmBf4/t",
+	"YiuE8seB3Gr1a+MMnkyiYECGa1INbSNq/rKfISvVBeDI5GKBx3RwdlxodJZAtrjx8uCM/MjoNSMSPitL",
+	"mdIu3kmenT/7/ttvnr8+fnP+r+NJ1B3mny14xgKhuu84ZLgQ72CVHj7Z3UVc7ZIVMsEIJRkXbHAI7wKW",
+	"4xU1q6Z98GC6u8v8MPliZtfEQUhbY3XfDiFea3ATioBCj8KxUgD5s4wtDEyXlwS4xV7bGHw7p9R0kup1",
+	"W//75BL+3/vp9Ojy8v39xenb//FfwTDroK8ElLeamRUV7Vqm5id/vTVMn5EpyawEAEAGCqVkAfnBUdWb",
+	"0UQKlIOZ3mrD1v1y942EPbaUCMrC7C1MOT5Bh2VOMZrOEimSQikmku3+b0QRtPeAXgOtZj+5Y7sd183f",
+	"J4/6vtkavFaqCpGsqFi2fNzgV/9Er5jVjj5ph5FYP/XuMWewYxDHxIQdLCVLKVOnp1yWAkCQACXyz8Ka",
+	"UMJNeOoKzWYLPfOX9w/2Fy5SudGnOIEAUKPkWmbFmhG9oqnckETm29DbQiEp1NvWig24iXMrjTOH+Gbp",
+	"QIsypYbOaJoecMMsp8nV8Pu40rPaKg+9RbDNmMsLsZYpX/DBLwHVO3JgeM/wkeH1Y5cG7xr9QQ4BkhZY",
+	"aTZb66Em4cEh9K+pSDc8NasDQmIp3Q43Bn9h7CpFbV3p8i9bqhyC3L8VzP1sVGHHmMqNyCRNZ1d8PvMH",
+	"jA/+PPrq8ZdPpn3aygP8943wWSaTqwrwPujSIm8OrB1fsEYUBNwx0k4yvuamGb0a8gGdwPqQLfwMNsSu",
+	"lulwPIzMedIbkoOL2uPAWyHD2j2QH7kOROFx1w4XH/dRAT8iKZRGn3HYDkOPPaCzG/kOfGhUjtPf2vWd",
+	"gmUhQIn1c8clMPdiSxaUZ1wsZ6NC/SNgdy6VtouyoxoKKPk1U72ZsW/8dbUkyb7rX9hr7PzLoj//6eb6",
+	"NVwLbjMUQszcsrbQ72AmOOYId6Wzcq3d7+qb6pZrLxpEM2O4WI4TXMGyC7zvlkOt9QwNLF4lP7WhNmfJ",
+	"T3QdcVIT1JvkY923fsdZFkjJlvZWYJpXLMs7JG/OspH5t8o5Hr6u1ayG9h3OX/g3H/Bpih4y3CByPCLJ",
+	"SnLrQBcqi0jGtSHgbDsoZV+czqMwYSrcxbUryuHt0U3hJHlfLhwq90aLOi5/KOLjVqyKBm7YfCXlVUhn",
+	"deXBw3MTTky78ffMS/iAGpe6qU9zH2gbn7xnUN0npmDZ6DH1jqd88J4hvfa6eUS46ZcShp+lxKyULJZY",
+	"tOle6LD6TByT76QiZiMJaCYA7kvhioGumSJr6zja3/1QA+gzM9hmS/mS6aYHOHEgiOYH/IuCX+7LCeYs",
+	"s06fy3k6z10w4kAC9Yiee9xKFiqzVm1KebYNRqzWXMzqudZqSFWa9Vbzr78VPHRUfm8XybrYXZ+LwUyz",
+	"YpoR+12aMJEODlmhN90fyMHypODatOYWpzSabBi76pjbMv+zm31vVZ9kWhLDsqxezyavIcV3eJ7eI0/b",
+	"eMtsSxCf4Cq1JOB1akFCK1RotGh2BgFpGBZb52Y7eMZdEn3PdIedrTDc++WCxCA5UOIOG8gRPeCKxTWo",
+	"tw8SDgF739TU8GbVyIzmLi56AJYDjcUdKrHpwOMbb9+jYw9IeN8FvMQ7Aa2y8J7J+ViGfiC5o7hhR1Jk",
+	"22PyoxO9U6z0IJhfgJk/JYqt5TUbrrN2Lfd6Kn6/a9CONsO5Z2f2nkaCBX1HwwjLHqxpUPTgUOyiWpAL",
+	"ktKtz2JsaAYY89J6e/Dg9OF00gjo/+PX6f23v06Pnr79fx78Oj16+Pafp79Ojx7jn4KB/WdyvaYiDfFE",
+	"Ekf9QWI7/tgq5XeyUIJmLI1IPe8PqghrhVlK5ltIYCDjlavWBMWqmC4yY3XWO0j8xREwVZC4Tmpzs8rY",
+	"oa4217oYGRkYA1z0m7hN6lSImEACj4qEZfEA9oeS9yqgEwJ1b4r2S/QrvKpR+XEAx0BXxnwf52Q00SEq",
+	"hn+z3FHm8aVgKUlQKNv0GF1lnoYqM7MSZo25g6vcCT6hxm7yTs7JutCGzFkl+QNhxIovl4hr2b9oQTwB",
+	"xBVcQGGnJrgS3aBGkQKPr8A8lHyEdC4L420e2ShcDFShhDLM7XIQ5EHBLBwXmiWFuvEmOry047CygcPh",
+	"u7to/Qqd343cRWKSb5WSqhtA37KR9tW/NOvmwiWRI2hAuvk1/DtvFKuCjy9hZa3AiOKLjlrKFlnLDk2L",
+	"WVHhyHQ7gAN+vtve8nansjd15y4w8/o3HAcjvGK2kCphs5FEK/js2U3Wpf2I0GAiN6OdUqjW4dmuFMM9",
+	"hCFExD4gjRCfImq0jEg2leDT4jMEtyimDaSFBckzmrASjuEed0x+4WZllRE35NGDB+UDMAFXcpvtHgQh",
+	"U6Ysin9uPfXdLUWFYyHcQwYEfNO5knOG4uUEQtNNPcCwhZSEkODEgZEU9IBHQcXrpfS7Gi3DpHmJWcpz",
+	"BsdDvaQerHQp0lmgSryGEs3T0VmRQjPVGfC9QQAdPqseCa8NLiis5RK/lqacrZZ3yTYzR+K4ono1jqo4",
+	"qlMxjyfwaPA4twey/4MuMCw0wvs8WLpC5AYOfKS7uD7OWv924JVGxGGguVYG80tpqYXiB6Cca7LYUyre",
+	"xjj7O/eH7JUUr6zqRJBCW7jem5kqhO6gqmHvDVnwa0fvVvcxh220cD0ov2YzvUdpVQDHDVDxzRnhC6gs",
+	"s07bkl8DGfuQ80gqjLpXlp21abbgh1JDpg9O6wxQHfOMT4lqk9X8kNCsf1PLbgaqmAbLud3p69x0VGjU",
+	"WjkMetpBGeT9BgYcMG6UZEE5ONMbdwr6KMstJJF3gPquCFjVkfllNL4M/UaTHAPYhnWUJsGqug8YNTGa",
+	"iZE3tIsO7JmHo3NsFjh/4QqqoixAHFD93+jx4TwvX3FbilRDHqo33MQM9mIfRny7lP8Y0Hc9+39jyHft",
+	"/cE9W4SKDkcs8KgTrEET08n1NKIyz93Q8cjWVFScgg3+kwZBSvORUBYQmrZvhZJZV93L4VMyJPT7Z6qC",
+	"Cc1453TWuh20xBHIx2smap9DTRUGG/tibXZQITNkF3Ad8Ba1odnwU0jqIQNq2byt2M/350cPHj/xYBzn",
+	"1MAd1jnL5Iapo4RqRlbsfTOm3Gsxl8pknDXme8TUZqP5EbU5hjlwaxO11rRTJtYObd/O2SiZZbOMi+J9",
+	"R98rLpirv/DVKg60pGuTRzPFaLoFXk54JpapuK8pIe3HYZAZjGGDGOfwKDRdM+9lQy8Iro2iRqp7mryy",
+	"y3WxYlkWfLz9gM4PhFqbnGrD0pKSVEpDNDyOfO+pbIkUuIOdmMCHLpgpfQP3pUz5wCrXBHdwRKwoU8WQ",
+	"vhRNDLBxLoV7sqeitENF1kBrJwJ38sb5I8w9zTFoumm3M/Kj/bTI5Ynj+oLGx5eic0buarpL+d+3k0uJ",
+	"xH5LXZuhtnStUUdNyd0Ror3boGzydAsAyfc5V0yPumfwmdw2+GQOs1KgBYuvRlv2Wl51GH7FOHackDXo",
+	"Lb+GuVf78P65foYlluMc+lzJBc/YAPp4uKxJ3ZUrtuDvu3nPOikZ9+FBHM+8bJdzP3wyrfcnctXdZebn",
+	"yXQASn5nzsK4K9gZw+3f9j7rSdC6p4cXNFhV21Fw9nJBqKtiQ9bUNRXIC6+hdAvhPHwgC00mtd52hBis",
+	"onJ8zz+/+e7oK8cgzQizAyYJFUSKbGvVvAu/phictboYRxiOjK93sjpHanOkjuz/F6wJG2P17QGMQpuu",
+	"oHEZbJfnasdkNeHIXJllIye5zQEDmwqKYawK2K4zLq6s5WFWTAU0TduOrTUbc9d2StXt1Pd+nNLeb6+D",
+	"ZhQ1nTgLOKjvaex7UF+K/TR06GWD1tpbS+IzY7sIqQ3lhotlfEo2q21UGhKIp0MoA2ATMPMA0KlZ2c2h",
+	"yiRpw5PS2KulRvFSDIS6FBjRdKvJZiU1tn9Am6Sf7DWaLGnet77/ovkeLAFUkMVR9dURiV2TCmjxYmSe",
+	"u/+udx8T0kCflCXNYyixlt68pUSwDXM9YGC6BrWnCCcgH4VPG1mYRPa7qy/dZSCmAEL1J3pQ4NBOHC1x",
+	"BwIYaiWMe3PL7rrXLJEq3Ucc4MJNfgN0bsIurdFBe/ZOzq3cl0AcrI1HAAC0iwHidDvPHYnSa980eJg2",
+	"Aj3RpY2q3sAHZIncSHYeFcHHh+brO9pN4NjIWkI/MCILE5E1W8+Z0ti9RpN4YZ8R43lrVmxddUF48oj8",
+	"m39dm7XduN/kdPJOS3H8mm5+chvEDouzLH0GxQi7C9ldalEiH/drcV9Ngw8KTot9v+8+NIazr5OzY+Fr",
+	"TXpa0cBlJa3hHv6L73jGfnEI6914aKHc3w/TSh2wCG+A1K786v7TBwNP/E40xIdo8i/U8q1+v6ARHPwY",
+	"NiHSIPmtGChOHtUXYnhnA8cWOfhyLgYPpery0UvnrI1idF23xMoNn8llv+Xl7q9/fu3Tunt5jAjTf89o",
+	"Zla9O+dWwToNiNMAGsYAIGmfaH7PRagWfk3fz6xF0cVxBr0GZZbNYIauaTa0ShqOcikES7wKH3FjLpU5",
+	"5I3SOvK93RRcFbGjAfDcZXda9/09t57Z9hu67aIjGMcssN3xw0IWj0uX7WJ9Mw1UGEypIjcsjYiH6ILV",
+	"kAFMULA6LUZDJHxpfuCpLmaz53b0r3bufgYQWQRchukv8ka5YP3HIkkYS7t+3lTHSzADroP1ORswNVNq",
+	"/QB5pZHTY5k54I3XXEsp00aN0JwCFEQK1q/IUqgKqUZff45bunK2qynY9VDrmxzE7HsZiqyM4g+oCWzA",
+	"xrvFRF6upGHJkL4Nr6orh2Xrao+O8Ov3zFnY2g52KuxKbY6eXVingxz6YJvA3mAnDjLqITT4XsqrF265",
+	"drtVZj4kJergPiC24Yol9rMiolkD+hfLxYIpHZ85y4cSb0s1veZGZcP50f+iR79Pj56+rf7zeHb09ot/",
+	"/s9gWios9BTbW3ZkAQCcYVVVBM6who6W2gxnd3fNMwNruJOI7Mw8VvE3uk7rGr92aYtvbe+Y6td+iCbg",
+	"JDt6weFHaeJx5SMKYEsoeog2ouzK2POIEiUMNxXOaNm7maQ2z/DKQyE8kFoZeVM9IbwrWS6TeM+zebmk",
+	"4ZoJc0Z2uh8ekxfoEiC5zvGN+yoge1PfDT/I+deKu1Zb9rZECkOTcagduJG9T0oalH1v/JFq862/1t9s",
+	"D1E34lFvHoOEQOs6kyYYWPplxUTVcM637Sl7HC24AgDwsGGhsuuNeeFVZbq/0gI+4bd7VELRRe8xCVe9",
+	"RngXHLCs7PC7/3hlpTIbn5k67BgvOZj26UmfFujTARf2Ons9tDvsC9fZiy6K9ZqqbbBvzRDG7G5mkVYE",
+	"ADB5ZL4ljCYrt8uRAjLmC//x8fGQPMYeShLXnqZc8Na50TKI/Bp3EJOUKrtUw41DIapO1rANUerkIE/t",
+	"NZu9k/MOn9OV2c4a/fx6utZ2B247fra7t/WKFlkmjsLHUQl2/TkeAHIvnxn6lN0314caNWanc2YPyTbf",
+	"xIYYhTnzLapa7A782upYuURuWFcgWmu5dAt8nIGM9o1y7KPbODfT8i3yU4fIJ/6SEhBDoBtkg750KPz+",
+	"1jL/h+i/kWQHoVrp/RKedsC5PNJrEDDA22pDjpC6WhnanS3oZXm8Dgyg6yPDLudIT/JgFzLoG3YN9SKY",
+	"mv9ebsi6otO4p8vm11Qx3/vG9530mHdaGla7wW+9oioUWnrpKTqkru0KzrRrxY6pXPiEe+UYjJThTBfy",
+	"K8/KSHtHlYXzCHW972XTLsTqC1/0ZmRU6rdhiAREa/QNhKvmJxt6VU2u42EFu2JDNVkzqgs1rGy5fW7V",
+	"pyXya3GjMLrU5meo8LrhWTWauruZmjtvmkGDx59y3cUOOOIpXW0h99A01xiaLy/ff7kIsTQfQI1zd8p9",
+	"TLuXHQXzPBRMJj///PybEqtMEqqR8ql0k6b3nz58spiyo8fJfXr0ZfKQHT2ljx8dTdMv04fzrxb3kwcP",
+	"OpDNX304Kv/70YD/vv8gjIR2XeHbSJkS2BIIq0CUe+ZQ9l38d4fEMPw9HR0dq+x+i7MRm607nDjEw+DS",
+	"YQrsEHCoByjMPk7lyBCTdXhopatBSSaXszHp0lpH+t71yOSSJKtCXA1bk7VUbIbliOEDG4CKhYIjE67z",
+	"BxsU/bmGCQAn0YYCkYYceJ41yEuqneqCUbeCDxpLeZIrufSNTHocALzuxh7AGMG7eRXToLdkMsTWKtdc",
+	"0AyCWyX/UGWcgQQMx1YZqsZqrEENOH+Q86r9ZkWysvcAc5dBhyTHL9Clacd1G3bQu5kUA8sMw3mpaptU",
+	"31SB0J2EVwAxp3eaXxM4SjoDOXV4hdNSlQYKWfxlXPhG1X63wfvS0CghxkHHcNsjQq/xwvFCF1rU+vJV",
+	"NaM3MpR/kPODYjpJRebRm1ZR6yEqehwN3eEEVOM13oiikhY91F4v3l79C1y826WznKuOTfINZDz5dbCU",
+	"V/OgK1uRgmkj8xYl2IPp3hZarScJKVh8WtkH2h7YW5+ZhTA4xJiF3JyReFFkWQztlLauudLxgJePIXA6",
+	"ELfTmnX3xo4pD8dMfCx5kINjrfbbiJh0hmgrhVNzXXtgHkkN/lJD5gCcDaE5DQhIiQqpaqSyrt6ipTYL",
+	"VtZjZ5LybINGksKNzoPK4exRTOdSaCvtlRHf9cL/ZirlN20HDCsCh9cI0CLcVDOvB9xyXQ22tcMSKQwX",
+	"BYvP3HY9JbhQULkYL6RaMhOfklTJHGNDdtPZi5lI41PIG2AhwoopFhH7ZxLLnAmWxoQuKRf9mPvw/qiG",
+	"HRLBRp61E93kbAcfRIKSTikYYSIFysd6/aumG9ftpxWQzWiuWTocWbCSWdqFNgzXPsiriCSFicBKBey2",
+	"4+uC1mkzWSgdkVzJ99sZLcwqIibT9hoEpMBPgOM8tLjhcRcNoSmC3xEgIL+RdfAjX/NgIs311JyNwQz3",
+	"AT6dEu+ISb5Eli97CVb9KuYU0QhcZ6tLwO4VChHTA+a29jWtoe88rPX+4K6RyVWYS4xm7pRvKYgt01hl",
+	"g0e6IweDiiTMc1ml4NoZEfsMjVRqmUyuylYZjarzGildIex2HHBIN+NFAWgDNxgcpimz44SwgmILxUCH",
+	"R4NLgZOs0G4idn2pfQwJHc5BX9VUzjswnV2kUIF37ZrwXUsfLkgdc2LBsg42RCp+1R99K6QdjmMm9gNW",
+	"UJA2TPlgEbe+YJke4AuE3A1c49Zc4eeEp2v5DEJSu2lO619adQ2J80pFECkS4NgrBTzydRAIenLHIYlT",
+	"aiiwD9uj6HdtUrJQFMMTL7754eLli8h1cISsxymJ/7icmMvJKVnzREmkxNOXAog4yf2nX04jcjnR9oLL",
+	"ibycEG1SOEQuJwz/xZSyu+JyQi8nfmiXk7W9w7D35oNjGRgR5u3Qnt+w/Sqzaoc9ffrl/ccP+mrT7Ew1",
+	"1L59bzjmqrQB1/+ACrggBrYbDuajoOXHPG429g5X2R1UmxfAwA4TbCwUqc2KH7dfujpG1s1zxzb40U3q",
+	"4XES0RsFBoISJdfk/tC8YrvCBmUeTHor7p5UJWi+W5kf0AnGlzOW5ThwX8csfeRaxlIIB+lhv4p3Uszo",
+	"5WpwLeNPFcPnTdgiBxFAVpUymEiPiIZ0vi7Lo63F9Mm4IHuiT/uYIffeehBPZG1dABHxqfg7z4U93GVW",
+	"GOhrvCJgNDo2zwGr8GH/t73KsJnviM5D565ZCkmUFGTNqNDuaJ9vrQHMskWAU3zFQq0QntlHyAWBn/UZ",
+	"AhsUo2lNJKkyzUwweUK+sP/XNpWDtrJ98Mw+Q+/v5/tcGFkxe8ANriTIUKucEteT2Y90ekrAxBZb/N8r",
+	"wHVhP1tHNU/JWgpf+IDn2sMnj/uaaTpIR/dcWU9UI6uSXEC5EpC+oy+BlBkVy5JizrRqTOH9x2PmMFeF",
+	"2DMe6PxhhwBThQzztTbEwDbfWsDH8HJdiCGvV8xYpRXaHH4IdrqF6zDtjc4St3OPVE+oD+PhlDwaPgm+",
+	"c091/7eFlfCTV1RxfafdeGrb1feR7cAw1cpzED3u2l7TrS67ArS7AXBDgGWachHo/HXFWD7zpWQt0rkS",
+	"KQWWFbHeixd9LXFrpPBmxZyCcE1iglYMvMk6NaHWBvg0uUAF4Ze23ATwV6A3tn8ASGoJQJNAQTZoCHu0",
+	"cMVFo7wjhvBOuWjMaTvq9PRJGJvpqMpnC0WT8CuxYEkBuZpVR2WnzXLaywAChg7sQFK6JWu6dV/ZcANl",
+	"Mc9qBik2T4T9VYgZ1SHI0u4RLFLZIQ3fyw3JpFhihzNQGX6ugbRozsgcmtQZQOwNsKT8YoRPZ2Cw3BnF",
+	"KyVhmnxkBVt/cN0gEqlTvWNBwtGaCrpk6uR+0ER+EWqteHQ/wFp/Q5CXfRfbvPI2Ur/htGP8hFYNak8C",
+	"ZNd7iv5KAv+XPlBlVbrbdrCe0OPV9x8EeDf1kVcIJS+oQq4Nv/p6JTdiCHdOXtXh72vi4NGYi0Iz+xpI",
+	"e7k4iG80h9cI2bZXHw/sKxYSvZdlvc8eJUzyYp5ZZwbaWEBNGHh03DSLJznTxwQICuFJ3pCqEnZtm1KO",
+	"CDjhujfAffdDoHlEgt72c3cAx3bo1cuCUwuZkrBuoeAlztmSinbkdA49KMDwBP2cgxJwOGR/xm2oJlY2",
+	"uppbDiz2GtOv6aOkv/0N46AtHiM0kLb+wHZHYeTLDcETL+tL0FpJsQXDd1eCfqLAmCdVCj3MgCdo65pC",
+	"AsrcmUuuNKPpAEeEZlo6m5obz1haqkMws8ORiaSr/cq5676EHajsjbteN2jg4GPReNDhwHxv3+Ewe9JP",
+	"jiDJmRkOq3evpEoaXLBTLtAzmRXrYHnwyNbH5RM7mx8vlSwCXDzn69IiodgZ2p5C9lQ6xb8ClSL4mxH+",
+	"wRosGj2ZOTMba9JCnQEYlm2xgDtcD/s2nZxEZluOXqPXTtiU12kvR4ALQqmbzrM3TzLs3+yMOW+n201U",
+	"GLmmhidBg8X3HWx1dXUY/3pq5+0oKseMJuHSBbczwPQsRENU/BjKeEXpzMxWXRiGnca1QWLfmsSCA+Ak",
+	"F2Fi9zRRjuPutqQ2DKy0p3ctsMadx1tfxWA7n7c3bsuNQt/VntuR5bkePF5jlItY6aao0pvlzvRawk19",
+	"x2HdmLARjGedAhbu9o7Hfw6EjOX2jQ17D/1yuYD/gUA+/IeUmf1fe5hBP90Chzlbw8+wB2LyDzDHpsRI",
+	"cv+f9ilpTP6xYu9pyhK+phkBgvCff37+jf3VepSY8rVKJCb/sKLG3hv9z9507YBu83tnt6PdP/a838d2",
+	"TTWJXbP+OHIVQ9ZMh6ZnFUMZtfppjRM7eLPUme4CG6WMsgVtZKzhKk9Trsuo8mmtOTNxY48Iy7QbcZAo",
+	"YcWycJvAbvlb0/dD4RN8qEXVKdPuOxqHXa/CKz3HEAyWhiyc79iG5EzmGQP9A4glO2wNSwsWsEsibyEa",
+	"QvUVS4npqJmrRDZkYfhtGogPcNOBIsF4Q+R8QldqMGcrLlIHNBq/cWpX7N1D4Ux/aZ0eYIj0Mk/XHh4c",
+	"WlUJEdghCeS/C4MxnXdyHlnrADRyILK+p+9dP2AFvCg4nuqHWOlgWZ8LWiUm4Enje2ARqWujVwHFemEr",
+	"QWbfC0PnGcNOwUj6THlWKIaNSxeFplmVpoo3Sopl2QCvBad9En5rrSIgoCp9mNr6h4imcJYYWRRZRnhK",
+	"IIu3oU39U7e3qwOmlzR5LYU0UvAEyWyPhyV4S4t9r06Gi0ajUkoQVH9xfSaXMyRWCZUyfY17uaxjAoxy",
+	"mdOWy1On7O0YrBQhQsT+6NDMSO8NqERUFqCn0Lki52Vgx3WPQNc/5cjWYFz3hiEqvQL9tWKHGeXCHY2+",
+	"oTXy9siNaMd1R3E6dvZrHdqfuYIOPYctijQNtfiCZqwjhMzTWpy4ck/Q1cDonW/WUW9d5psng/KBlXIx",
+	"FOwfmEYEYa2VTeE3JTo5yLxroB2JbwriQzHWL5ozJk5dUAf+bre9ru01uEobnmVW0QCZBPhnRbLakQZa",
+	"CcIKlJkbgzXxMB8G0jKIudsx1LD33MxalLkN5OLoUpSwD1OW6Kkq7gBt1FdUI7Fa/K9v35ATmvOT6/sn",
+	"7+Rcn/yBGLUPJ/aeeCBGxOm52TAkXi0k2BHlrGDCZVYG7qnQxYyUZSYjiD4uGPZ16NFFkATte+LX8P4L",
+	"uNTV39N+0qoLvOwip2jdOvj+cJVaJznu/xL/+JmRBilMx/duBhm7UVDtmqlwS8xe+h5o4BjCDudMIJKH",
+	"cTA1aGKNj4ylS2b3qiKaZ0wkHbm4JiNdAAxXMDiMBnXq9MfQImPMDJXHbwrWEWramFWNTrZNz7oPC6+7",
+	"+IkQttnx03szm4PeHThkIU1JOBQMp2tT5UepII62qB7RdA2xKGnGhOvVv4uFRxgGfhTdvx3CHVYR/tW5",
+	"MbpR5f6K2cp5z6GAlf1yHwiDgwjzqIpsKDZTQTy3KZToBLiXLyqZOPrHBJ3FukiuZMi5cxPBUheMBHDJ",
+	"qhApcO96phT057Eft7b7OWGwASFVV5X6nkETLDxBIQKOhF8IyNX2hHYB7+rM1oTqjLH8mEzdoQvdZ1FC",
+	"6vwuJdDlfgMEOo3GM3YNoG2hWeYYU6qkeJuk5daoWRDdUydmAYJ3Oxl+7YGrxZlTdlDuvBnPzeKZW902",
+	"qjabVxTtPd7aF0GBa5KNNWnIGlRvDd44lMhSzbemKmrTyAS1Y9dWCe3VmmYPOc6vyhLUoJ9Vut33NMFQ",
+	"ZsCIqnzz+IAuDz47/6ysthpTwVsoxYSpWrgfkOIPOh6bxiP30gTUAAY7xPLt4bUeHVyRFdUBlQWFhhFx",
+	"dYYRcWWGEfFVhlbResTvkE40DaLLbruUiRSsmwAMCpN7kW8B4spuGE2DlW5DWf9di+VWg4kwJVsV/R9q",
+	"S7axX/3Z/LvrQtCg1+tPfoOi6Pds4TL/bcqTMw6aHCcSw+alpAJohcjklYvsY6uosfWZ+Nib2N61r+jE",
+	"6PQis8omMn1rHg6r4u3B7V3jk20XpNujCMpe3V6y9oAnVyZbZo6BCtweXPEplsZRdcXSshCVayKvmUoL",
+	"Vs+W+RMucPiVDF2h5Flv/44KvpXz5GpGy/NzMqIMHxTNhmoCochaQleSVILfEVkLIK+CSQ3Q6ZsV12h1",
+	"QXzDfirNdgxwfWb1ZS0bsj7uaNYJVqGj+x7cRiZoE/9w8fIFccKJrWPBhZfp1mMeBfWsMUAEwQwsU/Vt",
+	"JwC8PJmGS5JGZfwbrYwCTtiavp/Vu113dDLZe0VP72vFjNraZQnnQKp64HICHk2fBsuWfFK3mqlXPLmq",
+	"Wc6TqDsVWt1UKHHahCueOqjcaa88t/tiYvbEJ47dt5QNnKpPD2uE8hDoOIPrh+5GcWOYaFCiu5P4mDyz",
+	"fgu07dusJLYtrnhS6zphWVCFZApGFRqYCzpUwFLRdah2Ogk3oRzXf6n7qyWh+orEqdyITNLUDSR2ZFqd",
+	"GfAwDPUIq7V8MDL4qVJ39dfoBk9iAB7DpCJlrjOaT6648KzGdbPqyfPTu3irj+BXNwe1kl7RB4+fwBqM",
+	"aDPeTQm+02wMZNYfXCUHUr2FuBuCX94OKbYrFE4N5vjjCEvECV5fWrB8cOeQHHlZR/MKDcrAN9ZYYV+R",
+	"m0Ea0VVLZUexaEe164hGSv6O4fHNqHREyna8IebjbnT9HuZjppRUQwfODJ2N0Q6j5hFvGDMrOVOJ40Le",
+	"xfX3hl4qxH/uXbbqcNEJ9TQw+7cfFIH6gdzI7G2EAVs9siDaub8UHotO8L0csegQutOe0pAvyiJSzArp",
+	"48HcB1V/u3aVWN2yi4ibwFNyr4ydXk4EX65MtoWCcr9xl1KmLh9iR/qQrFxmyqyoQFi4/5J7QaU6GhjM",
+	"g0b7c+Fa+Vu3heBF0W0y+FXLGuZUuwV/qR0V3j3tIVjZka4wM8X11fgofDum3hnY7vq5EHsv2D0pjCeC",
+	"8mNuPiPy37kbDMTv6DhjGsuz69WVL4hPiX3MtrnH1sw06rN1zuhVFTz2XVWOSexGHZ9WD8BasDUzEZkX",
+	"ptod1tnZQEYXnCrgLLHe+KWgLq0YWXM5czgN3OARonexSrRi6XbR7vqG05IsaFW7Be6X3QM8Y8KOtDar",
+	"0Cq69cXwNvtBMN32CnwE1lTLNUN08FIyDaHyDd1G9W9eM3N8KeLGIqHbvJN4cYU0dgcek9LBtrYYlLEJ",
+	"2fiurZ1I+2pn1W2ZKR1q4LAo+b9uU5ga5jb4V699JHSn2WSnbzaE7Ic71EVQkF+zxH7q9mLFWKgRGGCa",
+	"ZlUFeggj3U01WQ+mdkEEOvxG05mU3Kxkxoi2A7b2Nh4k9vI63MQK1JqKDrBjvQa+l8zFl17UormdpA2N",
+	"6XyNnvHI2LbciNFx7QHF6hjxPYdKvkD7BD6kZRh3ycPSihxM2KOM57b7EOw2UsYX9gdxoVqxP+aAFQEz",
+	"OIAPozoph9R8mP/0t50TbE3mAGVHLtFxHmIsd3COf8OExkQk1QkSEQ4GGne2HR9H07S83VGVdEiBgcmy",
+	"hq0HSGqvqtvie40quOhAfuuN4oapgbPVxT6IglB/mB96t0jV1EhTqg7ZhiCfvd6dZlpzKQ772NrN/ful",
+	"k/KyRgU7nOq178rxzZFHbRBGNetsCT2CJPFjUXjKLvh0LK29aegVE87aUx6RdkziJc2REtc5jw5mak1K",
+	"OpfXCFrzQXW0uBTbcGGNvwVAldztsBvA48zsbym/ZmrpjEewRy8FbhQw3cyKaeZepiOylEQKz9dRf5tG",
+	"XLVgG4J3H5M4yaQuX/tOzmGweWHf1rRnXWWsdFQJJRZELqBW0ZrO/4jdWsbICKHlP6MWl+kxiT0BLb7z",
+	"UiChoh1v+ZNdKaBs4+KaZhwaSkNZEeFAv0HJkuYEbzwuUeezd3IenyIpKrgLaPZ4flS0WPvTitUQBvcX",
+	"97eUPFmjSnZKHeilbkfOWzLcpTQqrG+bbTKTG8Twc7Hs7Wd+671aD2s/4sY4YhDlPR5vvhObe88xth8m",
+	"nKR6FrDL61dAH//hYGrs++9ZakfcJ7O0gefrwtfVcjyoi4ICOlRNc8HNbIxev2LbLksTOrGWoOBRDWBr",
+	"flMVP7TOy+nKmFyfnpwIqk+/mk6nJ0CTcTLpx0IMm/caGGJ8m0IUnNmapmzmi8R3RSh3fFgDMRlAn9V2",
+	"CZvSUK8iIDytqlRrlDGd4b4ubJz10maaXndVaPVh64ZE8qp5L1tyjCEZ2NO5tOabllu+aq7Q2OfBlWtO",
+	"QFMbRXvUaVQC67racTZwcHUZdZJR6piO7hv7Vf9hjTzbkYxBXHoBrEClW8v6TPfCUIOjLiakxkb////f",
+	"/y8i5V/wD1A52yata/S69Mjj2rIRLnaryAaxAh6iBD4GI+GwasZ9HEeV3HxDA1ZDG3ae0jAZLISZRnGG",
+	"N5THkOtbSN0D8LZjtQmiSltQ1PqX7gBTq4/aP9fflzZEIM3PteP3b7F+nZG14yKA0lrEVhfC8IxouWYY",
+	"KbeWO5ZFucx5cJ9jsdP+1NduwSZUL1JPwoZlVwUElwGYhOWhQ/M888wVewxJ1Lb5Ffs4Fa0aFSx1PIpA",
+	"q+hpFs8AXc4zViYXeHl9OIMqFeNLMcN1DAzgO54x7evbFmXCzfhYq68aA/pGqUhChf3nnAEsdGBxpmLj",
+	"ZH9RZNn+9XXAceDEhSLUhXWsIL8gBcn4FeLyBy9oV8lKq2Dn2tUDgyA9nAJ5X+TpFNcs5VR46yXliwVT",
+	"2BB80Cxxoa2jO9Z87bBfwHotKUV7SvCwt5W/ayllireOs3rtvSUR5qg3NvgrB9/pi3hbhDa6zvs+2cMf",
+	"uqc9wMapMlSfle4INZPdT2Vtvd7xc1m7Dchdg8kSoDx0DBVwbVnZQVPIMHbHktx3jB8TrO/428oFHnVr",
+	"61zuYPFwTERQUunZ5NHqHBT5oOkMCE/2zLHf0SV5q9PMkEet09lWquExqIYgu2SFQunBoAws7/kIhT3c",
+	"QMCwPCdGlO1EE12AXttLj4qzmlG+LkmNoQEjQD+AkAOqiGosqtRAcA/id/b6DdeMyHTgiQSQolFHEvB6",
+	"gr2y+x0/gxmzKTtQWAlAek9H7GhvFswHNGtOk6eoHpjGOhgQ0grMhCi0m3V+aAIUQkfhaj9vhbBNvcM5",
+	"WbEMU+8BYkaWpTP704BZ7HwsAf4x6yHRFtsBUrYIWVbmLeql8yuqAUFhP8FICTSsg3V4o3vujfrBhatx",
+	"ywL3xhJomPWK/6W/v+xuJNj1LQvHPzz6adgkgAjMFlKFVATQdlZSMhkeL67RH9YbgnrUlf+C/Q5Jyfiw",
+	"4wHit812kbMNVuXtDOo7u38exgjQiHD1cl23ytPdnW9vZZN/8u6ZaAbedfPMj9XYstWWqLsXlgcTbbHB",
+	"hQQEEbjDQXAQ3Nfjx0LVECbpNOUp0XKw3vp8mmDdXaPyeoutjpZaN9LYDfne4eyCswW7Qg/v1AWU375q",
+	"ppWbnW9nqsjKWjDXJo1rT/CSMppGRMsd2UAecU24OSaxfWcanyL4j3oa1c1KAouqDtOoklSyBiWjG4v7",
+	"tnBB2XCwVdnz2Wn4nDdZNlsdmnFL1Sdr/8b8qZks2TmggHcTgzw4Y45olJsVOHuBYFOWyQ1LO2t4XH+R",
+	"jl4CrRJaI6Fue6R+WGTSAfFH1r/e7Z7rjny/qWJIrR4su9mtINVZjHe7ZH7bUCYbqa60j5Q3JNj3HhBy",
+	"h6TN2uBu5SHCXz5AMGMfeEzi6pYYCRZrJTzXTCGv9tb+zzHxTYaFhMK/sjGEC863+GRxXI0ETJhQtl5l",
+	"HA6rrrnWUB7ueXYdDNKxPjGR6oaZ2LERYeL3b6Zwb6r+dsC71CMju/71Fgc1nr//Iy7470wHcwKHjOwb",
+	"2j84eHTPoDoQ5YJt4pqX1UBPU0G44FZywMVVhIMgLbau5S40TI6RUrfU9o7ToUrWxc364c0Ek+XwVNfl",
+	"2FFguA7MISmtPuTnPD0gTzcCxTHC7u2qAL9hp4nBIwhDcqui/Z4+CI5Q3YVtNDESsU27RxIXM8AQBaL4",
+	"oGYgPoNk7VLxJRc0Iwg6gkIqOAMhcI8hnzMSnwBGCWoYPL3xQWVkYZoF+n5UiCVXDAC5s1zxa56xZWfq",
+	"3tClFaCUqyED3S2vKe8O79ZaMHpE06/Sja+1n5HkirH8jEwhVoUhC/sXjexA860PtECnniwjvzMl3RWw",
+	"KpDk6ew5xLNto7Hk/em0n1QI7l3JQh18s29BdMCt0O7r4BdvGLs6/Gb0E/0BUG84NvAJW0YPmLQbxe1k",
+	"SH9cc7aBPk1Ayo8uipWvTEsk6LJWAUsBsuhRHBGh6ZoLsPJbouVPBXxsGZWBOA7cFD4L5Kabb941Sq9z",
+	"DcVAxYiuRouuYSiv0Gu5uYFp4sglhx38chNC35WVqB07v0lOabc9ZrjtzoZkgQNHjqYvtGP3rw/qrEIc",
+	"VpFysxBKaByCi+UPcn6zQolR0GyqxyOqx9QU9AH+u0H+F55t4qDy3VGFuwdGhYbe0xFhThVfdGQnK74b",
+	"YB9ecU1cGNZaKQupEgYEOEHCaLZY4KfPykmYdeQAa7PkHmv3HVrRayoKmtVJRIYU6WDFYdj0gIBFykZy",
+	"1Y/yx0fJPeTqR2fp3+H+HJppx2kMT8iYwAGmgguhBzGSnqGN1FhJqYgnOGqQKpZLMbBbU7siqSlkQ8or",
+	"qpYFexWmG+NLdzn2LVgNP4iQ8fcVRQz2TtOX8e2zareMWbrBCI3Kei4z2OEtQkfQBb+hwWUrwAkdJ//j",
+	"moDViY1DJFeQcF9KV5SNICRFBXbaQyoYmiQsNyz1VJwAWoiQV6ByAq1rtmTGAU8MFHdrklEsccEXz4Q0",
+	"MwmoIl/uYu+9FFUnPSHJSsoru0/s6qaecdp3fMSOhf552BkwhWgzGIauVLoMW7YaCB6TF3ZHYuq3HHqp",
+	"4mWWYoXKrfBXITFYRy8hPESaDGKd/WgHBqZndfx1c2ftbhu/j2sngpPpUl1WJ0l9+1Sqo6l2us68Oooa",
+	"T9tWpLy2CW6SPPSa6nvfP3GE5/u1698oRbY9K/s0ZpzVQc0gWnMGDVCNJEpKU7WFa8WJoCm863LRW7ks",
+	"5ZXXUq6bfJEkAwpA6zcifGj8HfVBlpDxiTYyn0RBvE7Vu2NBYnxGjD6ZZ5PzhPDeK3MPW8qZFB0dsdZM",
+	"FmbW7N79ZLrTv/tlownYGprYC6elmEDusNKx/erJo4Zje3+AY1sTo5fV+TjCG3EfP4izvnakzqlINzwN",
+	"YZKfi0an63uaWK1wVqtwNI2GS8LjXsExskK85h6fhOQErv3D4Eror/3gdkk4Q+W5CTXJauY79XmJsgeB",
+	"NjsydW7l3aVKkhW3uplqIhcLCDcBW8Up4F4QlmSfgXWOxlM0On9CioQB0seaXI3uev7FVn0Exa9suDrE",
+	"DkLtYh08boynx+ruOP8GOzeTOVtyoUmR212iJbS4wEYYWJeZSRNhVaWrVy2J2t7J+T1NeEqW/Jrp430S",
+	"Hm41T99bi7VvoOdulqkHylk1h22VgczXHv9AM64JhtddYaeR8mpmpJzZ62PruABPCYpdY7QPHj99MCDS",
+	"BbyEM6cHG2N+uKsQvq76UGiWSJF64T4jiFZMPa4S9MaiUIDMw3bhCMTChtp75/X+voHi+3pm9zv3Yn91",
+	"2efbHjrv5NyJQqVcMSNGt9BxpaLv86DxkrF90xr6/d753XCRBruUhBXNMalJBtckLaBrleYpq6V7PCMQ",
+	"AdVEqzuwDcyyEB7ZPljr/ALj7FM3H27BYDg8Iteo4BvmDXlHvi8VVz16X1jmImfJWISUakOdpuQB+cL+",
+	"Xz93SyO2UIq7UcVugdmIhaiHJEJ1lcRdQFwGrNnDcCd50oPRqsTpcTjn40MF7Qq6dtmJAoHOtlZvW4EH",
+	"lym28xuDrozt/ok9qpNkUl5BW+JwwGiML7sTUurSO9/LDZFZGqaow2TaGZmeYhcl4xyTCM4d0P/2Dpoj",
+	"gwpZKpqwYAOuKhNx//HDJ0PyGbcQfWidX4ZkzH4h6HaIuMToOg5vatwMVfS09DkocnGzEET7xN51kD3v",
+	"mdCGUShDhuk6hRp1e6sDW7kUa2HyArT6HJjYSJEHumfV0s7/+PX86H/Ro9+nR0/fVv95PDt6+8U//2eQ",
+	"8dUHSVqtTgq7Tq6jlMs1npFYrU8hmysLNbxNqYus7DkkoGXlbwVzv1ttVfOtW4fg+YvzkgPbzufvZYMU",
+	"t7O5du0E4CirtOi3hVWzJ6+o4rq3BVm4UrQpUkG9D0aOb+1wwcYmS25UHNtb8Lq3hcQF1Da/tgu5QxU0",
+	"cP/ctDLd33+jKAN8xn97Jv7DPmRETXGY9b+j/vu2JmhfrwCcAN3F1XYHdGnwvuEWVm2BQv297459zY90",
+	"z6x1smUpthj7ia99aqNxTK258IiWu2TOgvGGPxSu6hKPhOZ0zjO+wxLWm+HwzekGzdAPcr6H0g9DIr0E",
+	"cHjVQRSA/o79dRvDiALLrHNf65kDRHusSFTXC3mIltmzd2rCVXtHYCpbE+Mko1zVPULZufsA1xRshfly",
+	"USuJvO+qpWWWWssYom+D7ZRzfEfbA9mVTjDFOoEA+81qSHqMlAC8pyaofc2QfJ+FPhqvuQy1Ig2Kbqda",
+	"6BtLD4APyoGWM8Wu+YicWUUxNWhlkU2ilgjav771go/64f/4cZATUBuaZYO35ygteW5X/gc535nIaUj9",
+	"FkrQ4QOBLF9/r3W8qmx10SdSWKQwsGUUdhEbob+bVMdVPdyIvYE2wKxsixWMBi/L8B9aBSSjaQoNeUih",
+	"2fGAhucALxhuL2TSPMsoXw9ZaKAI7H2iveiiWK+pcnlsq12GEle2Tc9KxhtyVleFbTXVbAVSr8qpThiv",
+	"f3bVgNsn4aPCYOqixXucN0KAZdxmtwpPdD/2MIBboEfd/VviTPpZMxXiTTq4tSC2Firzy3vdwWumXMWr",
+	"T9VwsbAnvoMsQJqYG550FJxc8KV4fiBoMKB/rZfeW915iw0dwyGA/XNW7uMggHNBkZSrhK35iKPLLfiQ",
+	"sqf8hzwa/hgvlFxj1BJTVDHAPmPkM7JjJPMtNo118Ip3cl72eIdCJmUcWyk3l2LjEBV4KzaIvmaKbHiW",
+	"kTk79i/k2pMO8KrQTF61ExFWuWjsVwb4uGMC3BlgBgKvD4J1sQ00F2TOzIa5bvKXAnCrQsKQY0wXxlHV",
+	"0x7bgLgYj7cEY0i3ORQwV8TRgt7TxMr4KYkBbyEXizhy/+0aB0QkRk3lsmbVH1zvwehSxIn979m7Yt24",
+	"ANH18Vm9a7MbD4nL3iBCmpliCePXeK9Pt84gE0dngLiZ2amAX4FjZoZUPtgD0T4A1iU+JucwZ5cCoTXS",
+	"EVhg+3+o2rSzIKxMUO2+ExsqxJF71sxKa1yxGLhV5BojjWeEIgbIPVoqJyyeTRYz03YkjjxjDl/ukZaX",
+	"AtapItRAOgd3lSPacFWMfooiKDelmBa+ZgqFtozjlV/n298tClMogKgmhUH8T6sGX8n1CI9qdBcXf8M4",
+	"ZFdJQnFADKM+xsAAIvxk/46gLnJh2wAweETBDLJVWesnHdNQafC1ygosY+NIe/7c9d676Mze0MrHA2GO",
+	"3hs7IMvejxnn/I4s/+4H1bkX1S1SB7Nz2LqmUO7bWt+UzPHtIrqUve+10N1DnsPFNcLHoTe24slNc+M1",
+	"5Va7loRBMCTXSlAfUB5SDi5yX7cnWF+boed+JgJAtbmSG81d91bNrKdg/6UYTc8cYQRAhlKF6JZNjU/C",
+	"mi6F/cCFVJAI3UX47SObqmakwTmVUkPnVA8G8RvF2V10AgCO3TEKsdYdINhvMgGQrSNVtE/f21isVV8+",
+	"L3iWDqzfHdZmrCYgN4B21PlRh3nZtY2zH9qxl6XUP+Y1MOuH0r7+fmuTOYBEBqwAoQ7nn89pPC7ulY7t",
+	"LZpT5dom9rEcHXBCupaeHZGgcLfuuz66jGJsyOd2JRsD8x468roOtBslUSugRYjIrZNWuplxP2EmaTM0",
+	"DcD/4MsvGAv0pMzdkPorx/d0mo/Qy+RiiQ4XW+dmG7fjA/3JdGAg36Pj6jG4G1nh7gicZVyMOXA6eFsx",
+	"OzLigGl9uCdzdmmd5uBuJHW12s86aurpNAjbfSfnhL3PAeYFdTG6VRGYcwDNcGP9Y2TQFQ0w5pPpo68G",
+	"AEkvENR5kQeJEV42Wagr6Gdwd7Qd15G0xWNZJdttm6v3NZ8VlN+tSDrTxK4/3ojmJ3BDsPUJBH8H5UKe",
+	"4aX2sBrVcg7A9wFVlmVVj56qttPIzKGnAQBFYQ6qmqQtZBsj+4dkRRQTbAPBlLWPYyQQl6KCgGKBs7+0",
+	"xJFEUl4zNTwxab/cdztpAafeH8k1B8jyttpHYzPx33CFaMXPtb1eNNlQYUJcTkWWzUADx6dE5ky4zk0u",
+	"Qd2Y4p7TfWgivJT8ri3zdxI7WN+NGR5o/D2I/HH5LVwazhEHsnbu13IbD3PiUi/6HXWA1e91/bBiXim4",
+	"xrMGdz1scgh5IqmslVqWDl689lbsywTedRo866qOBO5Y63qjCgzz6GJ0eeRcoQqtdKr2jeO84s016wKX",
+	"P+wlELqFtDlSQbzHSEovQolq862/9oCc+2HZ9Bon7zAmkopRY0j6eSwe6U+dCUdW4lmLzmcAH08nMK8z",
+	"f76bA3evDh00b+iyTYcr0yJx9b97s6Z1n70GET89evvH/ajLeX8jc57Ug0O+h1ODLq/Z0sn5B/XOTtbV",
+	"BVhAkXLk4GQKWz6tqBAs08FE8hvFl0u0QsuS1YpvA/JrR1DQqgpxJORmp2tUqngWzlH/rIPW7QEEJp40",
+	"IsxhMUq9aL4UMz4uJzIWTaAc7dN+iqKM7W0hBg+pfXpvFy47goNooz8KWOIGs9JGB7hHdc3BC/c51f6l",
+	"gh60cRtlHv/30dsvgtvXvvPwUCvu2qEqHLZUn3mNj+yanoOoH/dswBExiJtASKYH8ztWkncAU9qNWCR/",
+	"YezKNSLyr17DGWIKK9Ab7G+zKiDlzK06B0oIXYSZAlxR6Dhyh/NWD5TtGYmNjL3lJ4Hq1wFS1owKXZWz",
+	"pnRbstX6JM4WwQ0Unoi37UZePEffbkDA/oLWacYWhsjCDK6IdXPZMF2+HFTs5BEMe92iTCbY7VwOvHQn",
+	"+gOYASMDGw+hkYXiZnthH+Jc1iUL+t2XxXT6MMFSthT+wY7xbxiBQ9wk/hA7s2ANO5JRxWrdG1bG5Ojj",
+	"ySveAci0x+ERFwDtsVedOVaWWK3ruBaHNsLyL2sekPnWXfn9mzevoGmXlLlvHcLt491r/fE5mc2+l9oc",
+	"qXU1QprzfzOrwADsu5AB710wkkhhFE0MeEU5kzmwbRZGroGcEAs07dTo40txKeITmvOT6/sxjhoFGhKi",
+	"TGE+FBlOjskFX4JPi8X8GiB1iAO7Yix3JM32I45JfAJvqD8WX+lDVbr2rEsRnxdmJRX/HUZ4Sr6GpSGj",
+	"lhY+5osvnE+pj7/4gnwL0DXw8yEKKsjr756Rp48ef0lyvIykMinWQP7juvMa6JEXJzJl8RmZKyoSCJzi",
+	"XyKHTZOCGPbes8/HhOtLERdKnGKO7WhNBV0ydepec4qjto/woyXn5RjwkYrljBptx1DM19wYlhKorIoI",
+	"NwTUp/Y9dRacAfuQ/eAfuTb6iy/AcbWHJ8jaFdueAqyJxHCgav47g6WKqvJdR4JgfydSRPC3uDp+Y0fw",
+	"sMLHeg24pAB1uxRx67iOj8kLSXb+WtOSTKTw2fZpa7oFGhKyQHJPCT42FYTqK+Y/7RfKDRdLu5S/wN6K",
+	"rRuCZZ9IDEX+gV+hK4qGh9N/1j19rmtxAOSnxLJWrmutGAXb+Obp0InJvuGaqTNCxaXA0Gn1PG14lpEH",
+	"0+kxec1o6jpjCUmA6ACJjWBbOAZiOgfAo/uo17DO7rNevbx44/tBgS0KKAASP0/ZOpeGiWR79G+2dfxX",
+	"wABxxbYVHhH+AszsrifXg0dkhewfNdIXN3TosR45lJzHw8HNjx48IDGv3jlbc722vkwc1fivXD8q+Hog",
+	"Xn00fdq8jYvZIuPLlfG78Q1fsy++sJNmd97Dhw+f2k3/85tnEbEiieEWCPtHJC2QPVUTTbcOSlkIbjwk",
+	"Ati8AHGX8YQJJLR0yvKVzLbfSbUmL6RI5HrNVMJpRu4fT4+n9phTmVPw+vTkJJfZ1tpTuZL2wDmWanni",
+	"HqlPRP0BJ/gASLeasq11tb9r0JPTSXmtzJmgOZ+cTh4eT48fTmpZ5FItnrQapudSBw43q3FZWupcoMnM",
+	"Uqf3Iuicj+u8otozHaEsC3ZMvpZmBU0EKrn3PwJypWhw4djTwkqPFWonoQBxcS++FCBr8CKH3fGknLgo",
+	"Jfvt89TOkzTUsGf1VssuFv+1TLeu+45xJzrN84xjl4WTdxrDqmg+DG8h/9q+EKrgm6aGM2oU07m0C2yf",
+	"+GA6vbURQEbEpabg1c0VfCEh6vohmjzCl4aeVQ7u5Gua+pg93HK//5afBS2sxWns+FmK9z3tv++ZFIvM",
+	"FT0+nj4c9KJryjNoTwLf6VKiffd9B5fVrbrJ6a+lPffr2w9vrQ3vUtOT1wj1reDB97STdw+LO/3V3fvW",
+	"ehvorLi/2JdUW4wJJTN7uO/ZYRV3K0LDucEOJ/hKhwfDXhMahB/60QjpdSoc3cinRd1N9Q1U6mg4DCPi",
+	"ylcqQ8w+8lJUChs3GfZ8cxq6cY8zU2DrwjPJkhmnicvvxaN3ViB4nQri2q5ELkedIrT6Wl6x9FLgYx5N",
+	"7+8+gYtrmvE0Du1wuPaOtvW39tnlRvi4Gxre3b2h4efsT7CnH90fsKffSPkjVZgRePTg6aAbfqJi6z5I",
+	"fxrl0VAYbwolCLWH2hE20QRxBsC+L3ABTjTXNG+fEsGwU1OJvJNzffIHQiY/nFBl+IImRp/8YS2PD4gD",
+	"UnTNDMSlfg1/T3XJyQ9yDuHVP9Drc8gdZ8aU3B51YY9qglvGnGuBbEeXjljYAA7ybTTJi5DnXD4kdiUY",
+	"jvMv4xqUV6unORa4WHtaYltSqxRPyfJ3nttLrVXRxCMSSjJuDRFHhk+ddwzGvnu4LjJzeikA3ACRF67L",
+	"J/rRCCjkEIz8cPHyhWPABjhEZfQ/JtPpFBTqI/IT/xp97WMSw6SUn4derYPb+rJKD5AsvR0g0bsU5fTM",
+	"eIpE/jqCeiGokrGTkdPkyvoyaBOe+GmDdiaIwjgmr4BXEZrAQ492tOakStG5vhTwk/+K+w/Iv/nXZ4DX",
+	"Ucb+3R8CcrHQzKCLxN7nLLHuYaX6vVzO8LrY+ej+Sv9nrIXyA7WzQu1msa7OpYA4U5xRbWKALSVyzepn",
+	"GS0XaEXVOmNah46FvDDnbjCTqL03QOR/K5jaVjKPQ9sr9d0cUvenXz788tH9rx486suChV8OvT3qr2rz",
+	"eO3UcL4deuLJxDBzpI1idN08fcrPmXNBYTTtLftxLVi3XN1n3hsrJR//wBtwrHwn1ZynKRN4x6P+O15I",
+	"850sxEc7Ux8M+XjX+tCfjp+ROf49wMiuoSbUR8Ypyez3Oe092izHmr49Nvm5U4cPpgRi3RF5PJ0SBWeK",
+	"/QdqybL7uSsabSj+C9h2HYr31BoG9psymkM854rnOeA9CJw4XF8KNO9L5tIlzeOyE51jXfXK9Zi8FIwY",
+	"RYWmiTPsYeBBvxihEXdjNiPu4hPZzfjybiXyiyfhNX8WbTJaOQz4mn9Jwf7i1vkAXfJOzv1+Hq0+ahxf",
+	"YfXxUmRb7Czgwc6QrhELvnQRRuv+WntSOqR2Yr3jjKVLliKeDKw964Fj2yjCMg0x4UfTRyR2tB1CmtlW",
+	"FkrHxwSlHtUNRPMvRYJ5H2k/FlA2LA3pgwUzycoRft2RVmjRiX1ktdCkgAsZFyuGeQ79t4VxgF74jPb3",
+	"d1aWYdPhevpu/i6WptiCKUQdj9/zgFrbFykvcqY0S30YDW/wSSsOEHmprc2CqhGT9Etm0H/ysDjtH5PG",
+	"1vVJpEigl6TVCqcQIseeAqLOX+BqPC7FosiybUlwUc9CaUzkW50kSSpDmkDmTDjusTtTBA1ms4+uCOpk",
+	"fx2KoATL/20djLQOnvTf4Cmrfha6yFFG/yKWxddsyYX1UFwL+YwvSlJevOVQjXPyR4WY/XCSZBLTjuNi",
+	"fk70n6cTCMZ1JiJyqq5YSvRWJIhXcD4I1l2QMikMNRhN7QEjq6uPT5PuemaH4WPj/3nJq2+B+9wfPt7f",
+	"HC98W5HsT1k5SXGnxDGJS/R27M8anqx8z3Q0TNNC0Xm2rezRM8ft5Dur07m8Zq5Djsu5owhGCB1wyCHK",
+	"xaXAjLLv+VXZz8ckdpj/uFY6AXTrzHWysMewPU+92Qw897VCjBKeQf3IojIM2jDjLwVQt2M2Oq3qYyK0",
+	"150DwERa8Z1ngEBpOgPwYTV4B2yOqhmI9RD8PIbObVisOzqwayVcH/u0rgouO45qnLC/T+r/PD/+vNrv",
+	"EW5yxL1uKEfQYVmXOFTxAQDxBCowjpTvkbJExvp2/Iym5/a6166y4+5OuuotHTvgioNqdVFBGPeNTr5D",
+	"lquGm6ApehiKcqtrsZ4FhgeQPzwRzEoxDcA7RFb75cHil/r6ONT3h47s4Tl8MIaDISG44QJBcz60Qomh",
+	"y8ihn2t/ByhZxpg586A1+4NOZM6q0lMAMP3imObgTTpn9AqOEGwYb/WyXYF7mriJ64i3ZjRhDZEZZ7w9",
+	"X/y3g3gNz/0cKmnQoudjp39uIOd/KbV/UKrmhnu2wjopJ5x7diTWXOxozG5lmXFtzn1Z2zipf0WX7IL/",
+	"zgCpMODaNwidiHY5TnImYoeQAs1krbl6wBUgVjxjIgE0IratC+Vqkd0kmKxFLt2qj5/7p2JaZtdQNkKD",
+	"RXddaWHtCWejwcENd0PnIx3dbfW4/bTNXY+pWrcOGxj2Zgg/q01Qd/MnGroc/BzoxYMq9S41G5SaBRSb",
+	"w6Hbcwp2yMfWaDdSHD9ybdy4I+SasBuHzLfESy7GDCIMcwq2Kekbhh36Ozrm5A/43xlPP/TbZndulnX6",
+	"JPbHG0YfRkb4b260WefTzdowc2yUIof5gsjTvjU9qank8fGt6h1d0a0Xkii25iJlSpcVKFZqoW+4NnSr",
+	"HWcKUC6A2tZII61ZtmjEvhziCYbuNXwQoVr7pkos78h8eyENqJkPn4Po/2dn0D6+HXdBHdWWlmsGBTWZ",
+	"lFe67Nm7f2eXVbV7te6JE/W72J3PMQ+e0EIzV98DBlvkAnxot7kgIJKXYckru6ZZ4VLqC8d3tKCJiZDg",
+	"c1tB2sGfG7px3Y9/b9q/N+3dbVpIVVgBn2/Jior0Vjapc2TuZJPunJPXXPN5xo7JBbwVMLqwRdfSl5MY",
+	"vgZafUTG+ybLju++rB5zox6+Qd0Nd75BL9x0foqQyN979vPbs18z8lvBmXE9HbhxlY0o4IfsYCD/2Rs/",
+	"cfRAHyt8EnKraYKkG8HgQYhQeM+DXFe8G4YhsAijHTbY37ntbn19u0z9vr4jSv/8t+8thAfsjPgPjrpi",
+	"AHqrDVv3hBk9V3+1T1oNhYCbACp2qCnzsWj9AitEobRUp9gLGY8ouHIrC6JXcnNMfnFdbGLNRcLiOnSq",
+	"qo3Ex9j3CLnxOePjSxErBjUvnmnAJX7d5VwTIyWRWWoHkEmaYtq7s3TZ7vpnZXeCARUsMObJ/oKV7tqU",
+	"EZQ5QaQrMhMamfNEnxGaZU3CGKTBzjNoDOaKWoKhO3hA4yuGtdQGNrb9TbWBAnsLwmVnZohS/IVyM7lT",
+	"jYFLbLdK10nvxP5PFRn8pczBlhK8Z6sHwn2O/e4Ikj57T8ZneOW/OWZ673Sh3Hv2rRYM+PjThmQxUyYX",
+	"xHMI+qwZV8jZUl+POs/ggBUZtBgfYyH6towdxideh3L651vie+0MmfXK92qh64CbxX3/+AxyxZAC9E13",
+	"lEZ2wxueQ75/26/ukYq/k8a34QP9RK+YQ72hMO6V7LAxZy87+cP9l8/ppCxjyHTYFH78eyX8LSl6tGsP",
+	"fgN33BQGeuce742WAb9x9EJE3amzzhmefpp9+udJoA1dg0NzaG7afHguDIdyVS6+5Ya3v2toJcfmVoiM",
+	"aV3nCcR74DaNbU29+XZWtW6QghHFMLTH92GdDj6m7hzoNPqEmv59Qv0nhPU8DqrcyMD5ZAwXS31LB9xJ",
+	"yjJ+zXyXvE47+pvqso8U87tLH9d9zbY/MFZNz8ffAx/zwPgRG+C4UnSrbTtDY3d2hPTKqvE9W25ySgWT",
+	"SK8ZzbItUppFjvvPM0dOiY4IzbSsEdm6UdmTyXNaI9bbseBUxIKuzbSCBJOvXAqdUvbjPoKp40W/k4og",
+	"gbT0AjiMYl21qcaGknG75/df2pi9YFC4ZJeGmJWSxXJVX/6+TRFMrSRKiqNcMbtjOiPHrwrFTj2PJHKr",
+	"Sis35Bz4de2C/F42406ocH1DIZDMNfCWluuUyKxYC/D3g4LnxvJMQQZkQFw3UWUpbpiXqE3APjB58js2",
+	"Mx303ECXxruNiiopXrlF69o53LhQOxR9uFa4C64+wdnxKWwV9DiUo4CuysRAfCnCjcuYa9mDpCfIt+JW",
+	"8redG+XlomptlEnBIo+uSenWarGf3zwjUpRFHmxLgPPmjFCy5pDt1xlCcjzDZUq3dpvZ+zcu+0LFtu66",
+	"dCVHvndj/bRJUWDND6LB7z+qMYQ9ajZVHE4NdhDS+i63ppv2flsO+uGUepEraCPw58M3g5UGdAtQX5Ty",
+	"1Eo4/AFaLeBn7kZ4sR1Q336Di/Z5At+7rkKfpm7iVcm15b4uJKK/jcUEtNK2dTkBMsBlx4vauP6eA6pj",
+	"R+WKYUfAoVvqlb+hc/BcQAyFJ85E0MaeSRm/YvBJHZ+TK2nYLhRi/1D8LRdQhtKVja3tPUoSKbDxSMc4",
+	"qLFaoT2MMOXgXSkVqc1QjeK22p9Pk/gGYf0aostv+gnIoT2fVFTnmy05kx3zLNSrowcVA+87Ep8u+TUT",
+	"QMZ8OXkuuOE0I946uJyUYcM1FQXNTkuLikgrVfPtpVCFANwDulwl0hjhEdw4DBQyfDoOXFfGX1JJoOkQ",
+	"OtYxwWWF4XPNbtmxuXZdHzm5Vb057QofolBYy6qSBquIOKio5mL/HWP8JHb7eZr6SmW7MkuGIKGMe+8S",
+	"Vk430fq7imI33AjXnPzhzMVWJq1FUuUJl+2+rHcrBGRvFXaBxszH5DVbAM87duCoEdYBRx104PgHIHbh",
+	"3fNCb+N/7jLD4GDc1v7L5O5Gi9ztJPtK+YF2AKUf1CsvUdir+wXIRbGpja+vjl1HkRgL4TUDNnMS88XM",
+	"/xI5fa5LwhQcGLA2O/Sd62YDnAyum81xIGNE04OUPsKzotE5pTu0Yvbp5r92TNuFJFZSm6FGzqjFtrPr",
+	"o8rUJKtQ9tNHhz3fJjLjAUG5kCUhyFnVX8MHRshSEuyO3hTNAvoulmrrbgwK19zxI+ciPz9p/dtCgG1k",
+	"vZsIWUucPFs1ygT814AN1mscVC1pjsBE3x+B+NZf/AavveumJ+Wr9iH8cNzNpNlZ2cHg/nT6l06UILLe",
+	"K7mW66ejMpKKcTdd8voOMBAO18kdmb5rWfdZ72lSiKptkD4m2MkGOzugXQPI/AqvwtOopqehWxFaPNhK",
+	"v9GXqB4FvxR6VSD4pbRPfN8x10OOL4U1grtd0aZAfq5OaXOUn8Y9Lcewd8eW5iW0UyFGkpxq87cz+kkx",
+	"nHZTtMNHC+A0vIOj5uQP19Nrv49aJ1o4d2MyHi8B+gOrUB1BZAYKEX8J+RdWCe3s5X4vFLXXXxtBit8I",
+	"AL+mDNzledHvssEitXEqbeF6J+d6PEKl99A6d0nO8hyN/fkDTZgMbZ1oEBxF+yx1odPyxHIsoOBw1C+D",
+	"5Cn89Gj69FLEOU+uZnTmb4uPSfyvb98Q/+WlQOsYhB3qr32j0qq6I4bP1PGZ77VH1mw9ty66XJQ/QiBY",
+	"YVSn++j7Qc4/1/PuBzkfc8hNb/PFXcfbOzlHBUUzxWi6hZCHjpwi9cuKKRkp8MR7MH3wkYb29wH7aRhZ",
+	"DPRPE9VmJVLsnqugxnqRTG3lV4E69nlvF+VVfwEgqf+Y/lRh5TB8onThp3QIdW3Nh0GAbsHvC50hfr0+",
+	"14PEj+9TFKuVc9PVg+LvRN1n4BvpSoL376RxKvvkj5pFud8R8ok2ICgtM3fW+7GeUWl2QB5uKSFV35V9",
+	"q23Hv6vnGgm1A5Z5Twld9zxPP5X6+BMlkAavxU0Pr36zxk/yvpK718hzDpV1mGREHpFGqrSEsS+hpYRz",
+	"vlze3F00S5zGi/9J+KKC1myoJguqTThzCiVLh5+zd15sN/6Inf59xP6n1dv5hQgX3N3+gXuiCnF43Gi8",
+	"3tjbXxYqagtHXVkFCqjVKEaSOSM5T65YSor8FNr6JFJA/Ajz2nD6WzMAQgsPplPHn1d+r8+Jx2WRBNdE",
+	"LhbB2t1CfO42++ui3jrus4r2/B3U+Y9QW4Wob1QhN4fpKh+87gzd/GAv+LTVLZ83z39Npd/O83ZaO/Rs",
+	"zhoIP/zFrjP54Ae+xju6CQ+9kHTVQTwaXv9nFF8i89vATgnu+q6aA/BSUSkqBszLCy64XkElWhcN5DXb",
+	"X3Sw8yoHgQbePYXkfh2PXyi5DtPhpdQgan4yoDzFvxChBV2VKXL8m97e7dHVHyOF7nd/uioKO+rOYvmd",
+	"SHqg5spec/LHOzlvdZHYj4ntAb5ag6COe/1HruRSMa1JIgth9D+DSFhiXV6Evrh2haUldyncy9dUXWFl",
+	"hSYbaqCd90Iq8mRK9Ck2DgeQI3QywKa/GsvT0FIMU7TQ9JD83meGt/3czKNPECwpDX8rCF7mhmyIsUv/",
+	"g5y3s/GNjXSSUJGwbLxX5R/cSTjeQIKUhncl+K7vNULUgUzccbKeEejWueG63iYbruAmKvHzG6lSbBvH",
+	"F+VehrJl1/H2UoBDZT/Un2hNX8pu5VAeHWYE91lrD9y5i3Cur1BP/F1B0Si/0VcuIw+CBN41LlPWKJgf",
+	"lpFtbgB2bQfQeaB8Cz+jbVSs59BwNmVCs2yLrWjuHwfL3H+Qc7x1tLY+t8bRBfvt8yC6hY/oMkrwC6MS",
+	"wPu4BPD+5dX3PU2YEw1gqqZOPD6JEs/kslOAYxgfNnfmiH/CkfpumlAolKwKcVVB9aylcYZ/3C/7JLb/",
+	"Mcu4YDHRhkLTUMegXT7yUmAHP3i8vTQisaE8i3cvJf5KNy4tyZqKLQJPj8nLqgmoWSnGKlNsUzP80Pby",
+	"Z0JlgO2xqX6Uy5tt1C5XBqZmIL33CH4JO31tZ9I9ZDodQlrxyRXLj3LZpVZ+tIsdkc1KZk42rI6Bpg0P",
+	"yHQ6dTBkp3X+gzROJpeluoF5AdIp2IqUOEH7JNrnJJUbkUmadkbG/AVdey24f3CnhJt2Gvbe1Jp2un+K",
+	"FKTw7U399vdH7kkNeS637pwLirWb7TgEDOQkzyhv3du+Muj/wAJrArcDQRAssBSM/HDx8gXBxhlurZ3K",
+	"s35tTI39/2ujGF3b/7K3xtYwWTGawhT/MXmGX3r0DdcQ0eOyb4R/5X31jZPHcm+htslANj/+HlJy022D",
+	"fmdloMINb1ZSM4JRSnukU4AWR0QXycpKT7zgIrVSkPLFIgZaOsUcV0iM1Tfl0+5pEtt3x4C2g98c9PiY",
+	"PMcYiVQpU4Q7eqhLUflkC7sS9pr1Mfk3yyHWkUkBIuxOX1Rap3igW+EWKbHv86e4PaCrLuCulL704chS",
+	"+togBEoDZ0ZZ6W7tCkDO4VxYn7DIUgB6kzXeRAV5fP8B+Yl/HRG7NNbPDhsCzmh/bRfiL4C5fC03/aFE",
+	"uxL/Accn8DA6ofPbvQzyf4y9vmZ7297+dKeQo5812HzhdmQJxDk/XcOF2iBKFhvNl4KlhNdLWezfjrjo",
+	"CxKv2UlOtd5IBZZIEPnzrUg1NvHBQBNxz/YqqZyTncAQBIlf+effTZ7cPx4bzAyD3gRggHh7+ifINR+U",
+	"CX70YED46Y2UP1GxdZ+lb97zEYFgUrB7SEOQV6IwUk6r03xvKvllddkdKojyLV2V29/iZimLITBbCGd3",
+	"QgWhGJ37xF1bgoVVO21zhrUxktdMtZhnd7X2S3/RXS6Nf0cX8zxkqT7dzD+D90NsFulE9WouaXNHDJpx",
+	"yIHQ9f7t8MpfdIcz7t6xj8TAj7VBksmXVsd84j1g6qNzreygLYRCbm1o2SrJmiYrLpgeS3tZJ53au1Cv",
+	"6xf+lUkwAUHR4OJqkzeCA+89tkSCJtUrxjDOCgkwx/r7mXI8lms5gDu2MRN/WsJH1ZRev0Uafx5D/1i2",
+	"p2TvuTZcLGPHDO8nFrkWgegPWqUjs76jaEZHWAoI+VReMhDlV3A2a8gyj2Cv3uMYNXhqp2jBWUr+gdwc",
+	"cEZesS38p0JO9H/CH4U1jevDOSbnpaVTNaYBtsmUEfveM5BhT+Rfk/HuMuVKqj5bwGo5wk/DzFGboY5z",
+	"qBKgv3uj3R7Jo6pLZu/e32XSqF968kcDPdlbMZZSQx1DBga5YP+2uRxr277AGhZXkVJ/mZgVmnUzOjb2",
+	"X787+Z1US2nPor9xCXWJsdPCTENoQCGOkJwObkcfBkBnJlEMNDjNXDbW6WhivS/AtJ2ReEX1zOtpB36r",
+	"3RcTDSShLsTCTJjP8QZ6+TNDmX3e+vMTpBDHKbZDo5/VtLdJH0MMjS01dJen+Kdha/yrneJ/WebGphKX",
+	"itAskxvo1eJ1aNlHiLgz/Nbtg5Oawj6hec5EOh6ZubsDQ1HwXxQ37EiKbIuk79BestmOZikFO8NUnyYL",
+	"ZrA3TEnGV4t+CPbeWJd3wZcF7vHd00Uzcw5f9Kz8xjva89ULLpg5OIJ+wf6SVKqfgE3HkaWjPNf2k2NZ",
+	"yjLXIUIq+IMUd72z1pRbMaMiYQPJ7Dqs6J+qB7Wkup+ibi2v//IUdfYbEeB3G0o0uhNFCCE8K3eN4JUL",
+	"njJSkxXXSUgyjNspqNaAMMxCZilTx6SuVJ+DDl1RQDMYGX6Yk3fyTs4vBfVtOCLXicuTqVpLf83WwJ26",
+	"WUkw/uVG6EZ0NwHsA05qO77kSg0QPJ/TJdPgDWgZCtBoZrrl+va1dfBdfyvuPyVvmtP0n8xkwtKpozoE",
+	"YBhT6RXbVuBnmtot6/YMkTkTur2h7L79P+xdbW/byBH+K4ugQC4FZTupUzT2hyK4BGiB9nKocijQODVX",
+	"5MgivNplucsouiD/vdiZ2SUpkTYdR47i+NPlLL4syXnbeXker4ZJ5DCVjtKplmm280E0H1xjp4vg3mRf",
+	"vkYyhZjNESwhZp1vnFPZbcR82shFIB9tqGybMnl6CeuJzPMUpQrb6IAS7wtpha2zDCCHfLyrONMRNYJp",
+	"HLHSbYQ23MqC7XQVnnAqIvUpCiWCduTcPtzq6yNnxjen8UZiR0NqBXxM/4DYbrftUrqNEE2m8qfjZ8+e",
+	"tJOYGxq00UER21wJFAusKzLu5mNXm3tPS+nQfp/Vo1c7gMXp3OTBS33PXipal2C8va6ianqZ35DXRDhj",
+	"duC9vgwKedtg9Rceu86XcOaG7AuVELQ5b/1y7n9JI56y0fAkodY5snoIhOyM10tnDM5KG8RN3ahWnmks",
+	"VGw40XhHhKugc9InB+JNHP+UVqS/vpk2eMp9SNLpmCrjHsMidxZ5k1rjA2DND4lC3DZKvElt2gJQ202X",
+	"h27cVOyVZgr5+gfnE162BvZSPDTFSKSZD0gI2iAGDQvcMAuEyKtoD43PYObC1JX18QLhoM84LidyHaIM",
+	"l6EFokUWdaatXFseEuM2KP8lhjr9/4EPtNPxtuzyqiYyfE33u+40XZgVD35kl5xSWfmAsENN940KU2Ml",
+	"v+UNJwv2srvYXbztqDEmmVDSyXVbv0ngkNmoIluLeaFALGv/IjGT4x0wRtGFY5xKG9qBlCEJRgAUIWfW",
+	"qNr5+Ify9xUk/qSVqS6twO7eTqT/2HJ6i7qDzBW7e4GNR+EiQoPzFz1pAnu/D7Lg2rtkwd1RuAYNQMO/",
+	"Z7odnzR3jIczbWWRp0IbxNvEE2SxtVdHEvvei1GnxfUpsB3SyG3cZfSG4qFA+SMFAti4UQQq+0bQd9us",
+	"1DF9pZJ6l6aPk9j/q6GmjYIFxs/uT8OjqZOuFTf0ZOhWbJ60CXZ0EIq3pYi/+kfdubrjXR50/UHX+3Qd",
+	"umERpc8KrSEX6CrLqtaQJyJbAELMes+8BGnrqgOHM2gIbr4BCH29E+zr3VnGwssg8i0x5XwLEkR2s4dN",
+	"yvFlnRfORxJvvHHA9HHsr1/KCt+PpS77hArR3gxuJCCxTVoG9CUmM/zp+OhPIq3AC+t5UNP0SW/EsDCr",
+	"f/E7muIr2lWyoHWPOwLU7T7XECg39nvfx4aJbzBpGHdO3Xb6Hfj4rl4f0izKrrT7qoYKr6kdQZvyWMw+",
+	"ecP7WXjzPif2O/QMKYUBpa8te7b4fewc2XqKx45Cjcnl2vZjxrw4ShqcpONrUZLupjuZnqxHAl/hGACN",
+	"k7FzX4J2P0DOaIGNl+2eemnFRWVWOhFS5HLtfzWrRBiV98HJ7kvuKPL+HH4K//ya4LWIe+23PjjSpXP4",
+	"2MGy7UOu7e35n/LavveO//AcrwDR0YYCFT7qh+j5Dw8bUueAXQIFJe1mIGaVWdmOcY8yuwPFGcHAwXf/",
+	"Gmp2CNptTCpvttWo3CsUmo+EkJjD0CqTcYTLaX9Jr2GQpy1EItY62mnk0I8EGp7pNS9n6x1uTtNyupVz",
+	"Gs0njPhOh7b6cLhardKBqeFSusUAatrho6Q95fyXpy+eoReMY8+9Q8/fH/yRf9kjBpZZRPbeFtztWBvT",
+	"UjZy2BiS+2kpUI1vu+254ZqHNkl/kxbLNIiwpgKqQ1guzoZzDxlz8pMNos6tZod14i9CPxGqGpdmsONr",
+	"BoW+oPltqoGIvlaMM039W9psFJirCKrVSVHRaX3ZEVxHK8zYkxAgaQrS/BKrCEqHD7tEyvDCPUy99nFs",
+	"BpHEIAKzn2ONw2311YKsaKiwvx9BlB3sD5qUXYtMWqDCgSilc1BpxtD8I8fbf03Dd3fZAqyQjArpL3Ia",
+	"9mLpYeovWFDIwEd4l3vAnPA3jRp6C5D+AYcD8yEok24tYZBs5miEz++ZkpiBwrxUEUrCA/FHrfMNgpqt",
+	"kOMHDDJOhEMYGDPHgjh7V2cuMChPQuiZxCFtet3RD8fZPMxcY9fwUq4xOy7mwNlyROMC6qfVsUXYukIp",
+	"sZAfvN7isJ5f20PU0+0/L3SObRW2G/KED7P3oY8FV5fDRpHTB8dHx3F8gaKJBmUmIDFSsDCQLcC77NKH",
+	"4w2GXDfViYlmcY7tLra7+IO9T/NDVleFWz86efe+A4UJSsUt+vY38YEX6fEM0G9cgzpY1jNVZMOoRAQf",
+	"RxEgcqtwUglfcMAa1zm1aB39+eiIWo7Q8zFSSV5UkGF63Buj0ECUwWnP8guKavMl+mKqt0Wgz4B1RCmu",
+	"A/ELCmcFpgSsc2rjkG2BS6NKhcsSHMaF6Q87/YegkZsgsruYCHB12SrE3SVE0Ahk16RBU92AA5+Cm/xs",
+	"zGUBe4YCvqcz0HtgITDw3latMIjvwwpkrRMW3KQuUb1HWom2G+HD/HZ40HJYH1YfHz0VaaE/SFXk5x2s",
+	"GSLrWVVGX1AE7lU+/KEp3b9dVMY5BXnwsXjcbC1knldgezyQX9zfd9WeM8WL30iZdw/TPA36S1Y1Q5Ul",
+	"xLi2zbyvyv2FWvd8zJ1+0/KDLNRtGncGNNV/NITM96oZBXskXvCQThpqnrt5bd2f/aZ2o2ZNWdxM7W4l",
+	"UnclH7eK+F9jBo0RxydfgjfebASuKmNP41EPtMC7oQXedlCMcds0NsTtnL+dTQR8lJlT6xMhlTWdWdmQ",
+	"78Tkp9Rr5JIYSHX4A3lz2JvtePb8+Yjsyj9lDndHjYt3+654cYMCXZ9riQr5/cHOxqUP0uSOTqrWlo32",
+	"oEn6DY+4Bzwn/kGuF4u4XfxGoMR37NiogMfP3BIgkot+xASOKvrGaDE03dPpWb+2bwPQO55X5QGX9yvU",
+	"m3R4qWPkedMWHn7y/7kOgvdtGGIF7Reec7qKJ0hmwEMkOU+u+0PP8ZBhnF1Wnevj7ld06YdKY4ekjcYK",
+	"b/btb2qo/CfaxCrtYQzCGJJ2BXaTKkgMS44XGw0FJnVzWBovPtpUIi8sHTlGlggsNcrSbqzotwFIvSdW",
+	"9B6OIjHdUaN8j63wmpY0QzOmoibUsSa50NZJpQ4/zQsFV/TBhj1bKa3XFwQTQQBSsCci5asc2EWaNP9X",
+	"2qdpEqh/mjpe2iaOSQ/EL0ZYyCoaQpZLQ9BGSwTWC/eguSpLVIfE7NLsI3Exmaywb6yn6BCITvmeA7V7",
+	"btELG7tCwZXVe25XeHTy6L/vXk7+Iye/H01evG/+eXA+ef/pKHnx4vMfbr01M5kDNyEu0ZvSn/aqsX+6",
+	"gztrgR3IyEW+T2rAQJmBiptB4qcapsOJSbnuPfxbpJzYu/f+PVP5jD50XSnsuPR/5wtvtaBiIr+qqSbm",
+	"3UuhLwSXyDgHF9IjnJHqIboBUyposV75JdvWqaSTfYkA4gFqnQq6MmrJWcRWjqPv9H9jgmQms8u6tOLC",
+	"HPRkhwroP7MZ3fXnW1GXSeD1NAmX+XSOkwDIKEo97JdQdl4JZ4z6bvH6I2Q10YGZeYsc7IQsVsIEkElk",
+	"cde5UOaidXWETdm+MIOTxb04kp4GQIv24uJmffsaPwd2IEbF0OBDBlFCZY1OiNC5ksgF44xfqVE4vdh8",
+	"J7eowOJgZOuWUkHV/6XkmoCfQKl4n9aJ2UJqDarv1IaCLuHJApsIWeeFS8QCpHKL9jMT11d/Rg47Gh9b",
+	"YYscDsSbintLM6mUt+ooeSnXj1NTgp6CxdEHIR3BxyC/fIi92NWdUt+20SBSu9ZZKkqe+XRYKHbFkgT8",
+	"TCM/RuVSFC+sMDvCp7PCmiUQpJUzwsr1qUgzZSy0lyDFRSUzmNdKgM4PBLHi+eVjNabdeUl/JdYnnmRd",
+	"SXumlRd4QuPzO9aAabeSSG2v1kISzzMCWlBrWlkZZzKjThgVb7KUWl5Adei9XbBeMwVLvl3qTXJKMGZ1",
+	"JcoK5sXHxN8UpQqxNchInW4heTFKH+N2EPMEffKIczhjeJ3wMb32Tsx8Tp4wyKH/8dHn95//HwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

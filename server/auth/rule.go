@@ -103,6 +103,8 @@ func Operations() map[string]Rule {
 
 		"setMaintenanceCredential":    Admin,
 		"deleteMaintenanceCredential": Admin,
+		"setSecondPassword":           Admin,
+		"deleteSecondPassword":        Admin,
 		"setMaintenanceHost":          Admin,
 		"replaceMaintenancePlan":      Operator,
 		"listLocks":                   Viewer,

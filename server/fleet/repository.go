@@ -128,6 +128,9 @@ const (
 	// MaintenanceSlot is the backend's credential that can delete: handed to the
 	// maintenance host for one job.
 	MaintenanceSlot Slot = "maintenance"
+	// SecondPasswordSlot is a password that is to open the repository, too: handed to the
+	// maintenance host for the job that adds it.
+	SecondPasswordSlot Slot = "second_password"
 )
 
 // Credential is one sealed secret of a repository, for all hosts or for one.

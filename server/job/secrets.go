@@ -97,8 +97,8 @@ func deletingCredential(ctx context.Context, q store.Queries, j *fleet.Job) ([]f
 }
 
 // credentialsOf gathers what a host may use: at the repositories of its schedules,
-// and at those of jobs that it has in hand, with the one that can delete where such a
-// job needs it.
+// and at those of jobs that it has in hand, with the one that can delete or the second
+// password where such a job needs it.
 func credentialsOf(ctx context.Context, q store.Queries, host fleet.HostID) (map[fleet.CredentialID]fleet.Credential, error) {
 	list, err := q.CredentialsOfHost(ctx, host)
 	if err != nil {
@@ -127,6 +127,11 @@ func credentialsOf(ctx context.Context, q store.Queries, host fleet.HostID) (map
 			return nil, err
 		}
 		list = append(list, deleting...)
+		second, err := secondPassword(ctx, q, j)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, second...)
 		to := way{accessOf(j), j.RepositoryID}
 		if seen[to] {
 			continue

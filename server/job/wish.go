@@ -64,6 +64,9 @@ func (s *Service) resolve(ctx context.Context, tx *store.Tx, r Request) (*wish, 
 	if err := w.checkPlace(ctx, tx, op.With(given)); err != nil {
 		return nil, err
 	}
+	if err := w.findSecondPassword(ctx, tx, op, given); err != nil {
+		return nil, err
+	}
 	if err := w.checkParams(given); err != nil {
 		return nil, err
 	}
@@ -75,6 +78,8 @@ const (
 	fieldSchedule        = "schedule_id"
 	fieldScheduleVersion = "schedule_version"
 	fieldRepository      = "repository_id"
+	fieldSecret          = "secret_id"
+	fieldSecretVersion   = "secret_version"
 )
 
 func takes(op restic.Operation, field string) bool {

@@ -33,13 +33,13 @@ func (q Queries) Credentials(ctx context.Context, repositories ...fleet.Reposito
 
 // CredentialsOfHost lists what a host may use: for each repository that its
 // schedules name or that it maintains, and each slot, its own credential, else the one
-// of all hosts. What can delete is never among them.
+// of all hosts. What is handed over for a job alone is never among them.
 func (q Queries) CredentialsOfHost(ctx context.Context, host fleet.HostID) ([]fleet.Credential, error) {
 	var list []fleet.Credential
 	err := q.all(ctx, &list, `SELECT `+credentialCols+` FROM credentials
-		WHERE host_id IN ('', ?) AND slot <> ? AND (repository_id IN (SELECT repository_id FROM schedules WHERE host_id = ?)
+		WHERE host_id IN ('', ?) AND slot IN (?, ?) AND (repository_id IN (SELECT repository_id FROM schedules WHERE host_id = ?)
 			OR repository_id IN (SELECT id FROM repositories WHERE maintenance_host <> '' AND maintenance_host = ?))
-		ORDER BY repository_id, slot, host_id DESC`, host, fleet.MaintenanceSlot, host, host)
+		ORDER BY repository_id, slot, host_id DESC`, host, fleet.PasswordSlot, fleet.AppendSlot, host, host)
 	if err != nil {
 		return nil, fmt.Errorf("list the credentials of host %s: %w", host, err)
 	}
@@ -47,12 +47,12 @@ func (q Queries) CredentialsOfHost(ctx context.Context, host fleet.HostID) ([]fl
 }
 
 // CredentialsFor lists what a host uses at a repository, whether or not it has a
-// schedule there: for each slot its own credential, else the one of all hosts. What can
-// delete is never among them.
+// schedule there: for each slot its own credential, else the one of all hosts. What is
+// handed over for a job alone is never among them.
 func (q Queries) CredentialsFor(ctx context.Context, host fleet.HostID, repository fleet.RepositoryID) ([]fleet.Credential, error) {
 	var list []fleet.Credential
 	err := q.all(ctx, &list, `SELECT `+credentialCols+` FROM credentials
-		WHERE host_id IN ('', ?) AND repository_id = ? AND slot <> ? ORDER BY slot, host_id DESC`, host, repository, fleet.MaintenanceSlot)
+		WHERE host_id IN ('', ?) AND repository_id = ? AND slot IN (?, ?) ORDER BY slot, host_id DESC`, host, repository, fleet.PasswordSlot, fleet.AppendSlot)
 	if err != nil {
 		return nil, fmt.Errorf("list the credentials of host %s at repository %s: %w", host, repository, err)
 	}

@@ -257,8 +257,11 @@ func (tx *Tx) DeleteCredential(ctx context.Context, repository fleet.RepositoryI
 
 // bumpCredential gives the hosts whose configuration names a credential another one.
 func (tx *Tx) bumpCredential(ctx context.Context, repository fleet.RepositoryID, slot fleet.Slot) error {
-	if slot == fleet.MaintenanceSlot {
+	switch slot {
+	case fleet.MaintenanceSlot:
 		return tx.bumpMaintainers(ctx, repository)
+	case fleet.SecondPasswordSlot: // its job names it
+		return nil
 	}
 	return tx.bumpConfigOfRepository(ctx, repository)
 }

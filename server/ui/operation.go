@@ -95,6 +95,8 @@ func (p place) row(o api.Operation) operationRow {
 		row.Instead = web.Link{Label: "Its schedules", Href: p.Href + "/schedules"}
 	case len(fieldsNamed(o, "schedule_id")) > 0:
 		row.Instead = web.Link{Label: "Hosts", Href: "/hosts"}
+	case len(fieldsNamed(o, "secret_id")) > 0 && p.Source != nil:
+		row.Instead = web.Link{Label: "Its settings", Href: p.Href + "/settings#key"}
 	case o.Name == "restore" && p.Host != nil:
 		row.Href = p.Href + "/restore" // the wizard picks files in a tree
 	}
@@ -108,6 +110,8 @@ func (p place) lacks(o api.Operation) string {
 		return "It is started from the host's schedules."
 	case p.Source != nil && len(fieldsNamed(o, "schedule_id")) > 0:
 		return "It is started from a host."
+	case len(fieldsNamed(o, "secret_id")) > 0:
+		return "It needs a password, so it is started from the repository's settings."
 	case p.Host != nil && away(*p.Host) != "":
 		return away(*p.Host)
 	case p.Host != nil && !slices.Contains(o.Places, api.OperationPlaces("host")) && (p.Host.Policy == nil || len(p.Host.Policy.Maintenance) == 0):

@@ -224,6 +224,44 @@ func TestWhoMaintainsItIsSentWithTheHostsIdAndARefusalIsSaidAtItsField(t *testin
 	}
 }
 
+// TestAKeyIsAddedBySettingItsPasswordFirst, which no address and no page has again.
+func TestAKeyIsAddedBySettingItsPasswordFirst(t *testing.T) {
+	c := newContract()
+	c.answers["POST "+repositoryPath+"/jobs"] = api.Job{Id: jobID}
+	h := newPages(t, c)
+	path := "/repositories/" + repositoryID
+	form := url.Values{"password": {"second password"}, "again": {"another one"}, "confirm": {"x"}}
+	w := visitPage(t, h, "POST", path+"/key", form)
+	if body := w.Body.String(); w.Code != http.StatusUnprocessableEntity || len(c.got) > 0 || !strings.Contains(body, `id="f-again-error"`) || !strings.Contains(body, `id="f-confirm-error"`) || strings.Contains(body, "second password\"") {
+		t.Errorf("got %d, and the contract was asked for %q", w.Code, c.got)
+	}
+	form.Set("again", "second password")
+	form.Set("confirm", markup)
+	w = visitPage(t, h, "POST", path+"/key", form)
+	want := []string{"PUT " + repositoryPath + `/credentials/second-password {"password":"second password"}`, "POST " + repositoryPath + "/jobs "}
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/jobs/"+jobID || len(c.got) != 2 || c.got[0] != want[0] ||
+		!strings.HasPrefix(c.got[1], want[1]) || !strings.Contains(c.got[1], `"operation":"key-add"`) || strings.Contains(c.got[1], "second password") {
+		t.Errorf("got %d to %s, and the contract was asked for %q", w.Code, w.Header().Get("Location"), c.got)
+	}
+	c.answers["POST "+repositoryPath+"/jobs"] = &api.Problem{Status: 409, Code: "no_maintenance_host", Detail: "Nobody maintains it."}
+	w = visitPage(t, h, "POST", path+"/key", form)
+	if body := w.Body.String(); w.Code != http.StatusUnprocessableEntity || !strings.Contains(body, "The password is kept, and not added yet") || strings.Contains(body, `value="second password"`) {
+		t.Errorf("got %d, without saying what stands", w.Code)
+	}
+	c.got = nil
+	w = visitPage(t, h, "POST", path+"/second-password/delete", nil)
+	if want := "DELETE " + repositoryPath + "/credentials/second-password"; w.Code != http.StatusSeeOther || len(c.got) != 1 || !strings.HasPrefix(c.got[0], want) {
+		t.Errorf("got %d, and the contract was asked for %q", w.Code, c.got)
+	}
+	r := c.answers["GET "+repositoryPath].(api.Repository)
+	r.Maintenance, r.Credentials = api.RepositoryMaintenance{Mode: "none"}, []api.CredentialInfo{{Slot: "second_password", Version: 3}}
+	c.answers["GET "+repositoryPath] = r
+	body := visitPage(t, h, "GET", path+"/settings", nil).Body.String()
+	if strings.Contains(body, path+`/key"`) || !strings.Contains(body, "Choose that host") || !strings.Contains(body, "of version 3") || !strings.Contains(body, path+`/second-password/delete"`) {
+		t.Error("where nobody maintains it the page offers to add a key, or hides that a password is kept")
+	}
+}
+
 func TestTheChartOfSizesTellsWhatItShows(t *testing.T) {
 	day := func(n int, gib int64) api.RepositoryDay {
 		d := api.RepositoryDay{StoredBytes: gib << 30}

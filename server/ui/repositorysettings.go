@@ -10,6 +10,7 @@ import (
 type repositorySettingsView struct {
 	repositoryFrame
 	Name, Allow, Username, Secret web.Field
+	Key                           keyForm
 	Delete                        web.Dialog
 }
 
@@ -33,6 +34,7 @@ func (v *visit) showSettings(status int, f *form, refused *web.Banner) error {
 		Allow:           f.with(web.Field{Name: "allow", Label: "Allow a credential that can delete", Hint: "Whoever takes a host could then delete its backups. Say yes only where the storage cannot do better."}),
 		Username:        f.with(web.Field{Name: "username", Label: "User name", Autocomplete: "off"}),
 		Secret:          f.with(web.Field{Name: "secret", Label: "Password", Type: "password", Autocomplete: "off"}),
+		Key:             keyFormOf(r, f),
 		Delete: web.Dialog{ID: "delete", Title: "Forget this repository?", Text: "It is removed here, with its password. Its data stays where it is; without the recovery sheet nobody can read it.",
 			Action: frame.Prefix + "/delete", Confirm: "Forget " + string(r.Name), Keep: "Keep it", Danger: true, Typed: string(r.Name)},
 	})

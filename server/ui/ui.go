@@ -120,6 +120,8 @@ func (u *UI) routes() []route {
 		{"GET", "/repositories/{repository}/settings", u.repositorySettings},
 		{"POST", "/repositories/{repository}/settings", u.saveRepository},
 		{"POST", "/repositories/{repository}/credential", u.saveCredential},
+		{"POST", "/repositories/{repository}/key", u.addKey},
+		{"POST", "/repositories/{repository}/second-password/delete", u.forgetSecondPassword},
 		{"POST", "/repositories/{repository}/prepare", u.prepareRepository},
 		{"POST", "/repositories/{repository}/delete", u.deleteRepository},
 
