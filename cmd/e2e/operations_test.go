@@ -415,11 +415,25 @@ func (s *shown) replace() {
 	s.same("copy", d.column("new_id"), s.ids("second"))
 }
 
+// added is the one id that was not there before, "" where it is not one.
+func added(before, now []string) string {
+	now = slices.DeleteFunc(slices.Clone(now), func(id string) bool { return slices.Contains(before, id) })
+	if len(now) != 1 {
+		return ""
+	}
+	return now[0]
+}
+
 // mend checks and repairs.
 func (s *shown) mend() {
 	d := s.ask("check", obj{"read_data": true})
 	s.same("check", []any{d.facts["errors"], d.facts["packs_broken"], d.facts["read_data"]}, []any{0.0, 0.0, true})
 	s.good()
+	before := s.keys()
+	s.api.must("PUT", "/api/v1/repositories/"+s.repository+"/credentials/second-password", obj{"password": "a second password"}, nil)
+	d = s.ask("key-add", nil)
+	s.same("key-add", []any{d.facts["key_id"], d.facts["keys"]}, []any{added(before, s.keys()), float64(len(before) + 1)})
+
 	words := filepath.Join(s.t.TempDir(), "words")
 	if err := os.WriteFile(words, []byte("another password"), 0o600); err != nil {
 		s.t.Fatal(err)
@@ -433,7 +447,7 @@ func (s *shown) mend() {
 	}
 	s.same("key-remove", s.keys(), one)
 
-	before := s.ids(shownName)
+	before = s.ids(shownName)
 	s.ask("repair-index", nil)
 	s.ask("repair-snapshots", nil)
 	pack := strings.Fields(s.plain(shownName, "list", "packs", "--no-lock"))[0]
