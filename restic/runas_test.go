@@ -232,3 +232,56 @@ func TestACopyShowsItsSecretsToNobody(t *testing.T) {
 		})
 	}
 }
+
+// TestANewKeyShowsItsPasswordToNobody adds one as the folder's owner, and looks at what he
+// may read of his process.
+func TestANewKeyShowsItsPasswordToNobody(t *testing.T) {
+	needsRoot(t)
+	for _, suite := range restictest.Suites() {
+		t.Run(suite, func(t *testing.T) {
+			bins, open := restictest.Find(t, suite), openFolder(t)
+			runner := restic.New(restic.Config{Binary: bins.Restic, CacheDir: filepath.Join(open, "cache"), TempDir: filepath.Join(open, "tmp")})
+			path := filepath.Join(open, "repository")
+			if err := os.Mkdir(path, 0o700); err != nil || os.Chown(path, stranger, stranger) != nil {
+				t.Fatal(err)
+			}
+			location, err := restic.ParseLocation(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			access := restic.Access{Location: location, Password: restic.NewSecret("password-of-old"), RunAs: &restic.RunAs{UID: stranger, GID: stranger}}
+			if r, err := restic.Run(t.Context(), runner, restic.Init{}, access, restic.Handlers{}); err != nil || r.Failure != nil {
+				t.Fatal(r.Failure, err)
+			}
+			shown := ""
+			handlers := restic.Handlers{Started: func(ref restic.ProcessRef) error {
+				for _, name := range []string{"environ", "cmdline"} {
+					raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(ref.PID), name))
+					if err != nil {
+						return err
+					}
+					shown += string(raw)
+				}
+				return nil
+			}}
+			access.NewPassword = restic.NewSecret("password-of-new")
+			added, err := restic.Run(t.Context(), runner, restic.KeyAdd{}, access, handlers)
+			if err != nil || added.Outcome != restic.Succeeded {
+				t.Fatalf("%v, %v", added.Failure, err)
+			}
+			if !strings.Contains(shown, "--new-password-file=/dev/fd/") || strings.Contains(shown, "password-of-") {
+				t.Error("a password stands in its arguments or its environment")
+			}
+			access.Password, access.NewPassword = access.NewPassword, restic.Secret{}
+			keys, err := restic.Run(t.Context(), runner, restic.ListKeys{}, access, restic.Handlers{})
+			if err != nil || keys.Failure != nil || len(keys.Value) != 2 {
+				t.Fatalf("%v, %v, %v", keys.Value, keys.Failure, err)
+			}
+			for _, k := range keys.Value {
+				if k.Current != (k.ID == added.Value.ID) {
+					t.Errorf("the new key is %s, and listed is %+v", added.Value.ID, k)
+				}
+			}
+		})
+	}
+}

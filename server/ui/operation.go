@@ -165,6 +165,12 @@ func (v *visit) showOperation(status int, f *form, refused *web.Banner, asked bo
 	if len(o.Places) == 0 {
 		return &problem{Status: http.StatusNotFound, Code: "not_found"}
 	}
+	if len(fieldsNamed(o, "secret_id")) > 0 { // a form of fields has no place for a password
+		if p.Source != nil {
+			return v.goTo(p.Href + "/settings#key")
+		}
+		return &problem{Status: http.StatusNotFound, Code: "not_found"}
+	}
 	p.Elsewhere = p.Source != nil && len(fieldsNamed(o, "from_repository_id")) > 0
 	title := o.Title + " · " + visible(p.Name)
 	shell, err := v.shell(title, p.crumbs(web.Crumb{Label: "Run", Href: p.Href + "/run"}, web.Crumb{Label: o.Title})...)

@@ -260,6 +260,15 @@ func TestAKeyIsAddedBySettingItsPasswordFirst(t *testing.T) {
 	if strings.Contains(body, path+`/key"`) || !strings.Contains(body, "Choose that host") || !strings.Contains(body, "of version 3") || !strings.Contains(body, path+`/second-password/delete"`) {
 		t.Error("where nobody maintains it the page offers to add a key, or hides that a password is kept")
 	}
+	c.answers["GET /api/v1/operations"] = api.OperationList{Operations: []api.Operation{{Name: "key-add", Title: "Add a key", Places: []api.OperationPlaces{"maintenance_host"}, Fields: []api.OperationField{{Name: "secret_id"}}}}}
+	body = visitPage(t, h, "GET", path+"/run", nil).Body.String()
+	if strings.Contains(body, path+`/run/key-add"`) || !strings.Contains(body, path+`/settings#key"`) {
+		t.Error("the list of operations offers a form without a password, or leads nowhere")
+	}
+	w = visitPage(t, h, "GET", path+"/run/key-add", nil)
+	if at := visitPage(t, h, "GET", "/hosts/"+hostID+"/run/key-add", nil); w.Header().Get("Location") != path+"/settings#key" || at.Code != http.StatusNotFound {
+		t.Errorf("its form leads to %q; at a host it is %d", w.Header().Get("Location"), at.Code)
+	}
 }
 
 func TestTheChartOfSizesTellsWhatItShows(t *testing.T) {

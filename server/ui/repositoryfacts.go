@@ -106,11 +106,11 @@ func foundFacts(h api.RepositoryHealth) (odd, foreign web.Fact) {
 
 func deleteFact(r api.Repository, now time.Time) web.Fact {
 	f := web.Fact{Term: "Credential on hosts", Big: "–", Note: "not tried yet"}
-	others := func(c api.CredentialInfo) bool { return c.Slot != "append" }
-	if len(r.Credentials) == 0 {
+	ours := slices.DeleteFunc(slices.Clone(r.Credentials), func(c api.CredentialInfo) bool { return c.Slot != "append" })
+	if len(ours) == 0 {
 		f.Big, f.Note = "none", ""
 	}
-	for _, c := range slices.DeleteFunc(slices.Clone(r.Credentials), others) {
+	for _, c := range ours {
 		switch c.CanDelete {
 		case "no":
 			f.Big, f.Note = "cannot delete", "an agent tried"
