@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"restic-manager/server/api"
+	"restic-manager/web"
 )
 
 // sampleRepository fills in what is known of a repository after some months, with its
@@ -334,5 +335,14 @@ func TestASizeIsToldOnlyWhereItWasMeasured(t *testing.T) {
 	health.StoredBytes = 1 << 20
 	if got, asks := stored(api.Repository{State: "ready", Snapshots: 3, Health: health}); !strings.HasPrefix(got, "1.0") || asks {
 		t.Errorf("measured: stored %q, asks to measure: %t", got, asks)
+	}
+}
+
+func TestALockIsRemovedByAPersonOnlyOnceNoResticRefreshesIt(t *testing.T) {
+	for age, want := range map[time.Duration]string{10 * time.Minute: web.Relative(noon.Add(20*time.Minute), noon), 31 * time.Minute: ""} {
+		row := lockRowOf(api.Repository{}, api.RepositoryLock{Id: strings.Repeat("a", 64), Removable: api.Typed, CreatedAt: noon.Add(-age)}, noon)
+		if can := row.Remove != nil; can != (want == "") || !strings.Contains(row.May, want) {
+			t.Errorf("a lock of %s ago may be removed: %v, %s", age, can, row.May)
+		}
 	}
 }

@@ -30,12 +30,15 @@ func (v *visit) locksOf(r api.Repository) (lockView, error) {
 	list, ok, err := part[api.LockList](v, "/api/v1/repositories/"+string(r.Id)+"/locks", nil)
 	view := lockView{Known: ok, SeenAt: list.SeenAt}
 	for _, l := range list.Locks {
-		view.Rows = append(view.Rows, lockRowOf(r, l))
+		view.Rows = append(view.Rows, lockRowOf(r, l, v.u.now()))
 	}
 	return view, err
 }
 
-func lockRowOf(r api.Repository, l api.RepositoryLock) lockRow {
+// lockStale is how long a lock was not refreshed that agents let a person remove.
+const lockStale = 30 * time.Minute
+
+func lockRowOf(r api.Repository, l api.RepositoryLock, now time.Time) lockRow {
 	row := lockRow{RepositoryLock: l, State: web.State{Tone: web.Idle, Glyph: "lost", Word: "Not known"}, May: "Nothing: it goes when its job ends."}
 	switch l.Alive {
 	case api.RepositoryLockAliveYes:
@@ -49,6 +52,10 @@ func lockRowOf(r api.Repository, l api.RepositoryLock) lockRow {
 		row.May = "Its process is proven dead: the agent there removes it by itself."
 		row.Remove = &doing{Label: "Remove now", Action: at(r, "/unlock"), Hidden: send, Need: "operator"}
 	case api.Typed:
+		if stale := l.CreatedAt.Add(lockStale); now.Before(stale) {
+			row.May = "Nobody knows whether its process lives. If it is not refreshed until then, it can be removed " + web.Relative(stale, now) + "."
+			break
+		}
 		id := "unlock-" + short(l.Id)
 		row.May = "Nobody knows whether its process lives."
 		row.Remove = &doing{Label: "Remove…", Dialog: id, Need: "operator"}
