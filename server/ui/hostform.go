@@ -54,16 +54,24 @@ var availabilityField = web.Field{Name: "availability", Label: "The machine", Op
 	{Value: "always_on", Label: "is always on"}, {Value: "come_and_go", Label: "comes and goes, such as a laptop"}},
 	Hint: "One that comes and goes may be away without being at risk, until a backup is older than its objective."}
 
-// repositoryOptions are all repositories to choose from.
+// repositoryOptions are all repositories to choose from, those last that cannot be used:
+// a form that was not touched takes the first.
 func (v *visit) repositoryOptions() (options []web.Option, err error) {
+	var failed []web.Option
 	err = everything(url.Values{}, func(q url.Values) (string, error) {
 		page, err := get[api.RepositoryPage](v, "/api/v1/repositories", q)
 		for _, r := range page.Repositories {
-			options = append(options, web.Option{Value: string(r.Id), Label: string(r.Name) + " · " + r.Location})
+			option := web.Option{Value: string(r.Id), Label: string(r.Name) + " · " + r.Location}
+			if r.State == api.RepositoryStateFailed {
+				option.Label += " · could not be made usable"
+				failed = append(failed, option)
+				continue
+			}
+			options = append(options, option)
 		}
 		return page.NextPageToken, err
 	})
-	return options, err
+	return append(options, failed...), err
 }
 
 // joiningView is the page with the line to paste. Its live part is read again from

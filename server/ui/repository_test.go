@@ -346,3 +346,14 @@ func TestALockIsRemovedByAPersonOnlyOnceNoResticRefreshesIt(t *testing.T) {
 		}
 	}
 }
+
+func TestARepositoryThatCannotBeUsedIsTheLastToChoose(t *testing.T) {
+	c := newContract()
+	c.answers["GET /api/v1/repositories"] = api.RepositoryPage{Repositories: []api.Repository{
+		{Id: olderID, Name: "away", State: "failed"}, {Id: repositoryID, Name: "nas", State: "ready"}}}
+	body := visitPage(t, newPages(t, c), "GET", "/hosts/new", nil).Body.String()
+	away, nas := strings.Index(body, ">away"), strings.Index(body, ">nas")
+	if away < 0 || nas < 0 || away < nas || !strings.Contains(body, "could not be made usable") {
+		t.Errorf("away stands at %d, nas at %d", away, nas)
+	}
+}
