@@ -460,9 +460,9 @@ func TestABoxThatAnswersInPlaceOfTheServerChangesNothing(t *testing.T) {
 		m := newMachine(t, uint64(status))
 		m.work = m.succeed
 		m.inBubble(func(t *testing.T) {
-			n := 0
-			m.server.fault = func(string) fault {
-				if n++; n%3 != 0 {
+			asked := map[string]int{}
+			m.server.fault = func(what string) fault { // two of three requests of each kind
+				if asked[what]++; asked[what]%3 != 0 {
 					return fault{status: status}
 				}
 				return fault{}
