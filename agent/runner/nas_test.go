@@ -379,7 +379,11 @@ func TestNoOrderOfAServerTakesMoreThanTheFloorsAllow(t *testing.T) {
 		{"prune", `{"repository_id":"` + uuid.NewString() + `"}`},
 		{"exec", `{}`},
 	}
-	for i := range 1000 {
+	orders := 10 * len(evil)
+	if os.Getenv("RM_PROOF") != "" {
+		orders = 1000
+	}
+	for i := range orders {
 		e := evil[i%len(evil)]
 		outcome := n.do(e.operation, json.RawMessage(e.params)).outcome()
 		if outcome.Result != spool.Rejected {
