@@ -269,3 +269,27 @@ func TestASnapshotIsOfTheHostWhoseBackupMadeIt(t *testing.T) {
 		}
 	})
 }
+
+// TestASnapshotThatWasListedBeforeItsJobWasToldOfIsCountedWithItsHost; the numbers are
+// verified when the world ends.
+func TestASnapshotThatWasListedBeforeItsJobWasToldOfIsCountedWithItsHost(t *testing.T) {
+	each(t, func(w *world) {
+		a, s := w.ready()
+		b := w.host("web-2")
+		w.schedule(b, &fleet.Repository{ID: s.RepositoryID}, "daily")
+		b.open()
+		b.sync()
+		made := w.run(s)
+		a.sync()
+		list := w.order(b, &fleet.Repository{ID: s.RepositoryID}, "snapshots")
+		b.begins(list.ID)
+		_, _, err := b.put(list.ID, 0, true, w.listing(a.snapshot(snapshotID(string(made.ID)))))
+		w.must(err)
+		if id := a.backup(a.jobs[made.ID]); w.known(s.RepositoryID)[id].HostID != a.id.Host {
+			w.Error("the snapshot is nobody's")
+		}
+		if n := w.hostRow(a).Snapshots; n != 1 {
+			w.Errorf("the host has %d snapshots", n)
+		}
+	})
+}

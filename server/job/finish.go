@@ -146,15 +146,18 @@ func seeSnapshot(ctx context.Context, tx *store.Tx, j *fleet.Job, snapshot *Snap
 	if j.RepositoryID == "" {
 		return nil
 	}
-	_, err := tx.Snapshot(ctx, j.RepositoryID, snapshot.ID)
+	listed, err := tx.Snapshot(ctx, j.RepositoryID, snapshot.ID)
 	known := err == nil
 	if err != nil && !fleet.Is(err, fleet.NotFound) {
 		return err
 	}
 	row := snapshot.row(j.RepositoryID, tx.Now)
 	row.HostID, row.ScheduleID, row.JobID = j.HostID, j.ScheduleID, j.ID
-	if err := tx.SeeSnapshots(ctx, []fleet.Snapshot{row}); err != nil || known {
+	if err := tx.SeeSnapshots(ctx, []fleet.Snapshot{row}); err != nil || known && listed.HostID != "" {
 		return err
+	}
+	if known { // it was listed before anybody told of its job
+		return tx.CountSnapshotOfHost(ctx, row.HostID)
 	}
 	tx.Touch(fleet.TopicSnapshots, string(j.RepositoryID))
 	tx.Touch(fleet.TopicRepositories, string(j.RepositoryID))

@@ -133,8 +133,13 @@ func (tx *Tx) CountSnapshot(ctx context.Context, s *fleet.Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("count a snapshot of repository %s: %w", s.RepositoryID, err)
 	}
-	if _, err := tx.exec(ctx, `UPDATE hosts SET snapshots = snapshots + 1, version = version + 1 WHERE id = ?`, s.HostID); err != nil {
-		return fmt.Errorf("count a snapshot of host %s: %w", s.HostID, err)
+	return tx.CountSnapshotOfHost(ctx, s.HostID)
+}
+
+// CountSnapshotOfHost counts a snapshot that has become a host's.
+func (tx *Tx) CountSnapshotOfHost(ctx context.Context, host fleet.HostID) error {
+	if _, err := tx.exec(ctx, `UPDATE hosts SET snapshots = snapshots + 1, version = version + 1 WHERE id = ?`, host); err != nil {
+		return fmt.Errorf("count a snapshot of host %s: %w", host, err)
 	}
 	return nil
 }
