@@ -13,7 +13,6 @@ import (
 
 	"restic-manager/restic"
 	"restic-manager/server/auth"
-	"restic-manager/server/fleet"
 	"restic-manager/server/job"
 )
 
@@ -48,8 +47,6 @@ type Options struct {
 
 	BrowseIndexMiB int `name:"browse-index-mib" default:"1024" help:"MiB of the database that the indexes by which snapshots are browsed take together."`
 
-	ExclusiveHoldHours int `default:"24" help:"For how many hours at most a job that has a repository for itself, such as a prune, holds backups back while it runs."`
-
 	PasswordMemory   uint32        `default:"64" help:"MiB that one password hash takes."`
 	PasswordRounds   uint32        `default:"3" help:"Rounds of one password hash."`
 	PasswordParallel int           `default:"2" help:"Password hashes made at the same time."`
@@ -60,7 +57,7 @@ type Options struct {
 func Defaults() Options {
 	return Options{
 		Listen: "127.0.0.1:8080", LogLevel: "info", LogFormat: "text", HistoryDays: 400, LogDays: 90,
-		BrowseIndexMiB: job.DefaultBrowseBytes >> 20, ExclusiveHoldHours: int(fleet.LongestHold / time.Hour),
+		BrowseIndexMiB: job.DefaultBrowseBytes >> 20,
 		PasswordMemory: 64, PasswordRounds: 3, PasswordParallel: 2, StopTimeout: 20 * time.Second,
 	}
 }
@@ -100,9 +97,6 @@ func (o Options) check() (*settings, error) {
 	s.checkHistory(note)
 	if s.BrowseIndexMiB < 16 || s.BrowseIndexMiB > 1<<20 {
 		note("browse_index_mib", "must be from 16 to 1048576 MiB; an index takes about 10 MiB for a million files")
-	}
-	if s.ExclusiveHoldHours < 1 || s.ExclusiveHoldHours > 168 {
-		note("exclusive_hold_hours", "must be from 1 to 168 hours")
 	}
 	if o.StopTimeout <= 0 || o.StopTimeout > 5*time.Minute {
 		note("stop_timeout", "must be more than 0s and at most 5m")

@@ -37,7 +37,6 @@ func TestOptionsAreUnderstoodOrNamed(t *testing.T) {
 		"plain and TLS":                       {func(o *Options) { o.InsecureHTTP, o.TLSSelfMade = true, true }, "insecure_http: cannot", "", false},
 		"no port":                             {func(o *Options) { o.Listen = "127.0.0.1" }, "listen: must be", "", false},
 		"a name for a proxy":                  {func(o *Options) { o.TrustedProxies = []string{"proxy.test"} }, "trusted_proxies: each must be", "", false},
-		"no end of holding back":              {func(o *Options) { o.ExclusiveHoldHours = 0 }, "exclusive_hold_hours: must be from 1", "", false},
 		"no room for indexes":                 {func(o *Options) { o.BrowseIndexMiB = 1 }, "browse_index_mib: must be from 16", "", false},
 		"cheap hashes":                        {func(o *Options) { o.PasswordMemory = 18 }, "password_memory: must be from 19", "", false},
 		"hashes beyond reason":                {func(o *Options) { o.PasswordMemory = 5000 }, "password_memory: must be from 19", "", false},

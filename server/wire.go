@@ -36,7 +36,7 @@ func (s *Server) wire(ctx context.Context, version, pin string) (http.Handler, e
 	})
 	s.waker = wake.New(s.store, s.log)
 	s.jobs = &job.Service{Store: s.store, Sealer: seals, Logger: s.log, Keep: s.settings.keep(),
-		BrowseBytes: int64(s.settings.BrowseIndexMiB) << 20, LongestHold: time.Duration(s.settings.ExclusiveHoldHours) * time.Hour}
+		BrowseBytes: int64(s.settings.BrowseIndexMiB) << 20}
 	s.lot = api.NewLot()
 	s.notify = &notify.Service{
 		Store: s.store, Seals: seals.keys, Log: s.log, PublicURL: s.URL(),
