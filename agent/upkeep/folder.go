@@ -83,6 +83,7 @@ func (f *Folder) open(as *restic.RunAs) error {
 // Close lets others have the folder.
 func (f *Folder) Close() {
 	if f.self != nil {
+		unlock(f.self)
 		_ = f.self.Close()
 	}
 	_ = f.root.Close()

@@ -41,6 +41,10 @@ func lock(folder *os.File) error {
 	return err
 }
 
+// unlock lets go of a folder that lock has. To close it would do so only once no process that
+// is being started right now has it open, too.
+func unlock(folder *os.File) { _ = unix.Flock(int(folder.Fd()), unix.LOCK_UN) }
+
 // flush makes what was made in a folder last.
 func flush(dir *os.File) error { return dir.Sync() }
 
