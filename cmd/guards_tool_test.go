@@ -216,7 +216,7 @@ func (p *prover) proveShare(ctx context.Context, t twin, parts share) (outcome s
 	if err := p.stands(ctx, t, parts); err != nil {
 		return failsAnyway, err
 	}
-	passed, failed, err := p.run(ctx, t, parts, t.guard)
+	passed, failed, _, err := p.run(ctx, t, parts, t.guard)
 	switch {
 	case err != nil:
 		return "", err
@@ -237,9 +237,9 @@ func (p *prover) stands(ctx context.Context, t twin, parts share) error {
 	once, ok := p.stood[what]
 	if !ok {
 		once = sync.OnceValue(func() error {
-			passed, _, err := p.run(ctx, t, parts, "")
+			passed, _, out, err := p.run(ctx, t, parts, "")
 			if err == nil && !passed {
-				err = errDoesNotStand
+				err = fmt.Errorf("%w:\n%s", errDoesNotStand, out)
 			}
 			return err
 		})
@@ -270,12 +270,12 @@ func (p *prover) binary(ctx context.Context, pkg string) (string, error) {
 }
 
 // run runs one test of a package without the guard that off names, up to its first
-// failure. It reports what the test itself said; when it said neither, err has the
-// output.
-func (p *prover) run(ctx context.Context, t twin, parts share, off string) (passed, failed bool, err error) {
+// failure. It reports what the test itself said, and its output; when it said neither, err
+// has that.
+func (p *prover) run(ctx context.Context, t twin, parts share, off string) (passed, failed bool, out []byte, err error) {
 	binary, err := p.binary(ctx, t.pkg)
 	if err != nil {
-		return false, false, err
+		return false, false, nil, err
 	}
 	name := "^" + regexp.QuoteMeta(t.test) + "$"
 	cmd := exec.CommandContext(ctx, binary, "-test.v", "-test.failfast", "-test.timeout=120s", "-test.run="+name)
@@ -284,14 +284,14 @@ func (p *prover) run(ctx context.Context, t twin, parts share, off string) (pass
 	}
 	cmd.Dir = filepath.Join(p.root, filepath.FromSlash(t.pkg))
 	cmd.Env = append(os.Environ(), switchName+"="+off)
-	out, err := cmd.CombinedOutput()
+	out, err = cmd.CombinedOutput()
 	passed = err == nil && bytes.Contains(out, []byte("--- PASS: "+t.test+" ("))
 	failed = bytes.Contains(out, []byte("--- FAIL: "+t.test+" (")) || bytes.Contains(out, []byte("panic: "))
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) || !passed && !failed {
-		return false, false, fmt.Errorf("%s in %s neither passed nor failed: %v\n%s", t.test, t.pkg, err, out)
+		return false, false, out, fmt.Errorf("%s in %s neither passed nor failed: %v\n%s", t.test, t.pkg, err, out)
 	}
-	return passed, failed, nil
+	return passed, failed, out, nil
 }
 
 // writeOverlay writes the files of all marks with guards that can be switched off,
