@@ -297,6 +297,26 @@ func (l *Ledger) WentLately(now time.Time, there func(id string) bool) int {
 	return n
 }
 
+// replaceFile puts a file of the agent's own in the place of the one before: after a crash
+// one of the two is there, whole.
+func replaceFile(path string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
 // syncDir makes what was made in a folder last.
 func syncDir(path string) error {
 	dir, err := os.Open(path)

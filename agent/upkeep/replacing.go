@@ -95,23 +95,7 @@ func (r Replacing) Write(folder, repository string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
-	}
-	path := replacingPath(folder, repository)
-	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("keep what is replaced: %w", err)
-	}
-	_, err = file.Write(text)
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err == nil {
-		err = syncDir(folder)
-	}
-	if err != nil {
+	if err := replaceFile(replacingPath(folder, repository), text); err != nil {
 		return fmt.Errorf("keep what is replaced: %w", err)
 	}
 	return nil

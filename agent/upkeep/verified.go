@@ -118,12 +118,8 @@ func (v Verified) Write(folder, repository string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
-	}
-	path := filepath.Join(folder, repository+".verified")
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+	if err := replaceFile(filepath.Join(folder, repository+".verified"), text); err != nil {
 		return fmt.Errorf("keep what was verified: %w", err)
 	}
-	return os.Rename(path+".new", path)
+	return nil
 }
