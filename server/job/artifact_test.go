@@ -230,13 +230,20 @@ func TestPartsOfAnotherHostsJobAreRefused(t *testing.T) {
 	w.wantCode(err, fleet.NotFound)
 }
 
+// neighbours are two hosts that back up to one repository, and the schedule of the first.
+func (w *world) neighbours() (a, b *agent, s *fleet.Schedule) {
+	w.Helper()
+	a, s = w.ready()
+	b = w.host("web-2")
+	w.schedule(b, &fleet.Repository{ID: s.RepositoryID}, "daily")
+	b.open()
+	b.sync()
+	return a, b, s
+}
+
 func TestASnapshotIsOfTheHostWhoseBackupMadeIt(t *testing.T) {
 	each(t, func(w *world) {
-		a, s := w.ready()
-		b := w.host("web-2")
-		w.schedule(b, &fleet.Repository{ID: s.RepositoryID}, "daily")
-		b.open()
-		b.sync()
+		a, b, s := w.neighbours()
 		made := w.run(s)
 		list := w.order(b, &fleet.Repository{ID: s.RepositoryID}, "snapshots")
 		b.begins(list.ID)
@@ -274,11 +281,7 @@ func TestASnapshotIsOfTheHostWhoseBackupMadeIt(t *testing.T) {
 // verified when the world ends.
 func TestASnapshotThatWasListedBeforeItsJobWasToldOfIsCountedWithItsHost(t *testing.T) {
 	each(t, func(w *world) {
-		a, s := w.ready()
-		b := w.host("web-2")
-		w.schedule(b, &fleet.Repository{ID: s.RepositoryID}, "daily")
-		b.open()
-		b.sync()
+		a, b, s := w.neighbours()
 		made := w.run(s)
 		a.sync()
 		list := w.order(b, &fleet.Repository{ID: s.RepositoryID}, "snapshots")
