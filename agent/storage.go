@@ -134,11 +134,7 @@ func UndoCopies(repository string) ([]Kept, error) {
 }
 
 // BroughtBack is what came of bringing an undo copy back.
-type BroughtBack struct {
-	Files  int      // that the repository has again
-	Keys   []string // of the copy, which stay out of the repository
-	Differ []string // files of the repository that have another size than in the copy
-}
+type BroughtBack = upkeep.Back
 
 // BringBack puts what a repository lacks of an undo copy back into it. It changes and
 // removes nothing.
@@ -148,8 +144,7 @@ func BringBack(repository, name string) (BroughtBack, error) {
 		return BroughtBack{}, err
 	}
 	defer folder.Close()
-	back, err := folder.BringBack(name)
-	return BroughtBack(back), err
+	return folder.BringBack(name)
 }
 
 // Quarantine moves files of a repository aside, and returns where to.
