@@ -18,7 +18,8 @@ func runIdentify(ctx context.Context, t *Task) *Ending {
 	for _, key := range t.listed {
 		_ = rows.Add(keyRow{key.ID, key.Current, key.User, key.Host, key.Created}) // told by into
 	}
-	e = &Ending{Outcome: spool.Outcome{Result: spool.Succeeded, Repository: identity}}
+	e = outcomeOf(fmt.Sprintf("repository %.10s, format %d, %d keys", identity.ResticId, identity.FormatVersion, identity.KeyCount))
+	e.Repository = identity
 	e.facts(identifyFacts{identity.ResticId, identity.FormatVersion, identity.KeyCount})
 	if told := rows.into(e); told != e && ctx.Err() == nil {
 		e.addMessage("its list of keys could not be handed over") // what it is matters more

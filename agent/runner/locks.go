@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"fmt"
 
 	"restic-manager/agent/spool"
 )
@@ -32,6 +33,7 @@ func runLocks(ctx context.Context, t *Task) *Ending {
 		}
 	}
 	ending.facts(facts)
+	ending.Message = fmt.Sprintf("%d locks: %d exclusive, %d of dead processes", facts.Locks, facts.Exclusive, facts.Dead)
 	if t.lockCount > maxLocks {
 		ending.Message = "there are more locks than can be listed"
 	}

@@ -224,6 +224,8 @@ func runUnlock(ctx context.Context, t *Task) *Ending {
 		e = failed(CodeLockNotStale, fmt.Sprintf("%d of the locks that were named were kept: nobody here knows whether their process lives, and they were refreshed "+
 			"less than half an hour ago, which a restic that works does each five minutes", kept[CodeLockNotStale]),
 			"order it at the machine that has the lock, whose agent knows; or order it again once the lock was not refreshed for half an hour")
+	case len(named) > 0 && found.Removed+found.Kept == 0:
+		e.addMessage("those that were named are not there any more")
 	case found.Kept > 0:
 		e.addMessage("the process of what was kept lives, or nothing proves that it is dead: see the rows")
 	}
