@@ -33,9 +33,6 @@ type restOptions struct {
 	key     string
 }
 
-// WithUser names the user.
-func WithUser(name string) RestOption { return func(o *restOptions) { o.user = name } }
-
 // WithQuota limits the size of everything below the folder, in bytes.
 func WithQuota(bytes int64) RestOption { return func(o *restOptions) { o.maxSize = bytes } }
 
@@ -44,9 +41,6 @@ func WithDeletes() RestOption { return func(o *restOptions) { o.deletes = true }
 
 // WithDataDir serves a folder that exists.
 func WithDataDir(dir string) RestOption { return func(o *restOptions) { o.dataDir = dir } }
-
-// WithListen sets the address, host:port.
-func WithListen(addr string) RestOption { return func(o *restOptions) { o.listen = addr } }
 
 // WithTLS serves https with a certificate and key, both PEM files.
 func WithTLS(cert, key string) RestOption { return func(o *restOptions) { o.cert, o.key = cert, key } }

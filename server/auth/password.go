@@ -18,9 +18,6 @@ type Cost struct {
 	Lanes      uint8
 }
 
-// DefaultCost is 64 MiB and three rounds on one lane.
-func DefaultCost() Cost { return Cost{MemoryKiB: 64 << 10, Iterations: 3, Lanes: 1} }
-
 // LeastCost is the least that NewHasher takes: 19 MiB and two rounds on one lane.
 func LeastCost() Cost { return Cost{MemoryKiB: 19 << 10, Iterations: 2, Lanes: 1} }
 
