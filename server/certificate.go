@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math/big"
 	"net/netip"
 	"os"
@@ -23,22 +24,22 @@ import (
 // selfMadeFile holds the self-made certificate and its key.
 const selfMadeFile = "tls.pem"
 
-// certificate gives the server's certificate, or nil where it speaks plain HTTP,
-// and the pin that agents must be told to trust a self-made one.
-func (s *settings) certificate(now time.Time) (*tls.Certificate, string, error) {
+// certificate says how the server encrypts, nil where it speaks plain HTTP, and the pin
+// that agents must be told to trust a self-made certificate.
+func (s *settings) certificate(now time.Time, log *slog.Logger) (*tls.Config, string, error) {
 	switch {
 	case s.TLSCertificate != "":
-		pair, err := tls.LoadX509KeyPair(s.TLSCertificate, s.TLSKey)
+		g, err := readGiven(s.TLSCertificate, s.TLSKey, log)
 		if err != nil {
 			return nil, "", fmt.Errorf("read tls_certificate and tls_key: %w", err)
 		}
-		return &pair, "", nil
+		return &tls.Config{GetCertificate: g.show, MinVersion: tls.VersionTLS12}, "", nil
 	case s.TLSSelfMade:
 		pair, err := selfMade(filepath.Join(s.DataDir, selfMadeFile), s.public.Hostname(), now)
 		if err != nil {
 			return nil, "", fmt.Errorf("self-made certificate: %w", err)
 		}
-		return pair, pinOf(pair.Leaf), nil
+		return &tls.Config{Certificates: []tls.Certificate{*pair}, MinVersion: tls.VersionTLS12}, pinOf(pair.Leaf), nil
 	}
 	return nil, "", nil
 }

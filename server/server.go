@@ -63,7 +63,7 @@ func New(ctx context.Context, o Options, version string, out io.Writer) (_ *Serv
 	if err := s.listen(ctx); err != nil {
 		return nil, err
 	}
-	certificate, pin, err := settings.certificate(time.Now())
+	encryption, pin, err := settings.certificate(time.Now(), s.log)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func New(ctx context.Context, o Options, version string, out io.Writer) (_ *Serv
 	if err != nil {
 		return nil, err
 	}
-	s.http = newHTTP(handler, certificate, s.log)
+	s.http = newHTTP(handler, encryption, s.log)
 	s.returned = newHTTP(handler, nil, s.log)
 	s.returned.ReadHeaderTimeout = s.returned.IdleTimeout // they wait for their agent's next request
 	return s, nil
@@ -125,18 +125,15 @@ func (s *Server) open(ctx context.Context, serve bool) (err error) {
 // newHTTP sets what keeps slow and silent clients from holding on. There is no
 // limit for whole requests, since some are parked; handlers set deadlines of their
 // own.
-func newHTTP(handler http.Handler, certificate *tls.Certificate, log *slog.Logger) *http.Server {
-	h := &http.Server{
+func newHTTP(handler http.Handler, encryption *tls.Config, log *slog.Logger) *http.Server {
+	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second, //guard:header-timeout
 		IdleTimeout:       120 * time.Second,
-		MaxHeaderBytes:    16 << 10,                                          //guard:header-size
+		MaxHeaderBytes:    16 << 10, //guard:header-size
+		TLSConfig:         encryption,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong with TLS
 	}
-	if certificate != nil {
-		h.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12}
-	}
-	return h
 }
 
 // Addr is the address that the server listens on.

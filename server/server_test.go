@@ -3,12 +3,18 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
@@ -212,6 +218,70 @@ func TestTheSelfMadeCertificateIsInTheLine(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestARenewedCertificateIsShownWithoutANewStart(t *testing.T) {
+	folder := t.TempDir()
+	o := options(t)
+	o.TLSCertificate, o.TLSKey = filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
+	put := func(name string) {
+		t.Helper()
+		certificate, key := signed(t, name)
+		for path, text := range map[string][]byte{o.TLSKey: key, o.TLSCertificate: certificate} {
+			if err := os.WriteFile(path, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	put("first.test")
+	r := start(t, o)
+	r.client.Transport.(*http.Transport).DisableKeepAlives = true
+	shows := func(name string) {
+		t.Helper()
+		res, err := r.client.Get("https://" + r.Addr() + "/healthz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if got := res.TLS.PeerCertificates[0].DNSNames; len(got) != 1 || got[0] != name {
+			t.Errorf("the certificate is for %q, want %q", got, name)
+		}
+	}
+	shows("first.test")
+	put("renewed.test")
+	shows("renewed.test")
+	if err := os.WriteFile(o.TLSKey, []byte("half a k"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shows("renewed.test")
+	if !strings.Contains(r.log.String(), "cannot be used; the one before is shown still") {
+		t.Error("the log does not say that the new files cannot be used")
+	}
+	put("last.test")
+	shows("last.test")
+	if err := os.Remove(o.TLSKey); err != nil {
+		t.Fatal(err)
+	}
+	shows("last.test")
+}
+
+// signed makes a certificate of a name, and its key, as PEM.
+func signed(t *testing.T, name string) (certificate, key []byte) {
+	t.Helper()
+	pair, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{name}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, pair.Public(), pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
 }
 
 // pin is the pin of the certificate that the server shows.
