@@ -55,6 +55,7 @@ func kinds() map[fleet.Code]kind {
 		fleet.NoHostOnline:        {http.StatusConflict, "No host online", true},
 		fleet.OperationElsewhere:  {http.StatusConflict, "Not at this host", false},
 		fleet.SnapshotNotIndexed:  {http.StatusConflict, "Snapshot not indexed", true},
+		fleet.KeyNotProven:        {http.StatusConflict, "Key not proven", false},
 		fleet.LastAdmin:           {http.StatusConflict, "Last admin", false},
 		fleet.AlertIsResolved:     {http.StatusConflict, "Alert resolved", false},
 		fleet.IdempotencyInFlight: {http.StatusConflict, "First request still running", true},
@@ -71,6 +72,7 @@ func kinds() map[fleet.Code]kind {
 		fleet.Internal:        {http.StatusInternalServerError, "Internal error", true},
 		fleet.Unavailable:     {http.StatusServiceUnavailable, "Not available now", true},
 		fleet.Draining:        {http.StatusServiceUnavailable, "Server is stopping", true},
+		fleet.ServerDiskFull:  {http.StatusServiceUnavailable, "The server's disk is full", true},
 
 		fleet.CredentialUnknown:     {http.StatusUnauthorized, "Agent not known", false},
 		fleet.EnrolmentTokenInvalid: {http.StatusUnauthorized, "Enrolment token not valid", false},

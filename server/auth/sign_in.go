@@ -135,7 +135,8 @@ func (a *Auth) StillGood(ctx context.Context) error {
 }
 
 // touch notes that a sign-in is in use. What a page fetches by itself is no use: a
-// forgotten tab must not stay signed in.
+// forgotten tab must not stay signed in. Where the disk is full it is not noted, so that
+// pages can be read which say so.
 func (a *Auth) touch(ctx context.Context, r *http.Request) error {
 	mode := r.Header.Get("Sec-Fetch-Mode")
 	if r.Method == http.MethodGet && mode != "" && mode != "navigate" {
@@ -146,7 +147,7 @@ func (a *Auth) touch(ctx context.Context, r *http.Request) error {
 		return nil
 	}
 	a.signIns.Put(ctx, keyUsed, now.Format(time.RFC3339))
-	if _, _, err := a.signIns.Commit(ctx); err != nil {
+	if _, _, err := a.signIns.Commit(ctx); err != nil && !fleet.Is(err, fleet.ServerDiskFull) {
 		return fmt.Errorf("note the use of a sign-in: %w", err)
 	}
 	return nil

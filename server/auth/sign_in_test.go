@@ -97,6 +97,25 @@ func TestASignInEndsWithoutUseAndInAnyCase(t *testing.T) {
 	})
 }
 
+func TestAFullDiskSignsNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, false)
+		cookie := w.setUp(t)
+		w.auth.Refuse(fleet.Errorf(fleet.ServerDiskFull, "Full."))
+		time.Sleep(time.Hour)
+		if err := w.ask(t, cookie); err != nil {
+			t.Errorf("nothing can be read while the disk is full: %v", err)
+		}
+		if _, _, err := w.auth.SignIn(visit(t.Context()), "admin", password); !fleet.Is(err, fleet.ServerDiskFull) {
+			t.Errorf("a sign-in that was not kept: %v", err)
+		}
+		w.auth.Refuse(fleet.Errorf(fleet.Unavailable, "Away."))
+		if err := w.ask(t, cookie); !fleet.Is(err, fleet.Unavailable) {
+			t.Errorf("another failure is passed over: %v", err)
+		}
+	})
+}
+
 func TestTheCookieIsClosedToEverybodyElse(t *testing.T) {
 	t.Run("by HTTPS", func(t *testing.T) {
 		c := newWorld(t, true).setUp(t)

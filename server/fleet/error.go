@@ -42,6 +42,7 @@ const (
 	OperationElsewhere  Code = "operation_elsewhere"
 	ConfirmationNeeded  Code = "confirmation_required"
 	SnapshotNotIndexed  Code = "snapshot_not_indexed"
+	KeyNotProven        Code = "key_not_proven"
 	LastAdmin           Code = "last_admin"
 	AlertIsResolved     Code = "alert_resolved"
 	IdempotencyInFlight Code = "idempotency_in_flight"
@@ -50,6 +51,7 @@ const (
 	TooManyRequests     Code = "too_many_requests"
 	Unavailable         Code = "unavailable"
 	Draining            Code = "draining"
+	ServerDiskFull      Code = "server_disk_full"
 	Internal            Code = "internal"
 
 	// At the start of the server.

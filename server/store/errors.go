@@ -23,6 +23,7 @@ const (
 	lostRace          // serialization, deadlock, a dead connection: another attempt may go through
 	busy              // nobody answers, or not in time
 	corrupt           // the file is damaged
+	full              // there is no room on its disk
 )
 
 // violation is a driver's error with its meaning.
@@ -57,6 +58,8 @@ func coded(err error) error {
 		return fleet.Wrap(fleet.Unavailable, &violation{k, err}, "The database does not answer; try again.")
 	case corrupt:
 		return fleet.Wrap(fleet.DatabaseCorrupt, &violation{k, err}, "The database is damaged.")
+	case full:
+		return fleet.Wrap(fleet.ServerDiskFull, &violation{k, err}, "The disk with the server's database is full, so nothing could be kept. Make room there: it goes on by itself, and what agents have to report waits at them.")
 	default:
 		return &violation{k, err}
 	}
@@ -90,6 +93,11 @@ func classifySQLite(code int) kind {
 		return busy
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return corrupt
+	case sqlite3.SQLITE_FULL:
+		return full
+	}
+	if code == sqlite3.SQLITE_IOERR_SHMSIZE { // the index of the log beside it does not fit
+		return full
 	}
 	return other
 }
@@ -102,6 +110,8 @@ func classifyPostgres(state string) kind {
 		return noSuchParent
 	case "40001", "40P01":
 		return lostRace
+	case "53100":
+		return full
 	case "57P01", "57P02", "57P03", "53300", "55P03":
 		return busy
 	}
