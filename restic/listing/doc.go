@@ -20,5 +20,8 @@
 // What Split and Reader are given may come from anybody: they check all of it, and take no
 // more memory than a few blocks.
 //
+// It is named after what goes in, restic's listing of one snapshot: "index" alone is what
+// restic calls its list of what lies in the packs.
+//
 // It imports nothing of this project.
 package listing

@@ -85,14 +85,14 @@ func (c *blockCache) shrink() {
 // indexSource gives the blocks of an index to one request, from the cache or the
 // database. What goes through the blocks in order gets many with one read.
 type indexSource struct {
-	store   *store.Store
-	blocks  *blockCache
-	listing *fleet.Listing
-	next    int // the block of entries that follows the last one
+	store  *store.Store
+	blocks *blockCache
+	index  *fleet.Index
+	next   int // the block of entries that follows the last one
 }
 
 func (s *indexSource) key(kind int, number int64) blockKey {
-	l := s.listing
+	l := s.index
 	return blockKey{l.RepositoryID, l.SnapshotID, l.JobID, l.Version, kind, number}
 }
 
@@ -113,7 +113,7 @@ func (s *indexSource) Block(ctx context.Context, kind, number int) ([]byte, erro
 	if inOrder {
 		most = readAhead
 	}
-	found, err := s.store.ListingBlocks(ctx, s.listing, kind, number, most)
+	found, err := s.store.IndexBlocks(ctx, s.index, kind, number, most)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func TestWhoWentAwayGetsNoBlocksFromTheCache(t *testing.T) {
-	s := &indexSource{blocks: newBlockCache(100), listing: &fleet.Listing{}}
+	s := &indexSource{blocks: newBlockCache(100), index: &fleet.Index{}}
 	s.blocks.put(s.key(listing.KindEntries, 0), []byte("block"))
 	ctx, away := context.WithCancel(t.Context())
 	if data, err := s.Block(ctx, listing.KindEntries, 0); err != nil || string(data) != "block" {

@@ -43,8 +43,8 @@ func (h *Handlers) snapshotDetail(ctx context.Context, repository fleet.Reposito
 	if err := known.read(ctx, h.store); err != nil {
 		return SnapshotDetail{}, err
 	}
-	view := SnapshotDetail{Snapshot: toSnapshot(snapshot, known), Index: SnapshotIndex{State: SnapshotIndexState(fleet.ListingNone)}, Version: 1}
-	l, err := h.store.Listing(ctx, repository, id)
+	view := SnapshotDetail{Snapshot: toSnapshot(snapshot, known), Index: SnapshotIndex{State: SnapshotIndexState(fleet.IndexNone)}, Version: 1}
+	l, err := h.store.Index(ctx, repository, id)
 	if fleet.Is(err, fleet.NotFound) {
 		return view, nil
 	}
@@ -52,7 +52,7 @@ func (h *Handlers) snapshotDetail(ctx context.Context, repository fleet.Reposito
 		return view, err
 	}
 	view.Version = l.Version
-	if l.State != fleet.ListingDropped {
+	if l.State != fleet.IndexDropped {
 		view.Index = SnapshotIndex{
 			State: SnapshotIndexState(l.State), JobId: string(l.JobID), Message: l.Message, Entries: l.Entries, Bytes: l.Bytes, MadeAt: l.MadeAt.Time(),
 		}
@@ -116,7 +116,7 @@ func (h *Handlers) browse(ctx context.Context, repository fleet.RepositoryID, id
 	if err != nil {
 		return EntryPage{}, err
 	}
-	index, err := listing.Open(ctx, &indexSource{store: h.store, blocks: h.blocks, listing: l})
+	index, err := listing.Open(ctx, &indexSource{store: h.store, blocks: h.blocks, index: l})
 	var found []listing.Entry
 	var next string
 	if err == nil {
@@ -143,18 +143,18 @@ func (h *Handlers) browse(ctx context.Context, repository fleet.RepositoryID, id
 func notIndexed(text string) error { return fleet.Errorf(fleet.SnapshotNotIndexed, "%s", text) }
 
 // listed reads the index of a snapshot where it can be read, and notes that it is used.
-func (h *Handlers) listed(ctx context.Context, repository fleet.RepositoryID, id string) (*fleet.Listing, error) {
-	l, err := h.store.Listing(ctx, repository, id)
+func (h *Handlers) listed(ctx context.Context, repository fleet.RepositoryID, id string) (*fleet.Index, error) {
+	l, err := h.store.Index(ctx, repository, id)
 	if err != nil && !fleet.Is(err, fleet.NotFound) {
 		return nil, err
 	}
-	if err == nil && l.State == fleet.ListingReady {
+	if err == nil && l.State == fleet.IndexReady {
 		return l, h.jobs.Used(ctx, l)
 	}
 	if _, err := h.store.Snapshot(ctx, repository, id); err != nil {
 		return nil, err
 	}
-	if err == nil && l.State == fleet.ListingBuilding {
+	if err == nil && l.State == fleet.IndexBuilding {
 		return nil, notIndexed("The snapshot is being made browsable; wait for that.")
 	}
 	return nil, notIndexed("The snapshot was not made browsable yet, or not used for long: have its index made first.")

@@ -208,11 +208,11 @@ func TestWhatCannotBeBrowsedIsRefused(t *testing.T) {
 func TestAnIndexThatTurnsOutDamagedCanBeMadeAgain(t *testing.T) {
 	b := newBrowsed(t)
 	b.indexed(tree()...)
-	l, err := b.w.store.Listing(t.Context(), fleet.RepositoryID(b.repository), b.snapshot)
+	l, err := b.w.store.Index(t.Context(), fleet.RepositoryID(b.repository), b.snapshot)
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks, err := b.w.store.ListingBlocks(t.Context(), l, listing.KindEntries, 0, 10)
+	blocks, err := b.w.store.IndexBlocks(t.Context(), l, listing.KindEntries, 0, 10)
 	if err != nil || len(blocks) != 1 {
 		t.Fatalf("got %d blocks, %v", len(blocks), err)
 	}

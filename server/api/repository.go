@@ -185,7 +185,14 @@ func (h *Handlers) changeRepository(ctx context.Context, id Id, action string, c
 // DeleteRepository forgets a repository that no schedule uses; its data stays.
 func (h *Handlers) DeleteRepository(ctx context.Context, r DeleteRepositoryRequestObject) (DeleteRepositoryResponseObject, error) {
 	id := fleet.RepositoryID(r.RepositoryId)
-	err := h.store.Update(ctx, auth.Audit(ctx, "repository.delete"), func(tx *store.Tx) error {
+	repository, err := h.store.Repository(ctx, id)
+	if err == nil && repository.Schedules == 0 { // else it stays
+		err = h.jobs.GiveUpIndexes(ctx, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = h.store.Update(ctx, auth.Audit(ctx, "repository.delete"), func(tx *store.Tx) error {
 		repository, err := tx.Repository(ctx, id)
 		if err != nil {
 			return err

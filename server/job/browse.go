@@ -60,17 +60,17 @@ func (s *Service) Index(ctx context.Context, actor Actor, repository fleet.Repos
 	if err != nil {
 		return err
 	}
-	switch l, err := s.Store.Listing(ctx, repository, id); {
+	switch l, err := s.Store.Index(ctx, repository, id); {
 	case err != nil && !fleet.Is(err, fleet.NotFound):
 		return err
-	case err == nil && l.State == fleet.ListingReady:
+	case err == nil && l.State == fleet.IndexReady:
 		return nil
-	case err == nil && l.State == fleet.ListingBuilding:
+	case err == nil && l.State == fleet.IndexBuilding:
 		if j, err := s.Store.Job(ctx, l.JobID); err == nil && j.Active() {
 			return nil
 		}
 	}
-	n, err := s.Store.BuildingListings(ctx, fleet.At(s.Store.Now().Add(-indexingFor)))
+	n, err := s.Store.BuildingIndexes(ctx, fleet.At(s.Store.Now().Add(-indexingFor)))
 	if err != nil {
 		return err
 	}
@@ -94,8 +94,8 @@ func (s *Service) Index(ctx context.Context, actor Actor, repository fleet.Repos
 	return err
 }
 
-// claimListing makes a new job of the operation the one that makes the index.
-func (w *wish) claimListing(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
+// claimIndex makes a new job of the operation the one that makes the index.
+func (w *wish) claimIndex(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
 	id, err := indexed(j)
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func (w *wish) claimListing(ctx context.Context, tx *store.Tx, j *fleet.Job) err
 		}
 		return err
 	}
-	won, err := tx.ClaimListing(ctx, j.RepositoryID, id, j.ID, !w.once)
+	won, err := tx.ClaimIndex(ctx, j.RepositoryID, id, j.ID, !w.once)
 	if err == nil && !won {
 		return errListed
 	}
@@ -124,9 +124,9 @@ func indexed(j *fleet.Job) (string, error) {
 	return params.Snapshot, nil
 }
 
-// settleListing says that an index will not come where its job has ended without it. One
+// settleIndex says that an index will not come where its job has ended without it. One
 // that comes all the same is taken.
-func settleListing(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
+func settleIndex(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
 	if j.Operation != OperationIndex || j.RepositoryID == "" {
 		return nil
 	}
@@ -135,7 +135,7 @@ func settleListing(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) e
 		return err
 	}
 	message := orElse(o.Message, "The job ended as "+o.Result+" and handed over no index.")
-	_, err = tx.FailListing(ctx, j.RepositoryID, id, j.ID, clip(message, 2000))
+	_, err = tx.FailIndex(ctx, j.RepositoryID, id, j.ID, clip(message, 2000))
 	return err
 }
 
@@ -146,15 +146,19 @@ func (s *Service) takeIndex(ctx context.Context, j *fleet.Job, size int64) error
 	if err != nil {
 		return err
 	}
-	l := &fleet.Listing{RepositoryID: j.RepositoryID, SnapshotID: id, JobID: j.ID}
+	l := &fleet.Index{RepositoryID: j.RepositoryID, SnapshotID: id, JobID: j.ID}
 	wanted := false
 	err = s.Store.Write(ctx, func(tx *store.Tx) error {
-		if wanted, err = tx.ResumeListing(ctx, l); err != nil || wanted {
+		if wanted, err = tx.ResumeIndex(ctx, l); err != nil || wanted {
 			return err
 		}
 		return endArtifact(ctx, tx, j.ID, ArtifactIndex, size)
 	})
 	if err != nil || !wanted {
+		return err
+	}
+	err = s.inSlices(ctx, func(tx *store.Tx) (more bool, err error) { return tx.ClearIndexBlocks(ctx, l, dropSlice) })
+	if err != nil {
 		return err
 	}
 	parts := &partReader{ctx: ctx, service: s, job: j.ID, name: ArtifactIndex}
@@ -171,7 +175,7 @@ func (s *Service) takeIndex(ctx context.Context, j *fleet.Job, size int64) error
 	}
 	l.Entries = found.Entries
 	return s.Store.Write(ctx, func(tx *store.Tx) error {
-		if _, err := tx.FinishListing(ctx, l); err != nil {
+		if _, err := tx.FinishIndex(ctx, l); err != nil {
 			return err
 		}
 		return endArtifact(ctx, tx, j.ID, ArtifactIndex, size)
@@ -179,8 +183,8 @@ func (s *Service) takeIndex(ctx context.Context, j *fleet.Job, size int64) error
 }
 
 // split writes the blocks of an index.
-func (s *Service) split(ctx context.Context, parts *partReader, l *fleet.Listing) (listing.Summary, error) {
-	var batch []fleet.ListingBlock
+func (s *Service) split(ctx context.Context, parts *partReader, l *fleet.Index) (listing.Summary, error) {
+	var batch []fleet.IndexBlock
 	held := 0
 	flush := func() error {
 		if len(batch) == 0 {
@@ -188,7 +192,7 @@ func (s *Service) split(ctx context.Context, parts *partReader, l *fleet.Listing
 		}
 		goesOn := false
 		err := s.Store.Write(ctx, func(tx *store.Tx) (err error) {
-			goesOn, err = tx.AddListingBlocks(ctx, l, batch)
+			goesOn, err = tx.AddIndexBlocks(ctx, l, batch)
 			return err
 		})
 		if err == nil && !goesOn {
@@ -199,7 +203,7 @@ func (s *Service) split(ctx context.Context, parts *partReader, l *fleet.Listing
 		return err
 	}
 	found, err := listing.Split(parts, func(b listing.Block) error {
-		batch = append(batch, fleet.ListingBlock{
+		batch = append(batch, fleet.IndexBlock{
 			RepositoryID: l.RepositoryID, SnapshotID: l.SnapshotID, Kind: b.Kind, Number: int64(b.Number), Data: b.Data,
 		})
 		if held += len(b.Data); held < indexBatch && len(batch) < indexBlocks {
@@ -214,10 +218,10 @@ func (s *Service) split(ctx context.Context, parts *partReader, l *fleet.Listing
 }
 
 // refuseIndex lets a damaged index go and says so to its agent and to whoever waits.
-func (s *Service) refuseIndex(ctx context.Context, j *fleet.Job, l *fleet.Listing, size int64, cause error) error {
+func (s *Service) refuseIndex(ctx context.Context, j *fleet.Job, l *fleet.Index, size int64, cause error) error {
 	failed := false
 	err := s.Store.Write(ctx, func(tx *store.Tx) (err error) {
-		failed, err = tx.FailListing(ctx, l.RepositoryID, l.SnapshotID, j.ID, "The index that came was damaged; make it again.")
+		failed, err = tx.FailIndex(ctx, l.RepositoryID, l.SnapshotID, j.ID, "The index that came was damaged; make it again.")
 		if err != nil || failed {
 			return errors.Join(err, tx.DropArtifact(ctx, j.ID, ArtifactIndex))
 		}
@@ -238,34 +242,34 @@ func endArtifact(ctx context.Context, tx *store.Tx, id fleet.JobID, name string,
 }
 
 // Used notes that an index is used, to the minute.
-func (s *Service) Used(ctx context.Context, l *fleet.Listing) error {
+func (s *Service) Used(ctx context.Context, l *fleet.Index) error {
 	if fleet.At(s.Store.Now().Add(-usedEvery)) < l.UsedAt {
 		return nil
 	}
-	return s.Store.Write(ctx, func(tx *store.Tx) error { return tx.UseListing(ctx, l) })
+	return s.Store.Write(ctx, func(tx *store.Tx) error { return tx.UseIndex(ctx, l) })
 }
 
 // Spoilt notes that an index turned out to be damaged, so that it can be made again.
-func (s *Service) Spoilt(ctx context.Context, l *fleet.Listing) error {
+func (s *Service) Spoilt(ctx context.Context, l *fleet.Index) error {
 	return s.Store.Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.SpoilListing(ctx, l, "The index turned out to be damaged; make it again.")
+		_, err := tx.SpoilIndex(ctx, l, "The index turned out to be damaged; make it again.")
 		return err
 	})
 }
 
-// RetainListings keeps all indexes within their bound: those that were not used for
+// RetainIndexes keeps all indexes within their bound: those that were not used for
 // longest are given up, and what was given up is removed in slices.
-func (s *Service) RetainListings(ctx context.Context) error {
+func (s *Service) RetainIndexes(ctx context.Context) error {
 	err := s.Store.Write(ctx, func(tx *store.Tx) error {
-		if err := tx.FailAbandonedListings(ctx, tx.Now.Add(-indexRest), abandonedText); err != nil {
+		if err := tx.FailAbandonedIndexes(ctx, tx.Now.Add(-indexRest), abandonedText); err != nil {
 			return err
 		}
-		size, err := tx.ListingBytes(ctx)
+		size, err := tx.IndexBytes(ctx)
 		for err == nil && size > s.browseBytes() {
-			var l *fleet.Listing
-			if l, err = tx.LeastUsedListing(ctx); err == nil {
+			var l *fleet.Index
+			if l, err = tx.LeastUsedIndex(ctx); err == nil {
 				size -= l.Bytes
-				err = tx.DropListing(ctx, l)
+				err = tx.DropIndex(ctx, l)
 			}
 		}
 		return err
@@ -273,13 +277,42 @@ func (s *Service) RetainListings(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("give up indexes of snapshots: %w", err)
 	}
-	for more, left := true, dropSlices; more && left > 0; left-- {
+	left := dropSlices
+	err = s.inSlices(ctx, func(tx *store.Tx) (more bool, err error) {
+		left--
+		more, err = tx.DropIndexBlocks(ctx, dropSlice)
+		return more && left > 0, err
+	})
+	if err != nil {
+		return fmt.Errorf("remove indexes of snapshots: %w", err)
+	}
+	return nil
+}
+
+// GiveUpIndexes removes all indexes of a repository. Who is about to delete it does this
+// first: their blocks would go in one transaction with it, and nobody else could write
+// meanwhile.
+func (s *Service) GiveUpIndexes(ctx context.Context, id fleet.RepositoryID) error {
+	err := s.Store.Write(ctx, func(tx *store.Tx) error { return tx.DropIndexesOf(ctx, id) })
+	if err == nil {
+		err = s.inSlices(ctx, func(tx *store.Tx) (bool, error) { return tx.DropIndexBlocks(ctx, dropSlice) })
+	}
+	if err != nil {
+		return fmt.Errorf("remove the indexes of repository %s: %w", id, err)
+	}
+	return nil
+}
+
+// inSlices does one transaction after the other while there is more to do, so that others
+// write between them.
+func (s *Service) inSlices(ctx context.Context, slice func(tx *store.Tx) (more bool, err error)) error {
+	for more := true; more; {
 		err := s.Store.Write(ctx, func(tx *store.Tx) (err error) {
-			more, err = tx.DropListingBlocks(ctx, dropSlice)
+			more, err = slice(tx)
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("remove indexes of snapshots: %w", err)
+			return err
 		}
 	}
 	return nil

@@ -51,7 +51,7 @@ func (w *world) snapshotOf(a *agent, s *fleet.Schedule) string {
 	return a.backup(a.start(w.run(s)))
 }
 
-func (w *world) index(r fleet.RepositoryID, snapshot string) *fleet.Listing {
+func (w *world) index(r fleet.RepositoryID, snapshot string) *fleet.Index {
 	w.Helper()
 	w.must(w.store.FlushContacts(w.Context()))
 	w.must(w.jobs.Index(w.Context(), someone, r, snapshot))
@@ -59,21 +59,21 @@ func (w *world) index(r fleet.RepositoryID, snapshot string) *fleet.Listing {
 }
 
 // listed is the index of a snapshot, with state none where there is none.
-func (w *world) listed(r fleet.RepositoryID, snapshot string) *fleet.Listing {
+func (w *world) listed(r fleet.RepositoryID, snapshot string) *fleet.Index {
 	w.Helper()
-	l, err := w.store.Listing(w.Context(), r, snapshot)
+	l, err := w.store.Index(w.Context(), r, snapshot)
 	if fleet.Is(err, fleet.NotFound) {
-		return &fleet.Listing{RepositoryID: r, SnapshotID: snapshot, State: fleet.ListingNone}
+		return &fleet.Index{RepositoryID: r, SnapshotID: snapshot, State: fleet.IndexNone}
 	}
 	w.must(err)
 	return l
 }
 
 // blocks counts those of an index.
-func (w *world) blocks(l *fleet.Listing) (n int) {
+func (w *world) blocks(l *fleet.Index) (n int) {
 	w.Helper()
 	for kind := range 3 {
-		list, err := w.store.ListingBlocks(w.Context(), l, kind, 0, listing.MaxBlocks)
+		list, err := w.store.IndexBlocks(w.Context(), l, kind, 0, listing.MaxBlocks)
 		w.must(err)
 		n += len(list)
 	}
@@ -97,7 +97,7 @@ func TestASnapshotIsMadeBrowsableOnce(t *testing.T) {
 		jobs, _, err := w.store.Jobs(w.Context(), store.JobFilter{Operation: "index"}, store.Page{})
 		w.must(err)
 		l := w.listed(s.RepositoryID, id)
-		if len(jobs) != 1 || l.State != fleet.ListingBuilding || l.JobID != jobs[0].ID || jobs[0].CreatedBy != "ana" {
+		if len(jobs) != 1 || l.State != fleet.IndexBuilding || l.JobID != jobs[0].ID || jobs[0].CreatedBy != "ana" {
 			t.Fatalf("ten wishes made %d jobs, and the index is %+v", len(jobs), l)
 		}
 		data := w.container(20_000)
@@ -107,14 +107,14 @@ func TestASnapshotIsMadeBrowsableOnce(t *testing.T) {
 			t.Errorf("the last part again got %v, %v", whole, err)
 		}
 		ready := w.listed(s.RepositoryID, id)
-		if ready.State != fleet.ListingReady || ready.Entries != 20_001 || ready.Bytes == 0 || ready.Bytes > int64(len(data)) || ready.Version <= l.Version {
+		if ready.State != fleet.IndexReady || ready.Entries != 20_001 || ready.Bytes == 0 || ready.Bytes > int64(len(data)) || ready.Version <= l.Version {
 			t.Errorf("the index is %+v", ready)
 		}
 		if parts, err := w.store.ArtifactBytes(w.Context(), a.id.Host, job.ArtifactIndex); err != nil || parts != 0 {
 			t.Errorf("%d bytes of parts are left, %v", parts, err)
 		}
 		a.finish(wk, job.Outcome{Result: "succeeded"}, nil)
-		if again := w.index(s.RepositoryID, id); again.State != fleet.ListingReady || again.JobID != l.JobID || again.Version != ready.Version {
+		if again := w.index(s.RepositoryID, id); again.State != fleet.IndexReady || again.JobID != l.JobID || again.Version != ready.Version {
 			t.Errorf("asked for again, the index is %+v", again)
 		}
 		// By hand, the operation makes it once more.
@@ -122,8 +122,56 @@ func TestASnapshotIsMadeBrowsableOnce(t *testing.T) {
 			Host: a.id.Host, Operation: "index", Repository: s.RepositoryID, Params: []byte(`{"snapshot_id":"` + id + `"}`),
 		})
 		w.must(err)
-		if l := w.listed(s.RepositoryID, id); l.State != fleet.ListingBuilding || l.JobID != j.ID || w.blocks(l) != 0 {
-			t.Errorf("made again by hand, the index is %+v with %d blocks", l, w.blocks(l))
+		if l := w.listed(s.RepositoryID, id); l.State != fleet.IndexBuilding || l.JobID != j.ID {
+			w.Errorf("made again by hand, the index is %+v", l)
+		}
+		smaller := w.container(100)
+		w.must(a.deliver(a.start(j).job, smaller))
+		anew := w.listed(s.RepositoryID, id)
+		blocks := 0
+		_, err = listing.Split(bytes.NewReader(smaller), func(listing.Block) error { blocks++; return nil })
+		w.must(err)
+		if anew.State != fleet.IndexReady || anew.Entries != 101 || w.blocks(anew) != blocks {
+			w.Errorf("the index that came is %+v with %d blocks, want %d: none of the one before", anew, w.blocks(anew), blocks)
+		}
+	})
+}
+
+// TestBlocksOfAnIndexBeforeGoFirst has an index begun anew whose blocks go in slices, and
+// somebody in between who would write the new ones already.
+func TestBlocksOfAnIndexBeforeGoFirst(t *testing.T) {
+	each(t, func(w *world) {
+		a, s := w.ready()
+		id := w.snapshotOf(a, s)
+		w.must(a.deliver(a.start(w.job(w.index(s.RepositoryID, id).JobID)).job, w.container(20_000)))
+		before := w.blocks(w.listed(s.RepositoryID, id))
+		again, _, err := w.jobs.Enqueue(w.Context(), someone, job.Request{
+			Host: a.id.Host, Operation: "index", Repository: s.RepositoryID, Params: []byte(`{"snapshot_id":"` + id + `"}`),
+		})
+		w.must(err)
+		l := &fleet.Index{RepositoryID: s.RepositoryID, SnapshotID: id, JobID: again.ID}
+		add := func() (added bool) {
+			w.write(func(tx *store.Tx) (err error) {
+				added, err = tx.AddIndexBlocks(w.Context(), l, []fleet.IndexBlock{{RepositoryID: l.RepositoryID, SnapshotID: id, Kind: 1, Number: 1 << 20, Data: []byte("new")}})
+				return err
+			})
+			return added
+		}
+		slices := 0
+		for more := true; more; slices++ {
+			if add() {
+				w.Fatalf("with %d blocks of the one before, a block was written", w.blocks(l))
+			}
+			w.write(func(tx *store.Tx) (err error) {
+				more, err = tx.ClearIndexBlocks(w.Context(), l, 3)
+				return err
+			})
+		}
+		if want := before/3 + 1; slices != want || w.blocks(l) != 0 {
+			w.Errorf("%d blocks went in %d slices, want %d, and %d are left", before, slices, want, w.blocks(l))
+		}
+		if !add() {
+			w.Error("after that no block is taken")
 		}
 	})
 }
@@ -186,7 +234,7 @@ func TestASnapshotIsListedWhereSomebodyIsOnline(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "web-1, web-2, maintainer") {
 		t.Errorf("the error is %v, want one that names who could", err)
 	}
-	if l := w.listed(s.RepositoryID, id); l.State != fleet.ListingFailed || l.Message == "" {
+	if l := w.listed(s.RepositoryID, id); l.State != fleet.IndexFailed || l.Message == "" {
 		t.Errorf("after jobs that nobody picked up the index is %+v", l)
 	}
 }
@@ -209,14 +257,14 @@ func TestAnIndexThatDoesNotComeSaysWhy(t *testing.T) {
 			w.Fatal(err)
 		}
 		a.finish(wk, job.Outcome{Result: "failed", Code: "x", Message: "The storage is away."}, nil)
-		if got := w.listed(s.RepositoryID, id); got.State != fleet.ListingFailed || got.Message != "The storage is away." {
+		if got := w.listed(s.RepositoryID, id); got.State != fleet.IndexFailed || got.Message != "The storage is away." {
 			w.Fatalf("the index is %+v", got)
 		}
 		// What comes after all is taken.
 		if _, whole, err := a.putIndex(wk.job, 1000, true, data[1000:]); err != nil || !whole {
 			w.Fatalf("the rest got %v, %v", whole, err)
 		}
-		if got := w.listed(s.RepositoryID, id); got.State != fleet.ListingReady || got.Message != "" || w.blocks(got) == 0 {
+		if got := w.listed(s.RepositoryID, id); got.State != fleet.IndexReady || got.Message != "" || w.blocks(got) == 0 {
 			w.Errorf("the index is %+v", got)
 		}
 	})
@@ -238,7 +286,7 @@ func TestAnIndexIsTakenFromTheJobThatIsToMakeIt(t *testing.T) {
 		if err := a.deliver(own.job, data); err != nil {
 			w.Error(err)
 		}
-		if got := w.listed(s.RepositoryID, id); got.State != fleet.ListingBuilding {
+		if got := w.listed(s.RepositoryID, id); got.State != fleet.IndexBuilding {
 			w.Errorf("a job that an agent bore made the index: %+v", got)
 		}
 		backup := a.start(w.run(s))
@@ -252,11 +300,11 @@ func TestAnIndexIsTakenFromTheJobThatIsToMakeIt(t *testing.T) {
 		a.finish(wk, job.Outcome{Result: "failed"}, nil)
 		second := w.index(s.RepositoryID, id)
 		w.must(a.deliver(wk.job, data))
-		if got := w.listed(s.RepositoryID, id); got.State != fleet.ListingBuilding || got.JobID != second.JobID || w.blocks(got) != 0 {
+		if got := w.listed(s.RepositoryID, id); got.State != fleet.IndexBuilding || got.JobID != second.JobID || w.blocks(got) != 0 {
 			w.Errorf("a job that was replaced made the index: %+v", got)
 		}
 		w.must(a.deliver(a.start(w.job(second.JobID)).job, data))
-		if got := w.listed(s.RepositoryID, id); got.State != fleet.ListingReady {
+		if got := w.listed(s.RepositoryID, id); got.State != fleet.IndexReady {
 			w.Errorf("the index is %+v", got)
 		}
 	})
@@ -278,8 +326,9 @@ func TestADamagedIndexIsRefusedAndLeavesNothing(t *testing.T) {
 			wk := a.start(w.job(l.JobID))
 			w.wantCode(a.deliver(wk.job, data), fleet.InvalidField)
 			got := w.listed(s.RepositoryID, id)
-			if got.State != fleet.ListingFailed || got.Message == "" || w.blocks(got) != 0 {
-				w.Errorf("%s: the index is %+v with %d blocks", name, got, w.blocks(got))
+			w.must(w.jobs.RetainIndexes(w.Context()))
+			if got.State != fleet.IndexFailed || got.Message == "" || w.blocks(got) != 0 {
+				w.Errorf("%s: after a round the index is %+v with %d blocks", name, got, w.blocks(got))
 			}
 			if parts, err := w.store.ArtifactBytes(w.Context(), a.id.Host, job.ArtifactIndex); err != nil || parts != 0 {
 				w.Errorf("%s: %d bytes of parts are left, %v", name, parts, err)
@@ -349,15 +398,15 @@ func TestIndexesThatWereNotUsedForLongestGo(t *testing.T) {
 			w.Error("used again a second later, it was written again")
 		}
 		w.jobs.BrowseBytes = 2*used.Bytes + 1
-		w.must(w.jobs.RetainListings(w.Context()))
-		for i, want := range []fleet.ListingState{fleet.ListingReady, fleet.ListingNone, fleet.ListingNone, fleet.ListingReady} {
+		w.must(w.jobs.RetainIndexes(w.Context()))
+		for i, want := range []fleet.IndexState{fleet.IndexReady, fleet.IndexNone, fleet.IndexNone, fleet.IndexReady} {
 			l := w.listed(s.RepositoryID, ids[i])
-			if l.State != want || (w.blocks(l) > 0) != (want == fleet.ListingReady) {
+			if l.State != want || (w.blocks(l) > 0) != (want == fleet.IndexReady) {
 				w.Errorf("index %d is %s with %d blocks, want %s", i+1, l.State, w.blocks(l), want)
 			}
 		}
 		a.sync()
-		if l := w.index(s.RepositoryID, ids[1]); l.State != fleet.ListingBuilding || l.Version <= before.Version {
+		if l := w.index(s.RepositoryID, ids[1]); l.State != fleet.IndexBuilding || l.Version <= before.Version {
 			w.Errorf("made anew it is %+v", l)
 		}
 	})
@@ -374,13 +423,31 @@ func TestASnapshotThatIsGoneTakesItsIndexAlong(t *testing.T) {
 		a.start(list)
 		_, _, err = a.put(list.ID, 0, true, w.listing(a.snapshot(snapshotID("0f"))))
 		w.must(err)
-		if l := w.listed(s.RepositoryID, id); l.State != fleet.ListingDropped {
+		if l := w.listed(s.RepositoryID, id); l.State != fleet.IndexDropped {
 			w.Errorf("the index of a snapshot that is gone is %s", l.State)
 		}
 		w.wantCode(w.jobs.Index(w.Context(), someone, s.RepositoryID, id), fleet.NotFound)
-		w.must(w.jobs.RetainListings(w.Context()))
-		if l := w.listed(s.RepositoryID, id); l.State != fleet.ListingNone || w.blocks(l) != 0 {
+		w.must(w.jobs.RetainIndexes(w.Context()))
+		if l := w.listed(s.RepositoryID, id); l.State != fleet.IndexNone || w.blocks(l) != 0 {
 			w.Errorf("after a round the index is %s with %d blocks", l.State, w.blocks(l))
+		}
+	})
+}
+
+func TestARepositoryThatIsGivenUpHasNoIndexes(t *testing.T) {
+	each(t, func(w *world) {
+		a, s := w.ready()
+		var all []*fleet.Index
+		for range 2 {
+			id := w.snapshotOf(a, s)
+			w.must(a.deliver(a.start(w.job(w.index(s.RepositoryID, id).JobID)).job, w.container(20_000)))
+			all = append(all, w.listed(s.RepositoryID, id))
+		}
+		w.must(w.jobs.GiveUpIndexes(w.Context(), s.RepositoryID))
+		for _, l := range all {
+			if got := w.listed(l.RepositoryID, l.SnapshotID); got.State != fleet.IndexNone || w.blocks(l) != 0 {
+				w.Errorf("the index is %s with %d blocks", got.State, w.blocks(l))
+			}
 		}
 	})
 }
@@ -395,12 +462,12 @@ func TestAnIndexWhoseHostWasDeletedCanBeMadeElsewhere(t *testing.T) {
 		w.write(func(tx *store.Tx) error { return tx.DeleteHost(w.Context(), a.id.Host) })
 		b.open()
 		b.sync()
-		w.must(w.jobs.RetainListings(w.Context()))
-		if l := w.listed(s.RepositoryID, id); l.State != fleet.ListingFailed {
+		w.must(w.jobs.RetainIndexes(w.Context()))
+		if l := w.listed(s.RepositoryID, id); l.State != fleet.IndexFailed {
 			w.Errorf("the index is %s", l.State)
 		}
 		l := w.index(s.RepositoryID, id)
-		if l.State != fleet.ListingBuilding || l.JobID == first.JobID || w.job(l.JobID).HostID != b.id.Host {
+		if l.State != fleet.IndexBuilding || l.JobID == first.JobID || w.job(l.JobID).HostID != b.id.Host {
 			w.Errorf("the index is %+v", l)
 		}
 		var params map[string]string

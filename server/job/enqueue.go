@@ -154,7 +154,7 @@ func (w *wish) enqueue(ctx context.Context, tx *store.Tx) (*fleet.Job, error) {
 		return waiting, errWaits
 	}
 	if w.operation == OperationIndex {
-		if err := w.claimListing(ctx, tx, j); err != nil {
+		if err := w.claimIndex(ctx, tx, j); err != nil {
 			return nil, err
 		}
 	}

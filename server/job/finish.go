@@ -96,7 +96,7 @@ func (s *Service) close(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outco
 	if err := s.tellRepository(ctx, tx, j, o, again); err != nil {
 		return err
 	}
-	if err := settleListing(ctx, tx, j, o); err != nil {
+	if err := settleIndex(ctx, tx, j, o); err != nil {
 		return err
 	}
 	return s.makeRoom(ctx, tx, j)

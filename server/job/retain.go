@@ -68,7 +68,7 @@ func (s *Service) RunRetain(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		s.round(ctx, "remove old history", s.Retain)
-		s.round(ctx, "keep indexes of snapshots within their bound", s.RetainListings)
+		s.round(ctx, "keep indexes of snapshots within their bound", s.RetainIndexes)
 		select {
 		case <-ctx.Done():
 			return

@@ -25,12 +25,12 @@ func TestIndexesThatNobodyMakesAreInNobodysWay(t *testing.T) {
 			l := w.listed(s.RepositoryID, id)
 			a.finish(a.start(w.job(l.JobID)), job.Outcome{Result: "interrupted"}, nil)
 			w.write(func(tx *store.Tx) error {
-				_, err := tx.ResumeListing(w.Context(), l)
+				_, err := tx.ResumeIndex(w.Context(), l)
 				return err
 			})
 		}
 		a.sync()
-		if l := w.index(s.RepositoryID, last); l.State != fleet.ListingBuilding {
+		if l := w.index(s.RepositoryID, last); l.State != fleet.IndexBuilding {
 			t.Errorf("the last one is %s", l.State)
 		}
 	})
@@ -43,24 +43,24 @@ func TestAnIndexWhoseRestNeverComesCanBeMadeAgain(t *testing.T) {
 		l := w.index(s.RepositoryID, id)
 		a.finish(a.start(w.job(l.JobID)), job.Outcome{Result: "interrupted"}, nil)
 		w.write(func(tx *store.Tx) error {
-			if _, err := tx.ResumeListing(w.Context(), l); err != nil {
+			if _, err := tx.ResumeIndex(w.Context(), l); err != nil {
 				return err
 			}
-			_, err := tx.AddListingBlocks(w.Context(), l, []fleet.ListingBlock{{RepositoryID: l.RepositoryID, SnapshotID: id, Kind: 1, Data: []byte("x")}})
+			_, err := tx.AddIndexBlocks(w.Context(), l, []fleet.IndexBlock{{RepositoryID: l.RepositoryID, SnapshotID: id, Kind: 1, Data: []byte("x")}})
 			return err
 		})
 		w.clock.advance(30 * time.Minute)
-		w.must(w.jobs.RetainListings(w.Context()))
-		if got := w.listed(s.RepositoryID, id); got.State != fleet.ListingBuilding {
+		w.must(w.jobs.RetainIndexes(w.Context()))
+		if got := w.listed(s.RepositoryID, id); got.State != fleet.IndexBuilding {
 			w.Errorf("after half an hour the index is %s", got.State)
 		}
 		w.clock.advance(time.Hour)
-		w.must(w.jobs.RetainListings(w.Context()))
-		if got := w.listed(s.RepositoryID, id); got.State != fleet.ListingFailed || got.Message == "" || w.blocks(got) != 0 {
+		w.must(w.jobs.RetainIndexes(w.Context()))
+		if got := w.listed(s.RepositoryID, id); got.State != fleet.IndexFailed || got.Message == "" || w.blocks(got) != 0 {
 			w.Errorf("after an hour and a half the index is %s, %q, with %d blocks", got.State, got.Message, w.blocks(got))
 		}
 		a.sync()
-		if again := w.index(s.RepositoryID, id); again.State != fleet.ListingBuilding || again.JobID == l.JobID {
+		if again := w.index(s.RepositoryID, id); again.State != fleet.IndexBuilding || again.JobID == l.JobID {
 			w.Errorf("made again it is %s by job %s", again.State, again.JobID)
 		}
 	})
@@ -79,7 +79,7 @@ func TestAnAgentThatSitsOnIndexesKeepsNobodyFromBrowsingForLong(t *testing.T) {
 	w.wantCode(w.jobs.Index(t.Context(), someone, s.RepositoryID, ids[16]), fleet.TooManyRequests)
 	w.clock.advance(61 * time.Minute)
 	a.sync()
-	if l := w.index(s.RepositoryID, ids[16]); l.State != fleet.ListingBuilding {
+	if l := w.index(s.RepositoryID, ids[16]); l.State != fleet.IndexBuilding {
 		t.Errorf("the last one is %s", l.State)
 	}
 }

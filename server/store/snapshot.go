@@ -90,7 +90,7 @@ func (tx *Tx) DropUnseenSnapshots(ctx context.Context, repository fleet.Reposito
 	if err != nil || n == 0 {
 		return n, err
 	}
-	return n, tx.dropListingsOfGone(ctx, repository)
+	return n, tx.dropIndexesOfGone(ctx, repository)
 }
 
 // ConfirmJobs takes the mark "unconfirmed" from jobs of a repository whose snapshot
