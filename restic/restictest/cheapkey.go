@@ -93,10 +93,11 @@ func cheapKey(master MasterKey, password string) ([]byte, error) {
 	})
 }
 
-// writeKey stores a key under the name that its content gives.
-func writeKey(folder string, key []byte) error {
+// writeKey stores a key under the name that its content gives, and returns that.
+func writeKey(folder string, key []byte) (name string, err error) {
 	sum := sha256.Sum256(key)
-	return os.WriteFile(filepath.Join(folder, hex.EncodeToString(sum[:])), key, 0o600)
+	name = hex.EncodeToString(sum[:])
+	return name, os.WriteFile(filepath.Join(folder, name), key, 0o600)
 }
 
 // replaceKeys leaves one key in a folder.
@@ -106,7 +107,7 @@ func replaceKeys(t testing.TB, folder string, key []byte) {
 	if err != nil || len(before) != 1 {
 		t.Fatalf("a new repository has %d keys, %v", len(before), err)
 	}
-	if err := writeKey(folder, key); err != nil {
+	if _, err := writeKey(folder, key); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(filepath.Join(folder, before[0].Name())); err != nil {

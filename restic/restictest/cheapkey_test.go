@@ -26,12 +26,15 @@ func TestACheapRepositoryIsOneToResticAndNotTheSameAsAnother(t *testing.T) {
 	for _, suite := range Suites() {
 		t.Run(suite, func(t *testing.T) {
 			bins, folder := Find(t, suite), t.TempDir()
-			CheapRepository(t, bins.Restic, folder, "secret of a test")
-			id, err := opened(t, bins, folder, "cat", "config")
-			if err != nil || ids[id] {
-				t.Fatalf("%v\n%s", err, id)
+			id, key := CheapRepository(t, bins.Restic, folder, "secret of a test")
+			config, err := opened(t, bins, folder, "cat", "config")
+			if err != nil || ids[id] || !strings.Contains(config, id) {
+				t.Fatalf("%s: %v\n%s", id, err, config)
 			}
 			ids[id] = true
+			if keys, err := opened(t, bins, folder, "list", "keys"); err != nil || !strings.Contains(keys, key) {
+				t.Errorf("the key is %s: %v\n%s", key, err, keys)
+			}
 			isWhole(t, bins, folder)
 		})
 	}

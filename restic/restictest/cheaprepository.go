@@ -24,8 +24,8 @@ var master struct {
 
 // CheapRepository makes a repository of its own id in a folder, empty, as `restic init`
 // would within some seconds: with a key that costs a millisecond, as [CheapKey] tells.
-// program is the path of a restic.
-func CheapRepository(t testing.TB, program, folder, password string) {
+// program is the path of a restic. It returns the ids of the repository and of its key.
+func CheapRepository(t testing.TB, program, folder, password string) (repository, key string) {
 	t.Helper()
 	master.once.Do(func() { master.err = makeMaster(program) })
 	if master.err != nil {
@@ -39,20 +39,22 @@ func CheapRepository(t testing.TB, program, folder, password string) {
 	}
 	id := make([]byte, 32)
 	_, _ = rand.Read(id) // never fails
-	config, err := json.Marshal(map[string]any{"version": 2, "id": hex.EncodeToString(id), "chunker_polynomial": master.polynomial})
+	repository = hex.EncodeToString(id)
+	config, err := json.Marshal(map[string]any{"version": 2, "id": repository, "chunker_polynomial": master.polynomial})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(folder, "config"), master.key.Seal(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	key, err := cheapKey(master.key, password)
+	cheap, err := cheapKey(master.key, password)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := writeKey(filepath.Join(folder, "keys"), key); err != nil {
+	if key, err = writeKey(filepath.Join(folder, "keys"), cheap); err != nil {
 		t.Fatal(err)
 	}
+	return repository, key
 }
 
 func mkdir(t testing.TB, folder string) {

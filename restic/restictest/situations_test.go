@@ -31,9 +31,6 @@ type situation struct {
 // TestSituations plays every situation with the real programs of each suite, and
 // with a Fake that says what they said.
 func TestSituations(t *testing.T) {
-	if *record {
-		makeTemplate(t, restictest.Find(t, restictest.Suites()[0]))
-	}
 	for _, suite := range restictest.Suites() {
 		t.Run(suite, func(t *testing.T) {
 			bins := restictest.Find(t, suite)

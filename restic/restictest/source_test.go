@@ -10,15 +10,14 @@ import (
 	"testing"
 
 	"restic-manager/restic"
+	"restic-manager/restic/restictest"
 )
 
 // named is a backup of what a script writes.
 func (w *world) named(text string, env ...restic.Variable) restic.Backup {
 	w.t.Helper()
 	path := filepath.Join(w.t.TempDir(), "database")
-	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
-		w.t.Fatal(err)
-	}
+	restictest.Executable(w.t, path, text)
 	f, err := os.Open(path)
 	if err != nil {
 		w.t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,23 +127,12 @@ func (w *world) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// template is an empty repository that restic made: to make one takes it seconds.
-const template = "testdata/repository"
-
-// newRealWorld copies the template repository to a new rest-server.
+// newRealWorld makes the repository on a new rest-server.
 func newRealWorld(t *testing.T, bins restictest.Binaries, base restic.Config, options ...restictest.RestOption) *world {
 	t.Helper()
 	w := &world{t: t, bins: bins, dir: t.TempDir()}
 	data := filepath.Join(w.dir, "data")
-	repository := filepath.Join(data, "host1", "repo")
-	if err := os.CopyFS(repository, os.DirFS(template)); err != nil {
-		t.Fatal(err)
-	}
-	for _, folder := range emptyFolders() {
-		if err := os.MkdirAll(filepath.Join(repository, folder), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
+	restictest.CheapRepository(t, bins.Restic, filepath.Join(data, "host1", "repo"), password)
 	w.server = restictest.StartRestServer(t, bins, append(options, restictest.WithDataDir(data))...)
 	w.access = w.server.Access("repo", password)
 	binary := bins.Restic
@@ -154,33 +142,6 @@ func newRealWorld(t *testing.T, bins restictest.Binaries, base restic.Config, op
 	}
 	w.runner = restic.New(w.config(binary, base))
 	return w
-}
-
-// emptyFolders are those of an empty repository, which no version control keeps.
-func emptyFolders() []string {
-	folders := []string{"index", "locks", "snapshots"}
-	for b := range 256 {
-		folders = append(folders, fmt.Sprintf("data/%02x", b))
-	}
-	return folders
-}
-
-// makeTemplate makes the template anew.
-func makeTemplate(t *testing.T, bins restictest.Binaries) {
-	t.Helper()
-	dir := t.TempDir()
-	location, err := restic.ParseLocation(filepath.Join(dir, "repo"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, bins: bins, dir: dir, access: restic.Access{Location: location, Password: restic.NewSecret(password)}}
-	w.plain("init")
-	if err := os.RemoveAll(template); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.CopyFS(template, os.DirFS(location.Path())); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // samplePath is where what restic said in a situation is kept.
