@@ -14,15 +14,14 @@ import (
 	"time"
 
 	"restic-manager/restic"
+	"restic-manager/restic/restictest"
 )
 
 // script puts a script into a folder of its own and finds it fit.
 func script(t *testing.T, name, text string) restic.Script {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	restictest.Executable(t, path, text)
 	return fit(t, path)
 }
 

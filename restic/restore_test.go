@@ -40,10 +40,7 @@ func newDepot(t *testing.T, suite, source string) *depot {
 		}),
 		access: restic.Access{Location: location, Password: restic.NewSecret("swordfish")},
 	}
-	if made, err := restic.Run(t.Context(), d.runner, restic.Init{}, d.access, restic.Handlers{}); err != nil || made.Outcome != restic.Succeeded {
-		t.Fatalf("init: %+v, %v", made.Failure, err)
-	}
-	restictest.CheapKey(t, restictest.Find(t, suite).Restic, location.Path(), "swordfish")
+	restictest.CheapRepository(t, restictest.Find(t, suite).Restic, location.Path(), "swordfish")
 	saved, err := restic.Run(t.Context(), d.runner, restic.Backup{Sources: []string{source}, Host: "web-1"}, d.access, restic.Handlers{})
 	if err != nil || saved.Outcome != restic.Succeeded {
 		t.Fatalf("backup: %+v, %v", saved.Failure, err)
@@ -73,6 +70,7 @@ func (d *depot) restore(r restic.Restore) (restic.Result[restic.RestoreSummary],
 }
 
 func TestARestoreBringsBackEveryNameByteByByte(t *testing.T) {
+	t.Parallel()
 	if n := len(restictest.NastyNames()); n < 300 {
 		t.Fatalf("there are %d names", n)
 	}
@@ -81,6 +79,7 @@ func TestARestoreBringsBackEveryNameByteByByte(t *testing.T) {
 	want := restictest.Tree(t, source)
 	for _, suite := range restictest.Suites() {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
 			d := newDepot(t, suite, source)
 			result, restored := d.restore(restic.Restore{Verify: true, Fence: restic.CanFence()})
 			if result.Outcome != restic.Succeeded {
@@ -94,6 +93,7 @@ func TestARestoreBringsBackEveryNameByteByByte(t *testing.T) {
 }
 
 func TestAChosenPathIsThatPathAndNothingElse(t *testing.T) {
+	t.Parallel()
 	source := filepath.Join(t.TempDir(), "source")
 	restictest.NastyTree(t, source)
 	var paths []string
@@ -116,6 +116,7 @@ func TestAChosenPathIsThatPathAndNothingElse(t *testing.T) {
 	}
 	for _, suite := range restictest.Suites() {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
 			d := newDepot(t, suite, source)
 			result, restored := d.restore(restic.Restore{Paths: paths})
 			if result.Outcome != restic.Succeeded {
@@ -131,6 +132,7 @@ func TestAChosenPathIsThatPathAndNothingElse(t *testing.T) {
 }
 
 func TestARestoreOfNothingIsAFailure(t *testing.T) {
+	t.Parallel()
 	source := filepath.Join(t.TempDir(), "source")
 	if err := os.Mkdir(source, 0o700); err != nil {
 		t.Fatal(err)
@@ -140,6 +142,7 @@ func TestARestoreOfNothingIsAFailure(t *testing.T) {
 	}
 	for _, suite := range restictest.Suites() {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
 			d := newDepot(t, suite, source)
 			for _, path := range []string{source + "/b", source + "/?", source + "/*", "/x"} {
 				result, _ := d.restore(restic.Restore{Paths: []string{path}, DryRun: path == "/x"})
@@ -164,6 +167,7 @@ func TestARestoreOfNothingIsAFailure(t *testing.T) {
 
 // A pack that is gone from the repository is what no restic can restore.
 func TestARestoreThatLacksSomethingIsAWarningThatNamesIt(t *testing.T) {
+	t.Parallel()
 	source := filepath.Join(t.TempDir(), "source")
 	if err := os.Mkdir(source, 0o700); err != nil {
 		t.Fatal(err)
@@ -180,6 +184,7 @@ func TestARestoreThatLacksSomethingIsAWarningThatNamesIt(t *testing.T) {
 	}
 	for _, suite := range restictest.Suites() {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
 			d := newDepot(t, suite, source)
 			var largest string
 			var size int64

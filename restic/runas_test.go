@@ -40,6 +40,21 @@ func openFolder(t *testing.T) string {
 	return dir
 }
 
+// cheapRepository makes a repository in a folder, and gives it to the stranger.
+func cheapRepository(t *testing.T, program, folder, password string) {
+	t.Helper()
+	restictest.CheapRepository(t, program, folder, password)
+	err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chown(path, stranger, stranger)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func ownerOf(t *testing.T, path string) uint32 {
 	t.Helper()
 	info, err := os.Lstat(path)
@@ -50,9 +65,11 @@ func ownerOf(t *testing.T, path string) uint32 {
 }
 
 func TestEverythingInARepositoryBelongsToTheUserAsWhomResticRan(t *testing.T) {
+	t.Parallel()
 	needsRoot(t)
 	for _, suite := range restictest.Suites() {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
 			open, closed := openFolder(t), t.TempDir()
 			repository, source := filepath.Join(open, "repository"), filepath.Join(open, "source")
 			for path, content := range map[string]string{source: "", repository: ""} {
@@ -156,18 +173,18 @@ func TestAnAgentThatIsNotRootBecomesNobodyElse(t *testing.T) {
 // TestACopyShowsItsSecretsToNobody copies between storages and folders, as the folder's
 // owner, who may read what stands in the environment of his processes.
 func TestACopyShowsItsSecretsToNobody(t *testing.T) {
+	t.Parallel()
 	needsRoot(t)
 	for _, suite := range restictest.Suites() {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
 			bins, open := restictest.Find(t, suite), openFolder(t)
 			runner := restic.New(restic.Config{Binary: bins.Restic, CacheDir: filepath.Join(open, "cache"), TempDir: filepath.Join(open, "tmp")})
 			storage := restictest.StartRestServer(t, bins)
 			as := restic.RunAs{UID: stranger, GID: stranger}
 			folder := func(name, password string) restic.Access {
 				path := filepath.Join(open, name)
-				if err := os.Mkdir(path, 0o700); err != nil || os.Chown(path, stranger, stranger) != nil {
-					t.Fatal(err)
-				}
+				cheapRepository(t, bins.Restic, path, password)
 				location, err := restic.ParseLocation(path)
 				if err != nil {
 					t.Fatal(err)
@@ -180,11 +197,11 @@ func TestACopyShowsItsSecretsToNobody(t *testing.T) {
 					t.Fatalf("%s %v: %v", result, failure, err)
 				}
 			}
-			far, near, third := storage.Access("far", "password-of-far"), folder("near", "password-of-near"), storage.Access("third", "password-of-third")
-			for _, a := range []restic.Access{far, near, third} {
-				r, err := restic.Run(t.Context(), runner, restic.Init{}, a, restic.Handlers{})
-				mustRun(r.Outcome, r.Failure, err)
+			stored := func(name, password string) restic.Access {
+				restictest.CheapRepository(t, bins.Restic, storage.RepositoryDir(name), password)
+				return storage.Access(name, password)
 			}
+			far, near, third := stored("far", "password-of-far"), folder("near", "password-of-near"), stored("third", "password-of-third")
 			saved, err := restic.Run(t.Context(), runner, restic.Backup{Sources: []string{"/etc/hostname"}, Host: "web-1"}, far, restic.Handlers{})
 			mustRun(saved.Outcome, saved.Failure, err)
 			for _, road := range []struct {
@@ -236,23 +253,20 @@ func TestACopyShowsItsSecretsToNobody(t *testing.T) {
 // TestANewKeyShowsItsPasswordToNobody adds one as the folder's owner, and looks at what he
 // may read of his process.
 func TestANewKeyShowsItsPasswordToNobody(t *testing.T) {
+	t.Parallel()
 	needsRoot(t)
 	for _, suite := range restictest.Suites() {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
 			bins, open := restictest.Find(t, suite), openFolder(t)
 			runner := restic.New(restic.Config{Binary: bins.Restic, CacheDir: filepath.Join(open, "cache"), TempDir: filepath.Join(open, "tmp")})
 			path := filepath.Join(open, "repository")
-			if err := os.Mkdir(path, 0o700); err != nil || os.Chown(path, stranger, stranger) != nil {
-				t.Fatal(err)
-			}
+			cheapRepository(t, bins.Restic, path, "password-of-old")
 			location, err := restic.ParseLocation(path)
 			if err != nil {
 				t.Fatal(err)
 			}
 			access := restic.Access{Location: location, Password: restic.NewSecret("password-of-old"), RunAs: &restic.RunAs{UID: stranger, GID: stranger}}
-			if r, err := restic.Run(t.Context(), runner, restic.Init{}, access, restic.Handlers{}); err != nil || r.Failure != nil {
-				t.Fatal(r.Failure, err)
-			}
 			shown := ""
 			handlers := restic.Handlers{Started: func(ref restic.ProcessRef) error {
 				for _, name := range []string{"environ", "cmdline"} {
