@@ -14,6 +14,7 @@ import (
 // TestRefusedJobs counts that no restic is started for what is refused, and that
 // each refusal says what it is.
 func TestRefusedJobs(t *testing.T) {
+	t.Parallel()
 	other := "11111111-2222-4333-8444-555555555555"
 	tests := []struct {
 		name      string
@@ -76,6 +77,7 @@ func TestRefusedJobs(t *testing.T) {
 const otherResticID = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 func TestAJobThatCameTooLateExpires(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, restictest.NewFake(t, restictest.Script{}).Path())
 	job := p.command("backup", backupParams())
 	job.StartBy = time.Now().Add(-time.Second)
@@ -86,6 +88,7 @@ func TestAJobThatCameTooLateExpires(t *testing.T) {
 // TestAJobThatWaitsIsNotTooLate holds the repository until the job should have begun.
 // The wait is no part of how long it took either.
 func TestAJobThatWaitsIsNotTooLate(t *testing.T) {
+	t.Parallel()
 	fake := restictest.NewFake(t, fakeScript(catConfig(), says("snapshots", "[]", 0)))
 	p := newPlace(t, fake.Path())
 	job := p.command("snapshots", repositoryParams())
@@ -114,6 +117,7 @@ func TestAJobThatWaitsIsNotTooLate(t *testing.T) {
 }
 
 func TestAJobCancelledBeforeItBeganIsNotStarted(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, restictest.NewFake(t, restictest.Script{}).Path())
 	job := p.command("backup", backupParams())
 	if err := p.spool.RequestCancel(t.Context(), job.ID); err != nil {
@@ -124,12 +128,14 @@ func TestAJobCancelledBeforeItBeganIsNotStarted(t *testing.T) {
 }
 
 func TestACommandOfAnUnknownKindIsUnsupported(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, restictest.NewFake(t, restictest.Script{}).Path())
 	job := p.command("backup", backupParams(), func(c *control.Command) { c.Kind = "shell" })
 	p.recorded(job.ID).want(spool.Rejected, "unsupported")
 }
 
 func TestThePolicyFileIsReadForEveryJob(t *testing.T) {
+	t.Parallel()
 	fake := restictest.NewFake(t, restictest.Script{})
 	p := newPlace(t, fake.Path())
 	p.writePolicy("version: 1\nprofile: guarded\nrepos:\n  allow: [/elsewhere]\n")

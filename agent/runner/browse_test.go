@@ -105,13 +105,14 @@ func rowsOf[Row, Facts any](p *place, operation string, params map[string]any) (
 // onBoth runs a test with the restic of each suite.
 func onBoth(t *testing.T, test func(*testing.T, *place)) {
 	for _, suite := range restictest.Suites() {
-		t.Run(suite, func(t *testing.T) { test(t, newPlace(t, restictest.Find(t, suite).Restic)) })
+		t.Run(suite, func(t *testing.T) { t.Parallel(); test(t, newPlace(t, restictest.Find(t, suite).Restic)) })
 	}
 }
 
 const otherSnapshot = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 func TestASnapshotIsListedWithEveryName(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		plant(t, p.source)
 		id := p.backedUp()
@@ -228,6 +229,7 @@ func (p *place) indexed(snapshot string) (*listing.Reader, indexFacts) {
 // TestAnIndexSaysWhatTheListingSays compares both, of a snapshot with 20 000 entries and
 // every kind of name.
 func TestAnIndexSaysWhatTheListingSays(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		plant(t, p.source)
 		for i := range 20_000 {
@@ -296,6 +298,7 @@ func TestAnIndexSaysWhatTheListingSays(t *testing.T) {
 }
 
 func TestAnIndexThatNobodyTakesIsAFailure(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, restictest.Find(t, restictest.Suites()[0]).Restic)
 	id := p.backedUp()
 	p.options.Listings = &takes{err: errors.New("no such job")}

@@ -46,6 +46,7 @@ func fakeScript(replies ...restictest.Reply) restictest.Script {
 // TestEveryExitCodeHasItsResult has restic end in every way, with and without a
 // summary. No way but 0 with a listed snapshot is a success.
 func TestEveryExitCodeHasItsResult(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts a thousand processes")
 	}
@@ -78,6 +79,7 @@ func TestEveryExitCodeHasItsResult(t *testing.T) {
 
 // TestTheLogTellsASummaryInWords looks for our line behind restic's own.
 func TestTheLogTellsASummaryInWords(t *testing.T) {
+	t.Parallel()
 	raw := fmt.Sprintf(`{"message_type":"summary","total_files_processed":2000,"total_bytes_processed":889856,"data_added_packed":332800,"snapshot_id":%q}`, fakeSnap)
 	fake := restictest.NewFake(t, fakeScript(catConfig(), says("backup", raw, 0), listed("x")))
 	got := newPlace(t, fake.Path()).do("backup", backupParams())
@@ -96,6 +98,7 @@ func TestOneFileIsNotSeveral(t *testing.T) {
 }
 
 func TestASnapshotThatIsNotListedIsAFailure(t *testing.T) {
+	t.Parallel()
 	fake := restictest.NewFake(t, fakeScript(catConfig(), says("backup", summary(), 0), says("snapshots", "[]", 0)))
 	p := newPlace(t, fake.Path())
 	p.do("backup", backupParams()).want(spool.Failed, CodeSnapshotNotListed)
@@ -104,6 +107,7 @@ func TestASnapshotThatIsNotListedIsAFailure(t *testing.T) {
 // TestTheOutcomeTellsWhetherTheRepositoryWasSeen has jobs fail before, at and after
 // the look at the repository.
 func TestTheOutcomeTellsWhetherTheRepositoryWasSeen(t *testing.T) {
+	t.Parallel()
 	fatal := func(command string, code int) restictest.Reply {
 		return says(command, fmt.Sprintf(`{"message_type":"exit_error","code":%d,"message":"Fatal: no"}`, code), code)
 	}
@@ -132,6 +136,7 @@ func TestTheOutcomeTellsWhetherTheRepositoryWasSeen(t *testing.T) {
 
 // TestAResticThatWasKilledMayHaveFinished finds the snapshot that it left.
 func TestAResticThatWasKilledMayHaveFinished(t *testing.T) {
+	t.Parallel()
 	die := restictest.Reply{Command: "backup", Die: true}
 	t.Run("with a snapshot", func(t *testing.T) {
 		fake := restictest.NewFake(t, fakeScript(catConfig(), die, listed("x")))
@@ -153,7 +158,7 @@ func (p *place) runUntil(job spool.Job, running func() bool, cause error) {
 	defer cancel(nil)
 	done := make(chan struct{})
 	go func() { p.runner.Run(ctx, job); close(done) }()
-	for end := time.Now().Add(20 * time.Second); !running(); {
+	for end := time.Now().Add(time.Minute); !running(); {
 		if time.Now().After(end) {
 			p.t.Fatal("restic did not start")
 		}
@@ -164,6 +169,7 @@ func (p *place) runUntil(job spool.Job, running func() bool, cause error) {
 }
 
 func TestAJobThatIsToldToEnd(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		steps  []restictest.Step
@@ -179,6 +185,7 @@ func TestAJobThatIsToldToEnd(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			fake := restictest.NewFake(t, fakeScript(catConfig(), restictest.Reply{Command: "backup", Steps: test.steps}, listed("x")))
 			p := newPlace(t, fake.Path())
 			job := p.command("backup", backupParams())
@@ -196,6 +203,7 @@ func TestAJobThatIsToldToEnd(t *testing.T) {
 }
 
 func TestASlotThatTheAgentsStopCutsOffIsLeftToItsNextLife(t *testing.T) {
+	t.Parallel()
 	for catchUp, ends := range map[bool]int{true: 0, false: 1} {
 		fake := restictest.NewFake(t, fakeScript(catConfig(), restictest.Reply{Command: "backup", Steps: []restictest.Step{{Pause: time.Minute}}}))
 		p := newPlace(t, fake.Path())
@@ -212,6 +220,7 @@ func TestASlotThatTheAgentsStopCutsOffIsLeftToItsNextLife(t *testing.T) {
 }
 
 func TestAJobToldToEndWhileItWaits(t *testing.T) {
+	t.Parallel()
 	for cause, result := range map[error]spool.Result{ErrCancelled: spool.Cancelled, ErrStopping: ""} {
 		p := newPlace(t, restictest.NewFake(t, fakeScript()).Path())
 		release, err := p.runner.holds.take(t.Context(), "another", []want{{key: "repository " + repositoryID, alone: true}}, nil)
@@ -274,6 +283,7 @@ func (p *place) reborn(job spool.Job) (spool.Job, *place) {
 }
 
 func TestAJobThatTheAgentDiedUnder(t *testing.T) {
+	t.Parallel()
 	t.Run("is a warning when its snapshot is there", func(t *testing.T) {
 		p := newPlace(t, restictest.NewFake(t, fakeScript(listed("x"))).Path())
 		job, p := p.die("backup", backupParams())
@@ -361,6 +371,7 @@ func TestAJobThatTheAgentDiedUnder(t *testing.T) {
 }
 
 func TestAStartThatTheDiskDoesNotTakeStartsNothing(t *testing.T) {
+	t.Parallel()
 	fake := restictest.NewFake(t, fakeScript(catConfig()))
 	p := newPlace(t, fake.Path())
 	dir := t.TempDir()

@@ -17,6 +17,7 @@ import (
 // last snapshots stay whoever knows of their schedule, and a day's part is not exceeded by
 // many small orders, nor by another kind of order.
 func TestTheFloorsOutlastAServerThatNamesNoSchedules(t *testing.T) {
+	t.Parallel()
 	n := newNas(t, "trixie", "  keep_days: 1\n  keep_last: 3\n  max_delete_fraction: 0.3\n")
 	var ids []string
 	for days := 26; days > 19; days-- {
@@ -75,6 +76,7 @@ func TestAJobWaitsWhileACommandWorksInTheFolder(t *testing.T) {
 // TestOneFolderIsHeldOnceWhateverItsRepositoriesAreCalled has two repositories of the server
 // that are one.
 func TestOneFolderIsHeldOnceWhateverItsRepositoriesAreCalled(t *testing.T) {
+	t.Parallel()
 	location, err := restic.ParseLocation("/srv/restic/web")
 	if err != nil {
 		t.Fatal(err)

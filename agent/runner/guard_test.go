@@ -41,6 +41,7 @@ func (p *place) onFakeStorage(status int) (asked *atomic.Int64) {
 
 // TestACredentialThatCouldDeleteIsNotUsed counts that restic never runs with it.
 func TestACredentialThatCouldDeleteIsNotUsed(t *testing.T) {
+	t.Parallel()
 	for status, deletes := range map[int]bool{
 		http.StatusOK: true, http.StatusNoContent: true, http.StatusNotFound: true, http.StatusForbidden: false, http.StatusMethodNotAllowed: false,
 	} {
@@ -58,6 +59,7 @@ func TestACredentialThatCouldDeleteIsNotUsed(t *testing.T) {
 }
 
 func TestAnotherRepositoryAtTheLocationIsRefused(t *testing.T) {
+	t.Parallel()
 	fake := restictest.NewFake(t, fakeScript(catConfig(), says("backup", summary(), 0)))
 	p := newPlace(t, fake.Path())
 	p.repository(func(r *Repository) { r.ResticID = otherResticID })
@@ -76,6 +78,7 @@ func TestAnotherRepositoryAtTheLocationIsRefused(t *testing.T) {
 }
 
 func TestDeniedFoldersAreLeftOutOfWhatContainsThem(t *testing.T) {
+	t.Parallel()
 	fake := restictest.NewFake(t, fakeScript(catConfig(), says("backup", summary(), 0), listed("x")))
 	p := newPlace(t, fake.Path())
 	denied := filepath.Join(p.source, "keys")
@@ -92,6 +95,7 @@ func TestDeniedFoldersAreLeftOutOfWhatContainsThem(t *testing.T) {
 
 // TestAListingIsNotLedAstray has a server that asks for bytes that there are not.
 func TestAListingIsNotLedAstray(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, restictest.NewFake(t, restictest.Script{}).Path())
 	for _, next := range []int64{-1, 1 << 62, 6, -1 << 63} {
 		p.options.Listings = wayward(next)
@@ -104,6 +108,7 @@ func TestAListingIsNotLedAstray(t *testing.T) {
 
 // TestAListingIsNotSentForEver has a server that forgets everything each time.
 func TestAListingIsNotSentForEver(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, restictest.NewFake(t, restictest.Script{}).Path())
 	forgetful := &takes{answer: func(offset int64, part []byte) int64 {
 		if offset > 0 {

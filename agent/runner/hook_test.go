@@ -27,12 +27,7 @@ func withHooks(t *testing.T) *place {
 	p := newPlace(t, bins.Restic)
 	server := restictest.StartRestServer(t, bins)
 	p.onStorage(server)
-	// An empty repository of the same password: to make one takes restic seconds.
-	if err := os.CopyFS(server.RepositoryDir("repository"), os.DirFS("../../restic/restictest/testdata/repository")); err != nil {
-		t.Fatal(err)
-	}
-	identity := p.do("identify", repositoryParams()).want(spool.Succeeded, "").Repository
-	p.repository(func(r *Repository) { r.ResticID, r.KeyID = identity.ResticId, identity.KeyId })
+	p.initialise()
 	return p
 }
 
@@ -40,16 +35,14 @@ func withHooks(t *testing.T) *place {
 func (p *place) script(folder, name, text string) string {
 	p.t.Helper()
 	path := filepath.Join(filepath.Dir(p.policy), folder, name)
-	writeFile(p.t, path, "#!/bin/sh\n"+text)
-	if err := os.Chmod(path, 0o755); err != nil {
-		p.t.Fatal(err)
-	}
+	restictest.Executable(p.t, path, "#!/bin/sh\n"+text)
 	return path
 }
 
 func (p *place) hooks(h Hooks) { p.schedule(func(s *Schedule) { s.Hooks = h }) }
 
 func TestHooksRunAroundTheBackupAndAreOneAttemptWithIt(t *testing.T) {
+	t.Parallel()
 	p := withHooks(t)
 	out := filepath.Join(t.TempDir(), "out")
 	for _, when := range []string{"before", "success", "failure"} {
@@ -104,6 +97,7 @@ func readFile(t *testing.T, path string) string {
 }
 
 func TestABackupWhoseFirstHookFailsIsNotBegun(t *testing.T) {
+	t.Parallel()
 	p := withHooks(t)
 	said := filepath.Join(t.TempDir(), "said")
 	p.script("hooks.d", "mount", "echo no such disk >&2; exit 32\n")
@@ -129,6 +123,7 @@ func TestABackupWhoseFirstHookFailsIsNotBegun(t *testing.T) {
 }
 
 func TestAHookAfterwardsNeverHidesWhatTheBackupCameTo(t *testing.T) {
+	t.Parallel()
 	p := withHooks(t)
 	p.script("hooks.d", "breaks", "exit 1\n")
 	open := p.script("hooks.d", "open", "touch "+filepath.Join(t.TempDir(), "canary")+"\n")
@@ -158,6 +153,7 @@ func TestAHookAfterwardsNeverHidesWhatTheBackupCameTo(t *testing.T) {
 }
 
 func TestScriptsThatTheHostDoesNotAllowRejectTheJob(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, restictest.NewFake(t, restictest.Script{}).Path())
 	canary := filepath.Join(t.TempDir(), "canary")
 	for _, folder := range []string{"hooks.d", "sources.d"} {
@@ -193,6 +189,7 @@ func TestScriptsThatTheHostDoesNotAllowRejectTheJob(t *testing.T) {
 // TestAHookThatIsTakenAwayMeanwhileIsNotRun lets the backup's own first hook spoil the
 // second, as root might while a backup runs.
 func TestAHookThatIsTakenAwayMeanwhileIsNotRun(t *testing.T) {
+	t.Parallel()
 	p := withHooks(t)
 	canary := filepath.Join(t.TempDir(), "canary")
 	after := p.script("hooks.d", "after", "touch "+canary+"\n")
@@ -205,6 +202,7 @@ func TestAHookThatIsTakenAwayMeanwhileIsNotRun(t *testing.T) {
 }
 
 func TestACancelEndsAHookAndWhatMustBeUndoneIsUndone(t *testing.T) {
+	t.Parallel()
 	p := withHooks(t)
 	dir := t.TempDir()
 	p.script("hooks.d", "stop-database", "echo $$ > "+dir+"/pid; sleep 1000 & echo $! >> "+dir+"/pid; mkfifo "+dir+"/ready; : > "+dir+"/ready; wait\n")
@@ -260,6 +258,7 @@ func waitForPipe(t *testing.T, path string) {
 }
 
 func TestAHookThatHangsIsStoppedByItsTimeout(t *testing.T) {
+	t.Parallel()
 	p := withHooks(t)
 	p.script("hooks.d", "hangs", "sleep 1000\n")
 	p.hooks(Hooks{Before: "hangs", Timeout: time.Second})
@@ -269,6 +268,7 @@ func TestAHookThatHangsIsStoppedByItsTimeout(t *testing.T) {
 }
 
 func TestAHookThatFloodsLeavesRoomForTheRest(t *testing.T) {
+	t.Parallel()
 	p := withHooks(t)
 	p.script("hooks.d", "floods", "seq 1 400000\n")
 	p.hooks(Hooks{Before: "floods", AfterSuccess: "floods"})
@@ -295,6 +295,7 @@ func TestAHookThatFloodsLeavesRoomForTheRest(t *testing.T) {
 }
 
 func TestANamedSourceIsBackedUpAndItsFailureIsOne(t *testing.T) {
+	t.Parallel()
 	p := withHooks(t)
 	p.script("sources.d", "database", "echo dumping >&2\nseq 1 1000\n")
 	p.schedule(func(s *Schedule) { s.Source, s.Paths, s.Excludes = "database", nil, []string{"*"} })
@@ -350,6 +351,7 @@ func mustPolicy(t *testing.T, p *place) *policy.Policy {
 // TestAScriptThatFailedIsTriedAgainWithTheNextAttempt has a disk that is there the second
 // time: hooks and backup together are one attempt.
 func TestAScriptThatFailedIsTriedAgainWithTheNextAttempt(t *testing.T) {
+	t.Parallel()
 	p := withHooks(t)
 	tries := filepath.Join(t.TempDir(), "tries")
 	p.script("hooks.d", "mount", "echo $RM_ATTEMPT >> "+tries+"; [ $RM_ATTEMPT = 2 ]\n")

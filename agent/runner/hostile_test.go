@@ -85,6 +85,7 @@ var allowedArgs = regexp.MustCompile(`^(--json|--no-lock|--|--stuck-request-time
 // a guarded host. Whatever is not refused is restic with arguments from our table,
 // nothing is written outside of the agent's folders, and every refusal is told.
 func TestNothingButResticWithOurArgumentsRuns(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	fake := restictest.NewFake(t, fakeScript(catConfig(), says("backup", summary(), 0), listed("x"), says("key list", "[]", 0), says("list locks", "", 0)))

@@ -32,8 +32,10 @@ func (n *nas) firstSeen(others ...string) time.Time {
 // TestWhatWasReplacedBeforeACutKeepsItsAge has a job fail once restic has replaced a
 // snapshot. A new one that counted as first seen now would be odd, or the youngest.
 func TestWhatWasReplacedBeforeACutKeepsItsAge(t *testing.T) {
+	t.Parallel()
 	for _, operation := range []string{"tag", "rewrite"} {
 		t.Run(operation, func(t *testing.T) {
+			t.Parallel()
 			n := newNas(t, "trixie", "  keep_days: 1\n  keep_last: 1\n  max_delete_fraction: 1\n")
 			old, young := n.good(9), n.good(1)
 			params := map[string]any{"snapshot_ids": []string{old}}
@@ -60,6 +62,7 @@ func TestWhatWasReplacedBeforeACutKeepsItsAge(t *testing.T) {
 // TestWhatWasReplacedIsSettledLater has nothing work after restic has replaced a snapshot:
 // the agent's next life looks, or the next job that is about the snapshots.
 func TestWhatWasReplacedIsSettledLater(t *testing.T) {
+	t.Parallel()
 	later := map[string]func(*nas, map[string]any){
 		"at the next job": func(n *nas, _ map[string]any) {
 			n.must(spool.Succeeded, "", "retention", map[string]any{"dry_run": true})
@@ -77,6 +80,7 @@ func TestWhatWasReplacedIsSettledLater(t *testing.T) {
 	}
 	for name, look := range later {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			n := newNas(t, "trixie", "")
 			old, young := n.good(9), n.good(1)
 			config := filepath.Join(n.folder, "config")
@@ -98,6 +102,7 @@ func TestWhatWasReplacedIsSettledLater(t *testing.T) {
 
 // TestNoRepairIsWithoutAWayBack looks for the copies that repairs make.
 func TestNoRepairIsWithoutAWayBack(t *testing.T) {
+	t.Parallel()
 	n := newNas(t, "trixie", "")
 	writeFile(t, filepath.Join(n.source, "big"), incompressible(300_000))
 	n.good(1)

@@ -14,6 +14,7 @@ import (
 // TestAStopAfterAnInitDoesNotWaitForTheStorage has a storage that hangs once the
 // repository is made.
 func TestAStopAfterAnInitDoesNotWaitForTheStorage(t *testing.T) {
+	t.Parallel()
 	fake := restictest.NewFake(t, fakeScript(
 		says("init", `{"message_type":"initialized","id":"`+fakeID+`","repository":"r"}`, 0),
 		restictest.Reply{Command: "cat config", Steps: []restictest.Step{{Forever: true}}}))

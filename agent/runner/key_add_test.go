@@ -28,6 +28,7 @@ func (p *place) second(password string) map[string]any {
 }
 
 func TestAKeyIsAddedThatOpensTheRepositoryAndIsNoneOfAStranger(t *testing.T) {
+	t.Parallel()
 	eachSuite(t, func(t *testing.T, suite string) {
 		bins := restictest.Find(t, suite)
 		p := maintained(t, suite)
@@ -73,6 +74,7 @@ func TestAKeyIsAddedThatOpensTheRepositoryAndIsNoneOfAStranger(t *testing.T) {
 
 // TestAKeyThatIsNotThereIsNoSuccess has a restic that says it made a key, and made none.
 func TestAKeyThatIsNotThereIsNoSuccess(t *testing.T) {
+	t.Parallel()
 	id, old := strings.Repeat("b", 64), strings.Repeat("a", 64)
 	list := func(current string) restictest.Reply {
 		return says("key list", `[{"current":true,"id":"`+current+`","userName":"root","hostName":"nas","created":"2026-01-01 00:00:00"}]`, 0)

@@ -127,6 +127,7 @@ func TestAWaitForALockCanBeCancelledAndOutlastsTheAgent(t *testing.T) {
 }
 
 func TestWhoHasTheLockIsNamed(t *testing.T) {
+	t.Parallel()
 	message := `unable to create lock in backend: repository is already locked exclusively by PID 4711 on nas by root (UID 0, GID 0)\n` +
 		`lock was created at 2026-11-21 17:40:00 (13.8s ago)\nstorage ID efd3917c\nthe unlock command can be used to remove stale locks`
 	fake := restictest.NewFake(t, fakeScript(catConfig(), restictest.Reply{Command: "backup", Exit: 11, Steps: []restictest.Step{
@@ -149,14 +150,12 @@ func TestWhoHasTheLockIsNamed(t *testing.T) {
 }
 
 func TestHooksAreNotRunForARepositoryThatIsLocked(t *testing.T) {
+	t.Parallel()
 	lock := `{"time":"2026-11-21T17:40:00Z","exclusive":true,"hostname":"nas","username":"root","pid":4711}`
 	fake := restictest.NewFake(t, fakeScript(says("list locks", fakeID, 0), says("cat lock", lock, 0), catConfig()))
 	p := newPlace(t, fake.Path())
 	dir := filepath.Join(filepath.Dir(p.policy), "hooks.d")
-	writeFile(t, filepath.Join(dir, "stop-wiki"), "#!/bin/sh\ntouch "+filepath.Join(dir, "was-run")+"\n")
-	if err := os.Chmod(filepath.Join(dir, "stop-wiki"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	restictest.Executable(t, filepath.Join(dir, "stop-wiki"), "#!/bin/sh\ntouch "+filepath.Join(dir, "was-run")+"\n")
 	p.schedule(func(s *Schedule) { s.Hooks = Hooks{Before: "stop-wiki"} })
 	job := p.command("backup", backupParams())
 	p.runUntil(job, func() bool {

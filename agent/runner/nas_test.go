@@ -71,8 +71,7 @@ func newNas(t *testing.T, suite, floors string) *nas {
 		}}}
 	})
 	n.writePolicy("version: 1\nprofile: guarded\nrepos:\n  allow: [\"" + location.String() + "\"]\nmaintenance:\n- path: " + n.folder + "\n" + floors)
-	n.restic("init")
-	restictest.CheapKey(t, bins.Restic, n.folder, password)
+	restictest.CheapRepository(t, bins.Restic, n.folder, password)
 	return n
 }
 
@@ -233,13 +232,14 @@ func (n *nas) copies() (list []upkeep.Copy) {
 
 func onEachNas(t *testing.T, test func(t *testing.T, suite string)) {
 	for _, suite := range restictest.Suites() {
-		t.Run(suite, func(t *testing.T) { test(t, suite) })
+		t.Run(suite, func(t *testing.T) { t.Parallel(); test(t, suite) })
 	}
 }
 
 // TestRetentionRemovesWhatNoRuleKeepsAndTheRestCanBeBroughtBack goes once around: plan,
 // forget, prune, undo.
 func TestRetentionRemovesWhatNoRuleKeepsAndTheRestCanBeBroughtBack(t *testing.T) {
+	t.Parallel()
 	onEachNas(t, func(t *testing.T, suite string) {
 		n := newNas(t, suite, "  keep_days: 1\n  keep_last: 1\n  max_delete_fraction: 1\n  undo_days: 2\n")
 		var ids []string
@@ -296,6 +296,7 @@ func TestRetentionRemovesWhatNoRuleKeepsAndTheRestCanBeBroughtBack(t *testing.T)
 // TestShadowSnapshotsCostNoGoodOne has what is added by somebody with the password and the
 // append credential (ATK-9), where restic's own forget is seen to choose the good ones.
 func TestShadowSnapshotsCostNoGoodOne(t *testing.T) {
+	t.Parallel()
 	onEachNas(t, func(t *testing.T, suite string) {
 		n := newNas(t, suite, "  keep_days: 1\n  keep_last: 1\n  max_delete_fraction: 1\n")
 		var good []string
@@ -347,6 +348,7 @@ func TestShadowSnapshotsCostNoGoodOne(t *testing.T) {
 // TestNoOrderOfAServerTakesMoreThanTheFloorsAllow gives the orders of a server that was
 // taken over, a thousand times (ATK-8).
 func TestNoOrderOfAServerTakesMoreThanTheFloorsAllow(t *testing.T) {
+	t.Parallel()
 	n := newNas(t, "trixie", "")
 	var ids []string
 	for days := 5; days > 0; days-- {
@@ -397,6 +399,7 @@ func TestNoOrderOfAServerTakesMoreThanTheFloorsAllow(t *testing.T) {
 
 // TestWhatDeletesRunsOnlyWhereThePolicyMaintains takes the entry away.
 func TestWhatDeletesRunsOnlyWhereThePolicyMaintains(t *testing.T) {
+	t.Parallel()
 	n := newNas(t, "trixie", "")
 	n.good(1)
 	location := n.server.Location(repositoryName)
@@ -415,6 +418,7 @@ func TestWhatDeletesRunsOnlyWhereThePolicyMaintains(t *testing.T) {
 
 // A wrong folder was typed more often than a repository was lost, and both are told.
 func TestAFolderWithoutTheRepositoryIsNotSaidToHaveHadIt(t *testing.T) {
+	t.Parallel()
 	n := newNas(t, "trixie", "")
 	wrong, err := restic.ParseLocation(filepath.Dir(n.folder))
 	if err != nil {
@@ -435,6 +439,7 @@ func TestAFolderWithoutTheRepositoryIsNotSaidToHaveHadIt(t *testing.T) {
 
 // TestResticRunsAsTheOwnerOfTheRepositorysFolder would lock rest-server out otherwise.
 func TestResticRunsAsTheOwnerOfTheRepositorysFolder(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("this test must run as root")
@@ -475,6 +480,7 @@ func TestResticRunsAsTheOwnerOfTheRepositorysFolder(t *testing.T) {
 
 // TestAHandedOverCredentialIsFetchedOnceAndKeptNowhere prunes over a server that deletes.
 func TestAHandedOverCredentialIsFetchedOnceAndKeptNowhere(t *testing.T) {
+	t.Parallel()
 	n := newNas(t, "trixie", "")
 	for days := 3; days > 0; days-- {
 		n.good(days)
@@ -533,6 +539,7 @@ func (n *nas) upload(folder string, content []byte) (name string) {
 // TestJunkIsFoundAndPutAside uploads it into each folder (ATK-11). What restic still does
 // with it is recorded; after the quarantine everything works.
 func TestJunkIsFoundAndPutAside(t *testing.T) {
+	t.Parallel()
 	onEachNas(t, func(t *testing.T, suite string) {
 		for _, junk := range []struct {
 			folder string
@@ -550,6 +557,7 @@ func TestJunkIsFoundAndPutAside(t *testing.T) {
 				continue // both wait half a minute for such a lock
 			}
 			t.Run(fmt.Sprint(junk.folder, junk.size), func(t *testing.T) {
+				t.Parallel()
 				n := newNas(t, suite, "  keep_days: 1\n  keep_last: 1\n  max_delete_fraction: 1\n")
 				key, newest := "", ""
 				for days := 4; days > 0; days-- {
@@ -615,6 +623,7 @@ func TestJunkIsFoundAndPutAside(t *testing.T) {
 
 // TestAKeyThatWasAddedIsTold plants a second password (L6, ATK-12).
 func TestAKeyThatWasAddedIsTold(t *testing.T) {
+	t.Parallel()
 	n := newNas(t, "trixie", "")
 	n.good(1)
 	n.must(spool.Succeeded, "", "inspect", nil)
@@ -648,6 +657,7 @@ func TestAKeyThatWasAddedIsTold(t *testing.T) {
 
 // TestADamagedLedgerStopsAllRemoval changes one byte of it.
 func TestADamagedLedgerStopsAllRemoval(t *testing.T) {
+	t.Parallel()
 	n := newNas(t, "trixie", "  keep_days: 1\n  keep_last: 1\n  max_delete_fraction: 1\n")
 	for days := 6; days > 0; days-- {
 		n.good(days)
@@ -677,6 +687,7 @@ func TestADamagedLedgerStopsAllRemoval(t *testing.T) {
 // TestAForgetThatTheStorageRefusedIsNoSuccess hands over a credential that cannot delete:
 // restic 0.18 then ends with 0.
 func TestAForgetThatTheStorageRefusedIsNoSuccess(t *testing.T) {
+	t.Parallel()
 	onEachNas(t, func(t *testing.T, suite string) {
 		n := newNas(t, suite, "")
 		var ids []string
@@ -698,6 +709,7 @@ func TestAForgetThatTheStorageRefusedIsNoSuccess(t *testing.T) {
 
 // TestASnapshotWithOtherTagsKeepsItsPlace tags one of a schedule: it is another to restic.
 func TestASnapshotWithOtherTagsKeepsItsPlace(t *testing.T) {
+	t.Parallel()
 	n := newNas(t, "trixie", "  keep_days: 1\n  keep_last: 1\n  max_delete_fraction: 1\n")
 	id := n.good(3)
 	n.good(1)

@@ -35,6 +35,7 @@ func (p *place) stored(bins restictest.Binaries, id string) []string {
 }
 
 func TestWhatIsChosenForABackupHolds(t *testing.T) {
+	t.Parallel()
 	eachSuite(t, func(t *testing.T, suite string) {
 		bins := restictest.Find(t, suite)
 		p := newPlace(t, bins.Restic)
@@ -62,6 +63,7 @@ func TestWhatIsChosenForABackupHolds(t *testing.T) {
 }
 
 func TestABackupOfWhatHasNotChangedIsTheSnapshotBeforeIt(t *testing.T) {
+	t.Parallel()
 	eachSuite(t, func(t *testing.T, suite string) {
 		p := maintained(t, suite)
 		// What restic compares has the folders above the source in it: none of these changes.
@@ -113,6 +115,7 @@ func (p *place) parentOf(schedule string) string {
 }
 
 func TestOnlyASnapshotOfTheSamePathsIsTheParent(t *testing.T) {
+	t.Parallel()
 	at := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339) }
 	entry := func(id, when, path string) string {
 		return `{"time":"` + when + `","tree":"t","paths":["` + path + `"],"hostname":"web-1","tags":["rm:schedule:x"],"id":"` + strings.Repeat(id, 64) + `"}`
@@ -128,6 +131,7 @@ func TestOnlyASnapshotOfTheSamePathsIsTheParent(t *testing.T) {
 }
 
 func TestAPreviewStoresNothing(t *testing.T) {
+	t.Parallel()
 	eachSuite(t, func(t *testing.T, suite string) {
 		p := maintained(t, suite)
 		p.schedule(func(s *Schedule) { s.Options.SkipIfUnchanged = true })
@@ -143,6 +147,7 @@ func TestAPreviewStoresNothing(t *testing.T) {
 }
 
 func TestExcludeFilesAreReadWithinThePolicy(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, restictest.NewFake(t, fakeScript(catConfig(), says("backup", summary(), 0), listed("x"))).Path())
 	folder := filepath.Dir(p.source)
 	write := func(name, text string) string {

@@ -65,6 +65,7 @@ func (n *nas) poison() (pack string) {
 // TestPoisonedCopiesStopThePrune stores wrong second copies of what the repository has
 // (ATK-10): a check without reading says that all is well.
 func TestPoisonedCopiesStopThePrune(t *testing.T) {
+	t.Parallel()
 	onEachNas(t, func(t *testing.T, suite string) {
 		n := newNas(t, suite, "  keep_days: 1\n  keep_last: 1\n  max_delete_fraction: 1\n")
 		for days := 5; days > 0; days-- {

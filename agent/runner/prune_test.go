@@ -13,6 +13,7 @@ import (
 
 	"restic-manager/agent/spool"
 	"restic-manager/agent/upkeep"
+	"restic-manager/restic/restictest"
 )
 
 // meddle has a script take the place of restic, which once, where the arguments match,
@@ -37,9 +38,7 @@ esac
 exec '%[4]s' "$@"
 `, match, dir, before, n.bins.Restic, after)
 	path := filepath.Join(dir, "restic")
-	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
-		n.t.Fatal(err)
-	}
+	restictest.Executable(n.t, path, script)
 	n.options.Restic.Use(path)
 }
 
@@ -97,6 +96,7 @@ func withoutFloors(t *testing.T, suite string) *nas {
 // TestWhatComesDuringAPruneIsReadAfterIt stores poisoned copies while restic prunes: no
 // check of the structure would find them.
 func TestWhatComesDuringAPruneIsReadAfterIt(t *testing.T) {
+	t.Parallel()
 	onEachNas(t, func(t *testing.T, suite string) {
 		n := withoutFloors(t, suite)
 		pack, store := n.poisonAside()
@@ -114,6 +114,7 @@ func TestWhatComesDuringAPruneIsReadAfterIt(t *testing.T) {
 
 // TestWhatIsStoredWhileAllIsReadIsReadToo stores them between reading and pruning.
 func TestWhatIsStoredWhileAllIsReadIsReadToo(t *testing.T) {
+	t.Parallel()
 	n := withoutFloors(t, "trixie")
 	pack, store := n.poisonAside()
 	n.meddle(" --read-data ", "", store)
@@ -125,6 +126,7 @@ func TestWhatIsStoredWhileAllIsReadIsReadToo(t *testing.T) {
 
 // TestDamageIsFoundAlsoWhereThereIsNothingToReclaim flips a bit.
 func TestDamageIsFoundAlsoWhereThereIsNothingToReclaim(t *testing.T) {
+	t.Parallel()
 	n := newNas(t, "trixie", "")
 	n.good(1)
 	_, facts, _ := n.must(spool.Succeeded, "", "prune", nil)
@@ -141,6 +143,7 @@ func TestDamageIsFoundAlsoWhereThereIsNothingToReclaim(t *testing.T) {
 
 // TestAPackThatNoIndexNamesDoesNotCountAsRead: an index that names it could come later.
 func TestAPackThatNoIndexNamesDoesNotCountAsRead(t *testing.T) {
+	t.Parallel()
 	onEachNas(t, func(t *testing.T, suite string) {
 		n := withoutFloors(t, suite)
 		n.upload("data", []byte("a pack of nobody's that lies about"))

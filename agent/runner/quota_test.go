@@ -14,6 +14,7 @@ import (
 // quota (ATK-13). It counts what it was given, and sees what goes from its folder only when
 // it is started again.
 func TestABackupOverTheQuotaIsRefusedAndWhatIsThereCanBeRead(t *testing.T) {
+	t.Parallel()
 	bins := restictest.Find(t, "testing") // of trixie tries for a minute
 	p := newPlace(t, bins.Restic)
 	server := restictest.StartRestServer(t, bins, restictest.WithQuota(4<<20))

@@ -79,6 +79,7 @@ func TestRootWorksInNoFolderThatALinkLeadsTo(t *testing.T) {
 
 // TestAFolderThatIsExchangedUnderAJobIsNotWorkedIn swaps it between two restics.
 func TestAFolderThatIsExchangedUnderAJobIsNotWorkedIn(t *testing.T) {
+	t.Parallel()
 	place := linkedFolders(t)
 	fake := restictest.NewFake(t, fakeScript(catConfig()))
 	p := newPlace(t, fake.Path())
@@ -117,6 +118,7 @@ func TestAFolderThatIsExchangedUnderAJobIsNotWorkedIn(t *testing.T) {
 // TestACopyReadsOnlyWhatThePolicyLetsItAndAsItsOwner copies from a folder that the server
 // names as one that this host maintains.
 func TestACopyReadsOnlyWhatThePolicyLetsItAndAsItsOwner(t *testing.T) {
+	t.Parallel()
 	place := linkedFolders(t)
 	fake := restictest.NewFake(t, fakeScript(catConfig()))
 	p := newPlace(t, fake.Path())

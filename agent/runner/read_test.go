@@ -26,6 +26,7 @@ import (
 )
 
 func TestFilesAreFoundInEverySnapshotTheNewestFirst(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		plant(t, p.source)
 		first := p.backedUp()
@@ -99,9 +100,8 @@ func asRestic(n int64) string {
 }
 
 func TestMeasuresAreThoseThatResticPrints(t *testing.T) {
-	for _, suite := range restictest.Suites() {
-		binary := restictest.Find(t, suite).Restic
-		p := newPlace(t, binary)
+	t.Parallel()
+	onBoth(t, func(t *testing.T, p *place) {
 		plant(t, p.source)
 		first := p.backedUp()
 		writeFile(t, filepath.Join(p.source, "large"), strings.Repeat("compressible ", 200_000))
@@ -133,7 +133,7 @@ func TestMeasuresAreThoseThatResticPrints(t *testing.T) {
 					got["Compression Space Saving"] = fmt.Sprintf("%.2f%%", *facts.Saving*100)
 				}
 				want := map[string]string{}
-				for _, m := range regexp.MustCompile(`(?m)^ *([A-Z][A-Za-z ]+): +(.+?) *$`).FindAllStringSubmatch(p.resticSays(binary, args...), -1) {
+				for _, m := range regexp.MustCompile(`(?m)^ *([A-Z][A-Za-z ]+): +(.+?) *$`).FindAllStringSubmatch(p.resticSays(p.program, args...), -1) {
 					want[m[1]] = m[2]
 				}
 				if diff := cmp.Diff(want, got); diff != "" {
@@ -143,10 +143,11 @@ func TestMeasuresAreThoseThatResticPrints(t *testing.T) {
 		}
 		p.do("stats", reading("snapshot_id", otherSnapshot)).want(spool.Failed, "snapshot_not_found")
 		p.do("stats", reading("mode", "all")).want(spool.Rejected, "field_invalid")
-	}
+	})
 }
 
 func TestTwoSnapshotsAreCompared(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		plant(t, p.source)
 		first := p.backedUp()
@@ -196,6 +197,7 @@ func (p *place) stagedIn(folder, more string) {
 }
 
 func TestAFileOrFolderIsDumpedIntoAPrivateFolder(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, p *place) {
 		plant(t, p.source)
 		writeFile(t, filepath.Join(p.source, "zeros"), strings.Repeat("\x00", 1<<20))
@@ -306,6 +308,7 @@ func TestADumpThatIsNotWholeIsAFailure(t *testing.T) {
 }
 
 func TestADumpNeedsRoomAndThePolicysLeave(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, restictest.NewFake(t, restictest.Script{}).Path())
 	folder, err := stage.Make(t.TempDir(), "job", time.Now())
 	if err != nil {
@@ -328,6 +331,7 @@ func TestADumpNeedsRoomAndThePolicysLeave(t *testing.T) {
 }
 
 func TestReadingsPinTheRepository(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, restictest.Find(t, restictest.Suites()[0]).Restic)
 	p.stagedIn(t.TempDir(), "")
 	id := p.backedUp()
@@ -341,8 +345,9 @@ func TestReadingsPinTheRepository(t *testing.T) {
 }
 
 func TestARepositoryTellsItsFacts(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, restictest.Find(t, restictest.Suites()[0]).Restic)
-	identity := p.initialise()
+	identity := p.initialiseByJob()
 	if _, facts, _ := rowsOf[keyRow, identifyFacts](p, "identify", reading()); facts != (identifyFacts{identity.ResticId, 2, 1}) {
 		t.Errorf("%+v, want those of %+v", facts, identity)
 	}

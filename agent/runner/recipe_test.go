@@ -50,8 +50,15 @@ func (p *place) onStorage(server *restictest.RestServer) {
 	p.writePolicy("version: 1\nprofile: guarded\nrepos:\n  allow: ['" + server.Location("repository") + "']\n")
 }
 
-// initialise makes the repository, and pins what it is.
-func (p *place) initialise() control.RepositoryIdentity {
+// initialise makes the repository, and pins what it is: as init would, which takes seconds.
+func (p *place) initialise() {
+	p.t.Helper()
+	id, key := restictest.CheapRepository(p.t, p.program, p.storage, password)
+	p.repository(func(r *Repository) { r.ResticID, r.KeyID = id, key })
+}
+
+// initialiseByJob has the host make the repository, and pins what it is.
+func (p *place) initialiseByJob() control.RepositoryIdentity {
 	p.t.Helper()
 	got := p.do("init", repositoryParams()).want(spool.Succeeded, "")
 	if got.Repository == nil {
@@ -68,14 +75,16 @@ func (p *place) initialise() control.RepositoryIdentity {
 }
 
 func TestTheRealResticOnAnAppendOnlyServer(t *testing.T) {
+	t.Parallel()
 	for _, suite := range restictest.Suites() {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
 			bins := restictest.Find(t, suite)
 			p := newPlace(t, bins.Restic)
 			server := restictest.StartRestServer(t, bins)
 			p.onStorage(server)
 
-			identity := p.initialise()
+			identity := p.initialiseByJob()
 			if got := p.do("identify", repositoryParams()).outcome(); got.CanDelete != "no" {
 				t.Errorf("an append-only server was taken for one that says %q to deletions", got.CanDelete)
 			}
@@ -142,6 +151,7 @@ func (p *place) listed(jobID string) []control.SnapshotRecord {
 }
 
 func TestBackupsSayWhatIsMissing(t *testing.T) {
+	t.Parallel()
 	bins := restictest.Find(t, restictest.Suites()[0])
 	p := newPlace(t, bins.Restic)
 	p.initialise()
@@ -205,9 +215,11 @@ func (p *place) schedule(change func(*Schedule)) {
 }
 
 func TestRepositoriesAreNotTakenForOneAnother(t *testing.T) {
+	t.Parallel()
 	bins := restictest.Find(t, restictest.Suites()[0])
 	p := newPlace(t, bins.Restic)
-	identity := p.initialise()
+	p.initialise()
+	identity := p.config.Repositories[repositoryID].ResticID
 	folder := p.config.Repositories[repositoryID].Location.Path()
 
 	t.Run("another repository at the location", func(t *testing.T) {
@@ -219,7 +231,7 @@ func TestRepositoriesAreNotTakenForOneAnother(t *testing.T) {
 			}
 			p.do(operation, params).want(spool.Failed, CodeRepositoryChanged)
 		}
-		p.repository(func(r *Repository) { r.ResticID = identity.ResticId })
+		p.repository(func(r *Repository) { r.ResticID = identity })
 	})
 	t.Run("another password", func(t *testing.T) {
 		p.secrets[passwordRef.ID] = restic.NewSecret("not it")
@@ -243,15 +255,17 @@ func TestRepositoriesAreNotTakenForOneAnother(t *testing.T) {
 }
 
 func TestInitOfARepositoryThatIsThere(t *testing.T) {
+	t.Parallel()
 	bins := restictest.Find(t, restictest.Suites()[0])
 	p := newPlace(t, bins.Restic)
-	p.initialise()
+	p.initialiseByJob()
 	p.repository(func(r *Repository) { r.ResticID = "" })
 	p.do("init", repositoryParams()).want(spool.Failed, "repo_exists")
 }
 
 // TestCredentialsThatCanDelete uses a rest-server that lets its users delete.
 func TestCredentialsThatCanDelete(t *testing.T) {
+	t.Parallel()
 	bins := restictest.Find(t, restictest.Suites()[0])
 	p := newPlace(t, bins.Restic)
 	p.onStorage(restictest.StartRestServer(t, bins, restictest.WithDeletes()))
@@ -261,11 +275,12 @@ func TestCredentialsThatCanDelete(t *testing.T) {
 	}
 	p.do("backup", backupParams()).want(spool.Rejected, CodeCredentialCanDelete)
 	p.repository(func(r *Repository) { r.AllowDeletingCredential = true })
-	p.initialise()
+	p.initialiseByJob()
 	p.do("backup", backupParams()).want(spool.Succeeded, "")
 }
 
 func TestAListingTravelsInParts(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, restictest.NewFake(t, restictest.Script{}).Path())
 	task := &Task{runner: p.runner}
 	task.Job.ID = "job"

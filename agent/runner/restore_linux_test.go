@@ -99,8 +99,10 @@ func (v *vaultPlace) staged() []string {
 }
 
 func TestARestoreToStagingIsPrivateAndWithoutPrivileges(t *testing.T) {
+	t.Parallel()
 	for _, suite := range restictest.Suites() {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
 			v := withSnapshot(t, suite, func(p *place) { restictest.NastyTree(t, p.source) })
 			before := restictest.Tree(t, v.source)
 			job := v.command("restore", v.params(map[string]any{"verify": true}))
@@ -148,6 +150,7 @@ func TestARestoreToStagingIsPrivateAndWithoutPrivileges(t *testing.T) {
 
 // A restic that says that all is well is not believed.
 func TestWhatIsNotThereIsNotCalledRestored(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, restictest.NewFake(t, restictest.Script{}).Path())
 	for _, c := range []struct {
 		entries, bytes int64
@@ -177,6 +180,7 @@ func TestWhatIsNotThereIsNotCalledRestored(t *testing.T) {
 // An entry with an error may be there or not; both are counted once, and neither hides that
 // another one is missing.
 func TestEntriesWithErrorsAreCountedOnce(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, restictest.NewFake(t, restictest.Script{}).Path())
 	for _, c := range []struct {
 		planned                int64
@@ -210,6 +214,7 @@ func TestEntriesWithErrorsAreCountedOnce(t *testing.T) {
 }
 
 func TestWhatIsPrivilegedIsKeptWhereThePolicySaysSo(t *testing.T) {
+	t.Parallel()
 	v := withSnapshot(t, "trixie", func(p *place) { restictest.NastyTree(t, p.source) })
 	v.allow("restore:\n  preserve_privileged: true\n")
 	before := restictest.Tree(t, v.source)
@@ -229,8 +234,10 @@ func TestWhatIsPrivilegedIsKeptWhereThePolicySaysSo(t *testing.T) {
 }
 
 func TestARestoreInPlaceBringsBackWhatWasThere(t *testing.T) {
+	t.Parallel()
 	for _, suite := range restictest.Suites() {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
 			v := withSnapshot(t, suite, func(p *place) { restictest.NastyTree(t, p.source) })
 			v.allow("restore:\n  in_place_allow: ['" + v.source + "']\n  preserve_privileged: true\n")
 			before := restictest.Tree(t, v.source)
@@ -266,6 +273,7 @@ func TestARestoreInPlaceBringsBackWhatWasThere(t *testing.T) {
 }
 
 func TestARestoreInPlaceWantsRootsConsent(t *testing.T) {
+	t.Parallel()
 	v := withSnapshot(t, "trixie", nil)
 	file := v.source + "/a.txt"
 	if err := os.Remove(file); err != nil {
@@ -290,6 +298,7 @@ func TestARestoreInPlaceWantsRootsConsent(t *testing.T) {
 }
 
 func TestParamsThatLeadAstrayAreRefused(t *testing.T) {
+	t.Parallel()
 	v := withSnapshot(t, "trixie", nil)
 	v.allow("restore:\n  in_place_allow: ['" + v.source + "']\n")
 	for _, target := range []string{"", "/etc", "../x", `\\server\share`, `C:\Windows`, `\\?\C:\`, "--target=/etc", "staging\x00", "in-place", "IN_PLACE"} {
@@ -313,6 +322,7 @@ func TestParamsThatLeadAstrayAreRefused(t *testing.T) {
 
 // A link is planted in a folder for which a restore in place is allowed.
 func TestALinkOfAnotherUserIsInNoRestoresWay(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		restictest.Lacks(t, "this test must run as root")
 	}
@@ -345,6 +355,7 @@ func TestALinkOfAnotherUserIsInNoRestoresWay(t *testing.T) {
 }
 
 func TestARestoreThatDoesNotFitIsRefusedBeforeItBegins(t *testing.T) {
+	t.Parallel()
 	v := withSnapshot(t, "trixie", func(p *place) { writeFile(t, p.source+"/large", strings.Repeat("x", 3<<20)) })
 	disk := t.TempDir()
 	restictest.Disk(t, disk, "2m")
@@ -360,6 +371,7 @@ func TestARestoreThatDoesNotFitIsRefusedBeforeItBegins(t *testing.T) {
 }
 
 func TestThePolicyLimitsHowMuchIsRestored(t *testing.T) {
+	t.Parallel()
 	v := withSnapshot(t, "trixie", nil)
 	v.allow("restore:\n  max_bytes: 5\n")
 	v.do("restore", v.params(nil)).want(spool.Failed, policy.CodeRestoreTooLarge)
@@ -367,6 +379,7 @@ func TestThePolicyLimitsHowMuchIsRestored(t *testing.T) {
 }
 
 func TestADryRunOfARestoreWritesNothing(t *testing.T) {
+	t.Parallel()
 	v := withSnapshot(t, "trixie", nil)
 	f := v.facts(v.do("restore", v.params(map[string]any{"dry_run": true, "paths": []string{v.source + "/a.txt"}})).want(spool.Succeeded, ""))
 	if f.PlannedFiles != 1 || f.PlannedBytes != 3 || f.RestoredFiles != 0 || len(v.staged()) > 0 {
@@ -375,6 +388,7 @@ func TestADryRunOfARestoreWritesNothing(t *testing.T) {
 }
 
 func TestWhatIsNotInTheSnapshotIsNotCalledRestored(t *testing.T) {
+	t.Parallel()
 	v := withSnapshot(t, "trixie", nil)
 	v.do("restore", v.params(map[string]any{"paths": []string{v.source + "/none"}})).want(spool.Failed, "nothing_restored")
 	if left := v.staged(); len(left) > 0 {
@@ -395,6 +409,7 @@ func TestWhatIsNotInTheSnapshotIsNotCalledRestored(t *testing.T) {
 
 // A pack is gone, so one file cannot be restored: what is in place stays.
 func TestARestoreThatLacksSomethingLeavesWhatIsInPlace(t *testing.T) {
+	t.Parallel()
 	v := withSnapshot(t, "trixie", nil)
 	content, state := make([]byte, 300<<10), uint32(1)
 	for i := range content {
@@ -446,6 +461,7 @@ func TestARestoreThatLacksSomethingLeavesWhatIsInPlace(t *testing.T) {
 }
 
 func TestARestoreThatIsCancelledLeavesNothing(t *testing.T) {
+	t.Parallel()
 	v := withSnapshot(t, "trixie", func(p *place) { writeFile(t, p.source+"/large", strings.Repeat("0123456789abcdef\n", 1_000_000)) })
 	job := v.command("restore", v.params(map[string]any{"verify": true}))
 	v.runUntil(job, func() bool { return len(v.staged()) > 0 }, ErrCancelled)
@@ -457,6 +473,7 @@ func TestARestoreThatIsCancelledLeavesNothing(t *testing.T) {
 
 // The agent dies after restic began: in its next life the job is over.
 func TestARestoreThatTheAgentDiedUnderIsNotBegunAgain(t *testing.T) {
+	t.Parallel()
 	v := withSnapshot(t, "trixie", nil)
 	job := v.command("restore", v.params(nil))
 	started, err := v.spool.Start(t.Context(), job.ID)
@@ -475,6 +492,7 @@ func TestARestoreThatTheAgentDiedUnderIsNotBegunAgain(t *testing.T) {
 
 // A restore in place was allowed when it began; when the agent is back, that is over.
 func TestWhatARestoreLeftIsNamedAlsoWhereItIsNotAllowedAnyMore(t *testing.T) {
+	t.Parallel()
 	v := withSnapshot(t, "trixie", nil)
 	disk := t.TempDir()
 	restictest.Disk(t, disk, "1m")
@@ -496,6 +514,7 @@ func TestWhatARestoreLeftIsNamedAlsoWhereItIsNotAllowedAnyMore(t *testing.T) {
 }
 
 func TestARepositoryThatComesWithTheCommandIsForThatJobAlone(t *testing.T) {
+	t.Parallel()
 	v := withSnapshot(t, "trixie", nil)
 	own := v.config.Repositories[repositoryID]
 	v.config.Repositories = map[string]Repository{}
@@ -542,6 +561,7 @@ func TestARepositoryThatComesWithTheCommandIsForThatJobAlone(t *testing.T) {
 
 // What the journal has of a repository is there after the agent was started again.
 func TestARepositoryThatCameWithACommandIsJournaled(t *testing.T) {
+	t.Parallel()
 	v := withSnapshot(t, "trixie", nil)
 	job := v.command("restore", v.params(nil), func(c *control.Command) {
 		c.Repository = control.AgentRepository{Id: repositoryID, Name: "x", Location: "/x"}

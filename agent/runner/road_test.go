@@ -86,6 +86,7 @@ func (p *place) road(job spool.Job, fake *restictest.Fake) []string {
 
 // TestASlotGoesTheWayOfARunThatAPersonStarted compares all that either leaves.
 func TestASlotGoesTheWayOfARunThatAPersonStarted(t *testing.T) {
+	t.Parallel()
 	for name, replies := range map[string][]restictest.Reply{
 		"that succeeds": {catConfig(), says("backup", summary(), 0), listed("x")},
 		"that warns":    {catConfig(), says("backup", summary(), 3), listed("x")},

@@ -382,6 +382,7 @@ func TestARunThatTakesTooLongIsStoppedAndHasFailed(t *testing.T) {
 
 // TestTheLongestRunTimeEndsTheRealProcess has a restic that does not end.
 func TestTheLongestRunTimeEndsTheRealProcess(t *testing.T) {
+	t.Parallel()
 	hang := restictest.Reply{Command: "backup", Steps: []restictest.Step{{Pause: time.Hour}}, Exit: 130}
 	fake := restictest.NewFake(t, fakeScript(catConfig(), hang))
 	p := newPlace(t, fake.Path())
@@ -415,6 +416,7 @@ func TestTheFirstRuleThatHoldsLimitsAnAttempt(t *testing.T) {
 }
 
 func TestTheLimitsOfTheHourAreResticsArguments(t *testing.T) {
+	t.Parallel()
 	fake := restictest.NewFake(t, fakeScript(catConfig(), says("backup", summary(), 0), listed("x")))
 	p := newPlace(t, fake.Path())
 	p.schedule(func(s *Schedule) {

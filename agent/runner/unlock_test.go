@@ -21,6 +21,7 @@ import (
 // TestOnlyLocksOfTheDeadAreSweptAway has a repository locked by somebody, and looks whose
 // lock is removed from its folder.
 func TestOnlyLocksOfTheDeadAreSweptAway(t *testing.T) {
+	t.Parallel()
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +42,7 @@ func TestOnlyLocksOfTheDeadAreSweptAway(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			lock, err := json.Marshal(map[string]any{"time": time.Now().Add(-test.age), "exclusive": true, "hostname": test.host, "username": "root", "pid": test.pid})
 			if err != nil {
 				t.Fatal(err)
@@ -96,6 +98,7 @@ func (p *place) leaveLock(bins restictest.Binaries, location, user, secret, lock
 }
 
 func TestLocksAreListedAndThoseOfTheDeadRemoved(t *testing.T) {
+	t.Parallel()
 	eachSuite(t, func(t *testing.T, suite string) {
 		bins := restictest.Find(t, suite)
 		p := newPlace(t, bins.Restic)
@@ -137,6 +140,7 @@ func TestLocksAreListedAndThoseOfTheDeadRemoved(t *testing.T) {
 }
 
 func TestAtTheMaintenanceHostNamedLocksAreRemovedOnceTheyAreStale(t *testing.T) {
+	t.Parallel()
 	bins := restictest.Find(t, restictest.Suites()[0])
 	p := maintained(t, restictest.Suites()[0])
 	p.leaveLock(bins, p.folder(), "", "", filepath.Join(p.folder(), "locks"))
@@ -167,6 +171,7 @@ func TestAtTheMaintenanceHostNamedLocksAreRemovedOnceTheyAreStale(t *testing.T) 
 // TestALockThatCannotBeReadKeepsNobodyFromTheOthers has one beside that of a dead restic,
 // which anybody can upload who may add to the repository.
 func TestALockThatCannotBeReadKeepsNobodyFromTheOthers(t *testing.T) {
+	t.Parallel()
 	bins := restictest.Find(t, restictest.Suites()[0])
 	p := maintained(t, restictest.Suites()[0])
 	pid := p.leaveLock(bins, p.folder(), "", "", filepath.Join(p.folder(), "locks"))
@@ -204,6 +209,7 @@ func TestALockThatCannotBeReadKeepsNobodyFromTheOthers(t *testing.T) {
 
 // TestForceRemovesNoLockOfTheLiving judges locks of all kinds, the oldest there are.
 func TestForceRemovesNoLockOfTheLiving(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, restictest.NewFake(t, fakeScript()).Path())
 	task := &Task{runner: p.runner}
 	lock := func(alive string, age time.Duration) heldLock {
@@ -230,6 +236,7 @@ func TestForceRemovesNoLockOfTheLiving(t *testing.T) {
 // TestAResticThatWasKilledLeavesNoLock kills one that works for a job, as the kernel does
 // when memory runs out.
 func TestAResticThatWasKilledLeavesNoLock(t *testing.T) {
+	t.Parallel()
 	p := maintained(t, restictest.Suites()[0])
 	p.again()
 	writeFile(t, filepath.Join(p.source, "big"), incompressible(4<<20))

@@ -106,11 +106,12 @@ func (p *place) snapshots() []control.SnapshotRecord {
 
 func eachSuite(t *testing.T, play func(t *testing.T, suite string)) {
 	for _, suite := range restictest.Suites() {
-		t.Run(suite, func(t *testing.T) { play(t, suite) })
+		t.Run(suite, func(t *testing.T) { t.Parallel(); play(t, suite) })
 	}
 }
 
 func TestTagsChangeAndOursStay(t *testing.T) {
+	t.Parallel()
 	eachSuite(t, func(t *testing.T, suite string) {
 		p := maintained(t, suite)
 		first := p.again()
@@ -143,6 +144,7 @@ func TestTagsChangeAndOursStay(t *testing.T) {
 
 // TestATagThatTheStorageRefusesIsNoSuccess: restic ends with 0.
 func TestATagThatTheStorageRefusesIsNoSuccess(t *testing.T) {
+	t.Parallel()
 	eachSuite(t, func(t *testing.T, suite string) {
 		bins := restictest.Find(t, suite)
 		p := newPlace(t, bins.Restic)
@@ -173,6 +175,7 @@ func snapshotsOf(ids ...string) restictest.Reply {
 }
 
 func TestRefusedTagsAreNoSuccess(t *testing.T) {
+	t.Parallel()
 	fake := restictest.NewFake(t, fakeScript(catConfig(), says("tag", `{"message_type":"summary","changed_snapshots":0}`, 0), snapshotsOf(fakeSnap),
 		says("key list", `[{"current":true,"id":"`+fakeID+`"}]`, 0)))
 	p := newPlace(t, fake.Path())
@@ -186,6 +189,7 @@ func TestRefusedTagsAreNoSuccess(t *testing.T) {
 }
 
 func TestASnapshotThatIsGoneIsNoSuccess(t *testing.T) {
+	t.Parallel()
 	task := &Task{runner: newPlace(t, restictest.NewFake(t, fakeScript()).Path()).runner}
 	before := []restic.Snapshot{{ID: fakeSnap}}
 	changed, found := compared(before, before, nil)
@@ -195,6 +199,7 @@ func TestASnapshotThatIsGoneIsNoSuccess(t *testing.T) {
 }
 
 func TestSnapshotsThatAreNotThereAfterACopyAreMissed(t *testing.T) {
+	t.Parallel()
 	task := &Task{runner: newPlace(t, restictest.NewFake(t, fakeScript()).Path()).runner}
 	got := task.copied(t.Context(), []restic.Snapshot{{ID: fakeSnap}}, nil, []restic.Snapshot{{ID: fakeID, Original: fakeID}})
 	if got.Result != spool.Failed || got.Code != CodeCopyIncomplete {
@@ -203,6 +208,7 @@ func TestSnapshotsThatAreNotThereAfterACopyAreMissed(t *testing.T) {
 }
 
 func TestWhatIsTakenOutOfSnapshotsIsToldByTheList(t *testing.T) {
+	t.Parallel()
 	eachSuite(t, func(t *testing.T, suite string) {
 		p := maintained(t, suite)
 		watched, _ := p.order("retention", map[string]any{"dry_run": true})
@@ -284,6 +290,7 @@ func (p *place) flipIn(folder string) string {
 }
 
 func TestACheckFindsDamageAndWhatRepairsIt(t *testing.T) {
+	t.Parallel()
 	eachSuite(t, func(t *testing.T, suite string) {
 		p := maintained(t, suite)
 		writeFile(t, filepath.Join(p.source, "big"), incompressible(300_000))
@@ -318,6 +325,7 @@ func TestACheckFindsDamageAndWhatRepairsIt(t *testing.T) {
 }
 
 func TestACheckThatCouldNotLookIsNoDamage(t *testing.T) {
+	t.Parallel()
 	summary := `{"message_type":"summary","num_errors":1,"broken_packs":null,"suggest_repair_index":false,"suggest_prune":true}`
 	message := func(text string) restictest.Step {
 		return restictest.Step{Err: `{"message_type":"error","message":"` + text + `\n"}` + "\n"}
@@ -344,6 +352,7 @@ func TestACheckThatCouldNotLookIsNoDamage(t *testing.T) {
 }
 
 func TestAKeyIsRemovedAndNeverOurOwn(t *testing.T) {
+	t.Parallel()
 	eachSuite(t, func(t *testing.T, suite string) {
 		bins := restictest.Find(t, suite)
 		p := maintained(t, suite)
@@ -384,6 +393,7 @@ func TestAKeyIsRemovedAndNeverOurOwn(t *testing.T) {
 }
 
 func TestSnapshotsAreCopiedFromAnotherRepositoryOnce(t *testing.T) {
+	t.Parallel()
 	eachSuite(t, func(t *testing.T, suite string) {
 		p := maintained(t, suite)
 		first := p.again()
@@ -398,10 +408,7 @@ func TestSnapshotsAreCopiedFromAnotherRepositoryOnce(t *testing.T) {
 		source.ID = from
 		p.config.Repositories = map[string]Repository{from: source, repositoryID: {ID: repositoryID, Name: "second", Location: location, Password: passwordRef}}
 		p.mu.Unlock()
-		got := p.do("init", repositoryParams()).want(spool.Succeeded, "")
-		if got.Repository == nil {
-			t.Fatal("no identity")
-		}
+		restictest.CheapRepository(t, p.program, location.Path(), password)
 		params := map[string]any{"from_repository_id": from, "snapshot_ids": []string{first}}
 		done, id := p.order("copy", params)
 		done.want(spool.Succeeded, "")
@@ -437,6 +444,7 @@ func TestSnapshotsAreCopiedFromAnotherRepositoryOnce(t *testing.T) {
 // TestWhatWritesRunsOnlyAtTheMaintenanceHost orders each operation that may not run at a
 // host that is none.
 func TestWhatWritesRunsOnlyAtTheMaintenanceHost(t *testing.T) {
+	t.Parallel()
 	id := strings.Repeat("a", 64)
 	orders := map[string]map[string]any{
 		"tag":              {"snapshot_ids": []string{id}, "add": []string{"x"}},
