@@ -168,6 +168,7 @@ func (d *double) claimed() []control.SlotClaim {
 }
 
 func TestAHostThatWasOffForTwoDaysCatchesUpOnce(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 31)
 	m.work = m.quick
 	m.inBubble(func(t *testing.T) {
@@ -228,14 +229,19 @@ func (m *machine) unanswered(t *testing.T, cron string) []string {
 // between a slot and the end of its report. Whatever the next process finds, the slot
 // makes one snapshot and has one true result, and the next one runs.
 func TestKillAtEachStepOfAScheduledRun(t *testing.T) {
+	t.Parallel()
 	var names []string
-	for n := 1; ; n++ {
-		name := ""
-		t.Run(fmt.Sprintf("step %d", n), func(t *testing.T) { name = killAtStep(t, func(_ string, i int) bool { return i == n }) })
-		if name == "" || t.Failed() {
-			break
-		}
-		names = append(names, name)
+	for first := 1; !slices.Contains(names, "") && !t.Failed(); first += 8 {
+		died := make([]string, 8)
+		t.Run(fmt.Sprintf("from step %d", first), func(t *testing.T) {
+			for i := range died {
+				t.Run(fmt.Sprintf("step %d", first+i), func(t *testing.T) {
+					t.Parallel()
+					died[i] = killAtStep(t, func(_ string, n int) bool { return n == first+i })
+				})
+			}
+		})
+		names = append(names, died...)
 	}
 	for _, must := range []string{"open:before", "open:after", "start:before", "start:after", "finish:before", "finish:after", "applied:after"} {
 		if slices.Contains(names, must) {
@@ -319,6 +325,7 @@ func killAtStep(t *testing.T, here func(name string, n int) bool) (died string) 
 }
 
 func TestManualSchedulesFireNeitherAtTheirTimesNorAtAStart(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*control.AgentSchedule){
 		"manual":              func(s *control.AgentSchedule) { s.Manual, s.Cron = true, "" },
 		"manual with a cron":  func(s *control.AgentSchedule) { s.Manual = true },
@@ -326,6 +333,7 @@ func TestManualSchedulesFireNeitherAtTheirTimesNorAtAStart(t *testing.T) {
 		"disabled and manual": func(s *control.AgentSchedule) { s.Enabled, s.Manual = false, true },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			m := newMachine(t, 33)
 			m.work = m.quick
 			m.inBubble(func(t *testing.T) {
@@ -347,6 +355,7 @@ func TestManualSchedulesFireNeitherAtTheirTimesNorAtAStart(t *testing.T) {
 }
 
 func TestAConfigurationThatChangesWhileTheAgentIsAway(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 34)
 	m.work = m.quick
 	m.inBubble(func(t *testing.T) {
@@ -381,6 +390,7 @@ func TestAConfigurationThatChangesWhileTheAgentIsAway(t *testing.T) {
 
 // TestAConfigurationThatChangesWhileAJobRuns changes and then removes its schedule.
 func TestAConfigurationThatChangesWhileAJobRuns(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 35)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {
@@ -413,6 +423,7 @@ func TestAConfigurationThatChangesWhileAJobRuns(t *testing.T) {
 
 // TestARefusedConfigurationKeepsTheOldTimes offers times that cannot be read.
 func TestARefusedConfigurationKeepsTheOldTimes(t *testing.T) {
+	t.Parallel()
 	many := make([]control.AgentSchedule, maxSchedules+1)
 	for name, test := range map[string]struct {
 		spoil func(*control.AgentConfig)
@@ -430,6 +441,7 @@ func TestARefusedConfigurationKeepsTheOldTimes(t *testing.T) {
 		"a jitter beyond all bounds": {func(c *control.AgentConfig) { c.Schedules[0].Options = &control.ScheduleOptions{JitterS: 1 << 40} }, "options.jitter_s"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			m := newMachine(t, 36)
 			m.work = m.quick
 			m.inBubble(func(t *testing.T) {
@@ -465,6 +477,7 @@ func TestARefusedConfigurationKeepsTheOldTimes(t *testing.T) {
 }
 
 func TestALockedPolicyHoldsSlotsBackUntilItIsMended(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 37)
 	m.work = m.quick
 	m.inBubble(func(t *testing.T) {
@@ -493,6 +506,7 @@ func TestALockedPolicyHoldsSlotsBackUntilItIsMended(t *testing.T) {
 
 // TestTwoAgentsWithOneIdentityKeepTheirSchedules copies a machine while it is off.
 func TestTwoAgentsWithOneIdentityKeepTheirSchedules(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 38)
 	m.work = m.quick
 	m.inBubble(func(t *testing.T) {

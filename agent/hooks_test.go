@@ -28,6 +28,7 @@ func writeScript(t *testing.T, path string) {
 }
 
 func TestTheHostPublishesItsScriptsAndSaysWhenTheyChange(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 40)
 	m.work = m.succeed
 	dir := t.TempDir()

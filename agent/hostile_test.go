@@ -15,6 +15,7 @@ import (
 // TestCommandsThatCannotBeTakenMakeNoBusyLoop has a server that offers, without a
 // pause, a number that no agent acknowledges.
 func TestCommandsThatCannotBeTakenMakeNoBusyLoop(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 31)
 	m.work = m.succeed
 	var syncs atomic.Int64
@@ -47,7 +48,7 @@ func TestCommandsThatCannotBeTakenMakeNoBusyLoop(t *testing.T) {
 
 // TestConfigurationsDoNotPileUp has a server that sends one configuration after the
 // other and never answers when it is asked for the secrets that they name.
-func TestConfigurationsDoNotPileUp(t *testing.T) {
+func TestConfigurationsDoNotPileUp(t *testing.T) { // not beside others: it counts goroutines
 	m := newMachine(t, 32)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {
@@ -73,6 +74,7 @@ func TestConfigurationsDoNotPileUp(t *testing.T) {
 
 // TestAnAgentThatIsShutOutSaysOnceWhatHelps has a server that does not know it any more.
 func TestAnAgentThatIsShutOutSaysOnceWhatHelps(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 41)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {

@@ -67,6 +67,7 @@ func TestBackupOptionsThatAreWrongAreRefusedWithTheConfiguration(t *testing.T) {
 }
 
 func TestAConfigurationThatTheDiskDidNotTakeIsFetchedAgain(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 17)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {

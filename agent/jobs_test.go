@@ -18,6 +18,7 @@ import (
 // A cancel may come for a job that its agent died under: the job is over, and what it
 // left in the repository is worth knowing all the same.
 func TestACancelDoesNotCutShortTheLookForWhatADeadAgentLeft(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 1)
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -33,6 +33,7 @@ func stoppedEnding(ctx context.Context) *runner.Ending {
 }
 
 func TestACommandBecomesAResult(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 1)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {
@@ -64,6 +65,7 @@ func TestACommandBecomesAResult(t *testing.T) {
 // TestTheServerGoesAwayDuringABackup is promise one: it ends, and everything arrives
 // afterwards.
 func TestTheServerGoesAwayDuringABackup(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 2)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {
@@ -86,6 +88,7 @@ func TestTheServerGoesAwayDuringABackup(t *testing.T) {
 }
 
 func TestACancelEndsARunningJob(t *testing.T) {
+	t.Parallel()
 	for name, cancel := range map[string]func(*double, string){
 		"by a command": func(d *double, job string) { d.order("cancel", "", job, nil) },
 		"by a directive": func(d *double, job string) {
@@ -93,6 +96,7 @@ func TestACancelEndsARunningJob(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			m := newMachine(t, 3)
 			m.work = m.succeed
 			m.inBubble(func(t *testing.T) {
@@ -112,6 +116,7 @@ func TestACancelEndsARunningJob(t *testing.T) {
 }
 
 func TestACancelThatComesBeforeItsCommandPreventsTheRun(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 4)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {
@@ -128,6 +133,7 @@ func TestACancelThatComesBeforeItsCommandPreventsTheRun(t *testing.T) {
 
 // TestJobsOfOneScheduleRunOneAfterTheOther looks at what the second one waits for.
 func TestJobsOfOneScheduleRunOneAfterTheOther(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 5)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {
@@ -152,6 +158,7 @@ func TestJobsOfOneScheduleRunOneAfterTheOther(t *testing.T) {
 // TestAJobThatWaitsIsStartedOnceWhateverArrives has two jobs wait that could then run
 // side by side, while more commands come.
 func TestAJobThatWaitsIsStartedOnceWhateverArrives(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 14)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {
@@ -174,6 +181,7 @@ func TestAJobThatWaitsIsStartedOnceWhateverArrives(t *testing.T) {
 }
 
 func TestARefusedConfigurationKeepsTheOldOne(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 6)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {
@@ -204,6 +212,7 @@ func TestARefusedConfigurationKeepsTheOldOne(t *testing.T) {
 }
 
 func TestAJobWaitsForNoConfigurationThatIsNotInForce(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 7)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {
@@ -219,6 +228,7 @@ func TestAJobWaitsForNoConfigurationThatIsNotInForce(t *testing.T) {
 
 // TestASupersededSessionLetsTheOtherSpeak has another take the session again and again.
 func TestASupersededSessionLetsTheOtherSpeak(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 8)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {
@@ -244,6 +254,7 @@ func TestASupersededSessionLetsTheOtherSpeak(t *testing.T) {
 }
 
 func TestTheServerMayAskForEverythingAgain(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 9)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {
@@ -263,6 +274,7 @@ func TestTheServerMayAskForEverythingAgain(t *testing.T) {
 }
 
 func TestTheAgentsSecretIsReplaced(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 10)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {
@@ -298,6 +310,7 @@ func TestTheAgentsSecretIsReplaced(t *testing.T) {
 }
 
 func TestAStoppedAgentEndsItsJobsAndSaysSo(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 11)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {
@@ -327,6 +340,7 @@ func TestAStoppedAgentEndsItsJobsAndSaysSo(t *testing.T) {
 
 // TestAWatchedJobIsReportedEverySecond counts the samples that travel.
 func TestAWatchedJobIsReportedEverySecond(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 12)
 	m.work = func(ctx context.Context, task *runner.Task) *runner.Ending {
 		for i := range 120 {
@@ -365,6 +379,7 @@ func TestAWatchedJobIsReportedEverySecond(t *testing.T) {
 
 // TestARecordThatIsRefusedDoesNotHoldUpTheRest has the server refuse one event.
 func TestARecordThatIsRefusedDoesNotHoldUpTheRest(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 13)
 	m.work = func(_ context.Context, task *runner.Task) *runner.Ending {
 		task.Note("poison")
@@ -389,6 +404,7 @@ func TestARecordThatIsRefusedDoesNotHoldUpTheRest(t *testing.T) {
 // TestAReportThatIsRefusedWholeIsHalvedUntilTheRecordIsFound has the server refuse
 // every report with a certain event in it, without saying which.
 func TestAReportThatIsRefusedWholeIsHalvedUntilTheRecordIsFound(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 15)
 	m.work = func(_ context.Context, task *runner.Task) *runner.Ending {
 		for i := range 9 {
@@ -421,6 +437,7 @@ func TestAReportThatIsRefusedWholeIsHalvedUntilTheRecordIsFound(t *testing.T) {
 
 // TestABoxThatLetsLittleThroughTeachesASize answers reports above 64 KiB with 413.
 func TestABoxThatLetsLittleThroughTeachesASize(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 16)
 	const lines = 3000
 	m.work = func(_ context.Context, task *runner.Task) *runner.Ending {
@@ -456,6 +473,7 @@ func TestABoxThatLetsLittleThroughTeachesASize(t *testing.T) {
 
 // TestABoxThatAnswersInPlaceOfTheServerChangesNothing puts one on the way, two times of three.
 func TestABoxThatAnswersInPlaceOfTheServerChangesNothing(t *testing.T) {
+	t.Parallel()
 	for _, status := range []int{200, 204, 401, 403, 404, 407, 413, 502, 504} {
 		m := newMachine(t, uint64(status))
 		m.work = m.succeed

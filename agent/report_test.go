@@ -15,6 +15,7 @@ import (
 // TestAVerdictThatTheDiskDoesNotTakeIsNotAskedForWithoutEnd has the server ask for
 // another writer, which has to be written down, while the disk is full.
 func TestAVerdictThatTheDiskDoesNotTakeIsNotAskedForWithoutEnd(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 20)
 	m.work = func(_ context.Context, task *runner.Task) *runner.Ending {
 		for i := range 9 {
@@ -57,6 +58,7 @@ func TestAVerdictThatTheDiskDoesNotTakeIsNotAskedForWithoutEnd(t *testing.T) {
 // TestAReportIsMadeOnceAsLongAsNothingChanges is about an agent that is alone for days and
 // tries each minute.
 func TestAReportIsMadeOnceAsLongAsNothingChanges(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 21)
 	m.work = m.succeed
 	m.inBubble(func(t *testing.T) {

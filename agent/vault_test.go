@@ -17,6 +17,7 @@ import (
 // TestASecretThatWasReplacedWhileItWasFetchedIsNotSealed has a configuration with the
 // next version come while the server's answer is under way.
 func TestASecretThatWasReplacedWhileItWasFetchedIsNotSealed(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 18)
 	old := secret.Ref{ID: uuid.NewString(), Version: 1}
 	next := secret.Ref{ID: old.ID, Version: 2}
@@ -43,6 +44,7 @@ func TestASecretThatWasReplacedWhileItWasFetchedIsNotSealed(t *testing.T) {
 // TestASecretForOneJobIsNotSealed asks while it is not even known what the configuration
 // names.
 func TestASecretForOneJobIsNotSealed(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 20)
 	foreign := secret.Ref{ID: uuid.NewString(), Version: 1}
 	asked := 0
@@ -67,6 +69,7 @@ func TestASecretForOneJobIsNotSealed(t *testing.T) {
 // TestSecretsThatAnEarlierLifeDidNotForgetGoAtStart begins an agent whose configuration
 // names none of what is sealed.
 func TestSecretsThatAnEarlierLifeDidNotForgetGoAtStart(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 19)
 	m.work = m.succeed
 	stale := secret.Ref{ID: uuid.NewString(), Version: 1}
