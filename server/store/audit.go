@@ -21,14 +21,19 @@ type AuditFilter struct {
 	Actor, Action, ObjectID string
 }
 
-// AuditEntries lists entries, newest first.
-func (q Queries) AuditEntries(ctx context.Context, f AuditFilter, p Page) ([]fleet.Audit, string, error) {
-	var w where
-	for column, value := range map[string]string{"actor": f.Actor, "action": f.Action, "object_id": f.ObjectID} {
-		if value != "" {
-			w.add(column+" = ?", value)
+// where makes the same text of the same filter, since statements are kept by their text.
+func (f AuditFilter) where() (w where) {
+	for _, c := range []struct{ column, value string }{{"actor", f.Actor}, {"action", f.Action}, {"object_id", f.ObjectID}} {
+		if c.value != "" {
+			w.add(c.column+" = ?", c.value)
 		}
 	}
+	return w
+}
+
+// AuditEntries lists entries, newest first.
+func (q Queries) AuditEntries(ctx context.Context, f AuditFilter, p Page) ([]fleet.Audit, string, error) {
+	w := f.where()
 	var seq int64
 	if ok, err := p.after(f, &seq); err != nil {
 		return nil, "", err

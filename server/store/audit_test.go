@@ -130,3 +130,13 @@ func TestAuditEntriesAreFilteredAndPaged(t *testing.T) {
 		}
 	})
 }
+
+func TestAFilterOfTheAuditLogHasOneText(t *testing.T) {
+	f := store.AuditFilter{Actor: "a", Action: "b", ObjectID: "c"}
+	first := f.Where()
+	for range 100 {
+		if again := f.Where(); again != first {
+			t.Fatalf("%q, then %q: each would be prepared by itself", first, again)
+		}
+	}
+}

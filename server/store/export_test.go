@@ -96,3 +96,6 @@ const MaxPrepared = maxPrepared
 
 // Preparing is what SQLite's connections are opened through.
 func Preparing(c driver.Connector) driver.Connector { return preparing{c} }
+
+// Where is the text that narrows the audit log to the filter.
+func (f AuditFilter) Where() string { w := f.where(); return w.String() }
