@@ -14,13 +14,7 @@ import (
 // ended has an agent carry an operation out, and gives what it can report more of it.
 func (w *world) ended(a *agent, r *fleet.Repository, operation string, params map[string]any, o job.Outcome) *work {
 	w.Helper()
-	raw, err := json.Marshal(params)
-	w.must(err)
-	j, _, err := w.jobs.Enqueue(w.Context(), someone, job.Request{
-		Host: a.id.Host, Operation: operation, Repository: r.ID, Confirm: r.Name, Params: raw,
-	})
-	w.must(err)
-	wk := a.begins(j.ID)
+	wk := a.begins(w.asks(a, r, operation, params).ID)
 	a.running = nil
 	a.finish(wk, o, nil)
 	return wk
@@ -147,10 +141,7 @@ func TestOnlyWhoMaintainsARepositoryTellsOfItsStorage(t *testing.T) {
 // late has an agent report an operation that it ended an hour ago.
 func (w *world) late(a *agent, r *fleet.Repository, operation string, params map[string]any, o job.Outcome) *fleet.Job {
 	w.Helper()
-	raw, err := json.Marshal(params)
-	w.must(err)
-	j, _, err := w.jobs.Enqueue(w.Context(), someone, job.Request{Host: a.id.Host, Operation: operation, Repository: r.ID, Confirm: r.Name, Params: raw})
-	w.must(err)
+	j := w.asks(a, r, operation, params)
 	wk := a.begins(j.ID)
 	a.running = nil
 	a.event(wk, job.Event{Kind: job.EventFinished, Outcome: &o})

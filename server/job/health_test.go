@@ -11,8 +11,8 @@ import (
 	"restic-manager/server/store"
 )
 
-// does has an agent carry an operation out by hand, with what it found.
-func (w *world) does(a *agent, r *fleet.Repository, operation string, params map[string]any, o job.Outcome) *fleet.Job {
+// asks orders an operation of a repository at an agent, its name typed.
+func (w *world) asks(a *agent, r *fleet.Repository, operation string, params map[string]any) *fleet.Job {
 	w.Helper()
 	raw, err := json.Marshal(params)
 	w.must(err)
@@ -20,6 +20,13 @@ func (w *world) does(a *agent, r *fleet.Repository, operation string, params map
 		Host: a.id.Host, Operation: operation, Repository: r.ID, Confirm: r.Name, Params: raw,
 	})
 	w.must(err)
+	return j
+}
+
+// does has an agent carry an operation out by hand, with what it found.
+func (w *world) does(a *agent, r *fleet.Repository, operation string, params map[string]any, o job.Outcome) *fleet.Job {
+	w.Helper()
+	j := w.asks(a, r, operation, params)
 	a.carriesOut(j, o)
 	return w.job(j.ID)
 }
