@@ -1,5 +1,7 @@
 package restic
 
+import "sync"
+
 // Lock says how an operation locks the repository.
 type Lock string
 
@@ -137,6 +139,23 @@ func OperationNamed(name string) (Operation, bool) {
 	}
 	return Operation{}, false
 }
+
+// TitleOf names an operation as people read it; one of a version that is gone has its
+// own name.
+func TitleOf(name string) string {
+	if title, ok := titles()[name]; ok {
+		return title
+	}
+	return name
+}
+
+var titles = sync.OnceValue(func() map[string]string {
+	all := map[string]string{}
+	for _, op := range Operations() {
+		all[op.Name] = op.Title
+	}
+	return all
+})
 
 func operationNames() []string {
 	var names []string

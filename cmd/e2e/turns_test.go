@@ -470,7 +470,7 @@ func (y *yard) inABackup() (h *host, backup, prune job, pid int) {
 	prune = y.order()
 	eventually(y.t, "the prune waits for the backup", time.Minute, func() bool {
 		j := y.job(prune.ID)
-		return j.State == "waiting" && strings.Contains(j.WaitingOn, "backup at web-1")
+		return j.State == "waiting" && strings.Contains(j.WaitingOn, "Back up at web-1")
 	})
 	return h, backup, prune, pid
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"restic-manager/restic"
 	"restic-manager/server/auth"
 	"restic-manager/server/fleet"
 	"restic-manager/server/job"
@@ -229,7 +230,7 @@ func toHolds(holds []store.Hold, now time.Time) []AgentHold {
 			continue
 		}
 		out = append(out, AgentHold{
-			RepositoryId: string(h.Repository), JobId: string(h.Job), ForS: int(left / time.Second), Reason: h.Operation + " at " + h.Host,
+			RepositoryId: string(h.Repository), JobId: string(h.Job), ForS: int(left / time.Second), Reason: restic.TitleOf(h.Operation) + " at " + h.Host,
 		})
 	}
 	return out

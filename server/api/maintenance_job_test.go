@@ -142,7 +142,7 @@ func TestAJobOnARepositoryFindsItsHost(t *testing.T) {
 		t.Errorf("prune was started at %s", prune.HostName)
 	}
 	second := into[api.Job](admin.must(http.StatusAccepted, "POST", path+"/jobs", obj{"operation": "prune", "confirm": "nas"}))
-	if second.State != "waiting" || !strings.HasPrefix(second.WaitingOn, "prune at nas-1") {
+	if second.State != "waiting" || !strings.HasPrefix(second.WaitingOn, "Reclaim space at nas-1") {
 		t.Errorf("the second is %s on %q", second.State, second.WaitingOn)
 	}
 	hold := admin.readRepository(repository.Id).Hold

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"sync"
 
 	"restic-manager/restic"
 	"restic-manager/server/store"
@@ -19,20 +18,7 @@ func (h *Handlers) ListOperations(context.Context, ListOperationsRequestObject) 
 
 // OperationTitle names an operation as people read it; one of a version that is gone has its
 // own name.
-func OperationTitle(name string) string {
-	if title, ok := titles()[name]; ok {
-		return title
-	}
-	return name
-}
-
-var titles = sync.OnceValue(func() map[string]string {
-	all := map[string]string{}
-	for _, op := range restic.Operations() {
-		all[op.Name] = op.Title
-	}
-	return all
-})
+func OperationTitle(name string) string { return restic.TitleOf(name) }
 
 func toOperation(op restic.Operation) Operation {
 	view := Operation{

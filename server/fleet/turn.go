@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"restic-manager/restic"
 )
 
 // How exclusive jobs and backups take turns on a repository. restic's own lock keeps
@@ -178,13 +180,13 @@ func (t *Turn) sayWaits(waiting, blocking []*Holder) {
 	}
 }
 
-// name is "prune at nas since 2026-03-01 04:30 UTC".
+// name is "Reclaim space at nas since 2026-03-01 04:30 UTC".
 func (h *Holder) name() string {
 	since := h.Job.StartedAt
 	if since.IsZero() {
 		since = h.Job.CreatedAt
 	}
-	text := fmt.Sprintf("%s at %s since %s", h.Job.Operation, h.Host, since.Time().Format("2006-01-02 15:04 UTC"))
+	text := fmt.Sprintf("%s at %s since %s", restic.TitleOf(h.Job.Operation), h.Host, since.Time().Format("2006-01-02 15:04 UTC"))
 	if h.Job.State == Unresponsive {
 		text += ", which is silent"
 	}

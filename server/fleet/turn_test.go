@@ -154,7 +154,7 @@ func TestASilentHostDoesNotKeepARepositoryForEver(t *testing.T) {
 		}, fleet.LongestHold, at)
 	}
 	got := turn(false, start.Add(29*time.Minute))
-	if want := "backup at web-1 since 2026-02-28 23:00 UTC, which is silent"; got.Grant != nil || got.Waits["b"] != want {
+	if want := "Back up at web-1 since 2026-02-28 23:00 UTC, which is silent"; got.Grant != nil || got.Waits["b"] != want {
 		t.Errorf("while it may still run: granted %v, waits for %q, want %q", got.Grant, got.Waits["b"], want)
 	}
 	if got := turn(true, start.Add(time.Minute)); got.Grant == nil {

@@ -142,8 +142,8 @@ func holdEnds(ctx context.Context, tx *store.Tx, r *fleet.Repository, turn *flee
 	c := fleet.Condition{ObjectType: store.ObjectRepository, ObjectID: string(r.ID), Code: CodeExclusiveTooLong, Severity: fleet.Warn}
 	if turn.Overlong {
 		c.JobID = turn.Next.Job.ID
-		c.Message = fmt.Sprintf("A %s at %s has the repository for itself since %s, which is longer than %d hours. Backups are not held back for it any more; they begin if restic's own lock lets them.",
-			turn.Next.Job.Operation, turn.Next.Host, moment(turn.Since), longest/time.Hour)
+		c.Message = fmt.Sprintf("%s at %s has the repository for itself since %s, which is longer than %d hours. Backups are not held back for it any more; they begin if restic's own lock lets them.",
+			restic.TitleOf(turn.Next.Job.Operation), turn.Next.Host, moment(turn.Since), longest/time.Hour)
 		c.NextStep = "Look at the job's log; cancel it if it does not get on."
 	}
 	return hold(ctx, tx, turn.Overlong, c)

@@ -80,7 +80,7 @@ func TestAnExclusiveJobWaitsForABackupAndNamesIt(t *testing.T) {
 		web := hosts[0]
 		backup := web.begins(w.runOf(web).ID)
 		prune := w.order(nas, r, "prune")
-		if prune.State != fleet.Waiting || !prune.Held || !strings.HasPrefix(prune.WaitingOn, "backup at web-1 since 2026-03-01 12:00 UTC") {
+		if prune.State != fleet.Waiting || !prune.Held || !strings.HasPrefix(prune.WaitingOn, "Back up at web-1 since 2026-03-01 12:00 UTC") {
 			w.Fatalf("the job is %s and waits on %q", prune.State, prune.WaitingOn)
 		}
 		if nas.sync(); nas.jobs[prune.ID] != nil {
@@ -172,7 +172,7 @@ func TestExclusiveJobsComeOneAfterTheOther(t *testing.T) {
 	each(t, func(w *world) {
 		r, nas, _ := w.maintained(1)
 		check, prune := w.order(nas, r, "check"), w.order(nas, r, "prune")
-		if !prune.Held || !strings.HasPrefix(prune.WaitingOn, "check at nas since") {
+		if !prune.Held || !strings.HasPrefix(prune.WaitingOn, "Check at nas since") {
 			w.Fatalf("the second one waits on %q", prune.WaitingOn)
 		}
 		running := nas.begins(check.ID)
