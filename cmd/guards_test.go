@@ -437,6 +437,7 @@ var guards = []twin{
 	{"finished-twice", "server/job", "TestAJobThatIsFinishedAgainSaysNothingMoreOfItsRepository"},
 	{"health-maintainer", "server/job", "TestOnlyWhoMaintainsARepositoryTellsOfItsStorage"},
 	{"health-space", "server/job", "TestOnlyWhoMaintainsARepositoryTellsOfItsStorage"},
+	{"folder-elsewhere", "server/job", "TestAFolderThatIsNotTheRepositorysIsCalledThat"},
 	{"damage-unlooked", "server/job", "TestDamageThatTheMaintenanceHostFoundIsClearedByItAlone"},
 	{"check-elsewhere", "server/job", "TestDamageThatTheMaintenanceHostFoundIsClearedByItAlone"},
 	{"hold-end", "server/fleet", "TestAJobThatNeverEndsHoldsBackupsBackForADayAtMost"},

@@ -51,15 +51,27 @@ func (t *Task) pinned(ctx context.Context) (restic.RepositoryConfig, *Ending) {
 		return restic.RepositoryConfig{}, e
 	}
 	if known := t.Repository.ResticID; known != "" && known != result.Value.ID { //guard:repository-pin
-		return result.Value, failed(CodeRepositoryChanged,
-			fmt.Sprintf("the repository at this location is not the one it was: its id is %.12s…, and was %.12s…", result.Value.ID, known),
-			"find out who replaced it; if that was meant, add it as a repository of its own")
+		return result.Value, t.another(result.Value.ID)
 	}
 	if e := t.reach.pin(result.Value.ID); e != nil { //guard:maintenance-pin
 		return result.Value, e
 	}
 	t.seen = result.Value.ID
 	return result.Value, nil
+}
+
+// another is the failure of a job that found another repository than the one that it knows.
+// In a folder that this host is to maintain it may never have been that one.
+func (t *Task) another(found string) *Ending {
+	known := t.Repository.ResticID
+	if folder := t.reach.folder(); folder != "" {
+		return failed(CodeMaintenanceFolder,
+			fmt.Sprintf("the repository in %s is not the one that this host is to maintain there: its id is %.12s…, and that one's is %.12s…", folder, found, known),
+			nextFolder+"find out who replaced it")
+	}
+	return failed(CodeRepositoryChanged,
+		fmt.Sprintf("the repository at this location is not the one it was: its id is %.12s…, and was %.12s…", found, known),
+		"find out who replaced it; if that was meant, add it as a repository of its own")
 }
 
 // identity reads the repository's id and which of its keys is ours.

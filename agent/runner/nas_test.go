@@ -431,7 +431,7 @@ func TestAFolderWithoutTheRepositoryIsNotSaidToHaveHadIt(t *testing.T) {
 		m.Location = wrong
 		r.Maintenance = &m
 	})
-	got, _, _ := n.must(spool.Failed, CodeRepoMissing, "prune", nil)
+	got, _, _ := n.must(spool.Failed, CodeMaintenanceFolder, "prune", nil)
 	if strings.Contains(got.Message, "gone") || !strings.Contains(got.Message, wrong.Path()) || !strings.Contains(got.NextStep, "correct the repository's folder") {
 		t.Errorf("it says: %s; %s", got.Message, got.NextStep)
 	}

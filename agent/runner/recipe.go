@@ -165,18 +165,23 @@ func (t *Task) detach() {
 // known turns a repository that is not there into an alarm where it is known to
 // have been there: it must never be made anew in the place of the lost one.
 func (t *Task) known(e *Ending) *Ending {
-	if e.Code == string(restic.CodeRepoNotFound) && t.Repository.ResticID != "" {
-		e.Code = CodeRepoMissing
-		said := e.Message
-		e.Message = clip("the repository is gone from its location, where it was before: "+said, 4000)
-		e.NextStep = "find out what happened to the storage; do not initialise it again, its backups may still be brought back"
-		if folder := t.reach.folder(); folder != "" { // which may be a wrong one: backups go elsewhere
-			e.Message = clip("there is no repository in "+folder+", where this host is to maintain it: "+said, 4000)
-			e.NextStep = "correct the repository's folder under Maintenance, if it lies elsewhere on this host; else " + e.NextStep
-		}
+	if e.Code != string(restic.CodeRepoNotFound) || t.Repository.ResticID == "" {
+		return e
+	}
+	said := e.Message
+	e.Code = CodeRepoMissing
+	e.Message = clip("the repository is gone from its location, where it was before: "+said, 4000)
+	e.NextStep = "find out what happened to the storage; do not initialise it again, its backups may still be brought back"
+	if folder := t.reach.folder(); folder != "" { // which may be a wrong one: backups go elsewhere
+		e.Code = CodeMaintenanceFolder
+		e.Message = clip("there is no repository in "+folder+", where this host is to maintain it: "+said, 4000)
+		e.NextStep = nextFolder + e.NextStep
 	}
 	return e
 }
+
+// nextFolder is what to do first where the folder is not the repository's.
+const nextFolder = "correct the repository's folder under Maintenance, if it lies elsewhere on this host; else "
 
 // errNotRecorded is why a process that the disk does not know of was not started.
 var errNotRecorded = errors.New("the process could not be recorded on the disk, so it was not started")

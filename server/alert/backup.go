@@ -74,24 +74,21 @@ func (e *evaluation) failedBackups() {
 	for _, group := range ofHost(failed) {
 		h := group[0].host
 		set := e.rules.of(kind, h)
-		w := Wanted{
-			Subject:  subject(JobFailed, fleet.ObjectHost, string(h.ID)),
-			NextStep: "Look at the job, correct what it names, and run it again.",
-		}
-		var names, facts []string
+		w := Wanted{Subject: subject(JobFailed, fleet.ObjectHost, string(h.ID))}
+		var names, facts, next []string
 		late := false
 		for i := range group {
 			s := &group[i]
 			e.covered[s.ID] = true
 			late = late || e.late(s)
-			names = append(names, s.Name)
+			names, next = append(names, s.Name), append(next, s.facts.NextStep)
 			facts = append(facts, string(s.facts.Job)+string(s.facts.Result))
 			w.Objects = append(w.Objects, s.object(orResult(&s.facts)))
 		}
 		if !set.enabled {
 			continue
 		}
-		w.Severity, w.Fact = set.raised(late), fingerprint(facts)
+		w.Severity, w.Fact, w.NextStep = set.raised(late), fingerprint(facts), fleet.NextOf(next)
 		w.Title = fmt.Sprintf("%s: backup failed (%s)", h.Name, some(names))
 		w.Message = sentence(orResult(&group[0].facts))
 		if late {

@@ -35,6 +35,7 @@ const (
 	SuspectSnapshots      = "suspect_snapshots"
 	KeysChanged           = "keys_changed"
 	MaintenanceNotAllowed = "maintenance_not_allowed"
+	MaintenanceFolder     = "maintenance_folder"
 	ExclusiveTooLong      = "exclusive_too_long"
 )
 
@@ -79,6 +80,8 @@ var Kinds = []Kind{
 		Description: "A repository has keys that its maintenance host did not know before."},
 	{Code: MaintenanceNotAllowed, Title: "Maintenance not allowed", Severity: fleet.Warn,
 		Description: "The host that is to maintain a repository does not allow that in its own policy file."},
+	{Code: MaintenanceFolder, Title: "Maintenance folder wrong", Severity: fleet.Warn,
+		Description: "The folder in which a repository is to be maintained holds no repository or another one, or cannot be worked in. Backups go on."},
 	{Code: ExclusiveTooLong, Title: "Job holds a repository", Severity: fleet.Warn,
 		Description: "A job has had a repository for itself for so long that backups are not held back for it any more. For how long they are, an option of the server says."},
 	{Code: CredentialCanDelete, Title: "Credential can delete", Severity: fleet.Critical,

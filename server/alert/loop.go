@@ -65,40 +65,14 @@ func (s *Service) Run(ctx context.Context) error {
 // agents had no time yet to come back.
 func (s *Service) Round(ctx context.Context) error {
 	now := s.Store.Now()
-	if now.Before(s.Store.QuietUntil()) { //guard:alert-quiet
-		return nil
+	round, due, err := s.due(ctx, now)
+	if err != nil || !due {
+		return err
 	}
-	// A replica that began later than another was itself never away.
-	outages, err := s.Store.Outages(ctx)
-	if err != nil {
-		return fmt.Errorf("read our outages: %w", err)
-	}
-	if n := len(outages); n > 0 && fleet.At(now) < outages[n-1].Until.Add(graceAfterOutage) { //guard:alert-outage
-		return nil
-	}
-	round, at, err := s.Store.AlertRound(ctx)
-	if err != nil {
-		return fmt.Errorf("read the round of alerts: %w", err)
-	}
-	if round > 0 && now.Before(at.Time().Add(s.every()*3/4)) { //guard:alert-round
-		return nil
-	}
-	problem, err := s.auditProblem(ctx, fleet.At(now))
+	in, rules, err := s.input(ctx, now)
 	if err != nil {
 		return err
 	}
-	in := Input{ServerVersion: s.ServerVersion, AuditProblem: problem}
-	var rules *fleet.AlertRules
-	err = s.Store.View(ctx, func(q store.Queries) (err error) {
-		if rules, err = q.AlertRules(ctx); err == nil {
-			in.AlertFacts, err = q.AlertFacts(ctx)
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	in.Rules = rules.Rules
 	wanted, marks := Evaluate(in)
 	promised := false
 	err = s.Store.Write(ctx, func(tx *store.Tx) error {
@@ -127,6 +101,47 @@ func (s *Service) Round(ctx context.Context) error {
 		s.Promised()
 	}
 	return nil
+}
+
+// due tells whether it is time for a round, and the number of the last one.
+func (s *Service) due(ctx context.Context, now time.Time) (round int64, due bool, err error) {
+	if now.Before(s.Store.QuietUntil()) { //guard:alert-quiet
+		return 0, false, nil
+	}
+	// A replica that began later than another was itself never away.
+	outages, err := s.Store.Outages(ctx)
+	if err != nil {
+		return 0, false, fmt.Errorf("read our outages: %w", err)
+	}
+	if n := len(outages); n > 0 && fleet.At(now) < outages[n-1].Until.Add(graceAfterOutage) { //guard:alert-outage
+		return 0, false, nil
+	}
+	round, at, err := s.Store.AlertRound(ctx)
+	if err != nil {
+		return 0, false, fmt.Errorf("read the round of alerts: %w", err)
+	}
+	if round > 0 && now.Before(at.Time().Add(s.every()*3/4)) { //guard:alert-round
+		return 0, false, nil
+	}
+	return round, true, nil
+}
+
+// input reads what alerts follow from, of one moment.
+func (s *Service) input(ctx context.Context, now time.Time) (in Input, rules *fleet.AlertRules, err error) {
+	in.ServerVersion = s.ServerVersion
+	if in.AuditProblem, err = s.auditProblem(ctx, fleet.At(now)); err != nil {
+		return in, nil, err
+	}
+	err = s.Store.View(ctx, func(q store.Queries) (err error) {
+		if rules, err = q.AlertRules(ctx); err == nil {
+			in.AlertFacts, err = q.AlertFacts(ctx)
+		}
+		return err
+	})
+	if err == nil {
+		in.Rules = rules.Rules
+	}
+	return in, rules, err
 }
 
 // auditState is what the last look at the audit log found, kept for all replicas.

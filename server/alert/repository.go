@@ -22,6 +22,7 @@ var broken = map[string]string{
 	"repository_changed":        "was replaced by another one",
 	"repo_damaged":              "is damaged",
 	"repository_full":           "is full",
+	MaintenanceFolder:           "cannot be maintained in its folder",
 	"repo_locked":               "is locked",
 	"wrong_password":            "does not open with its password",
 	initFailed:                  "could not be made usable",
@@ -86,47 +87,72 @@ func (e *evaluation) brokenRepositories() {
 	}
 }
 
+// brokenRepository wants the alert of one repository and trouble.
 func (e *evaluation) brokenRepository(r *fleet.Repository, code string, schedules []*schedule) {
-	kind := kindOf(alertCode(code), RepositoryTrouble)
 	w := Wanted{
 		Subject: subject(alertCode(code), fleet.ObjectRepository, string(r.ID)),
 		Title:   fmt.Sprintf("Repository %s %s", r.Name, broken[code]),
 	}
 	// The title says what is wrong, so the rest is not that again: restic's own words are on
 	// the repository's page and with the job.
-	condition := e.held[fleet.ObjectRepository+"/"+string(r.ID)][code]
-	if condition != nil {
+	if condition := e.held[fleet.ObjectRepository+"/"+string(r.ID)][code]; condition != nil {
 		w.Message, w.NextStep = sentence(plainly(condition.Message)), condition.NextStep
 		w.Fact = fmt.Sprintf("since %d", condition.Since)
 	}
-	hosts := map[fleet.HostID]bool{}
-	enabled := len(schedules) == 0
-	set := e.rules.of(kind, nil)
-	if enabled {
-		w.Severity, enabled = set.severity, set.enabled
+	hit, enabled := e.ruled(&w, kindOf(alertCode(code), RepositoryTrouble), schedules)
+	if !enabled {
+		return
 	}
-	var facts, names []string
+	w.hits(hit)
+	if w.NextStep == "" {
+		w.NextStep = "Look at the repository's storage and the way there; backups try again with their next slot."
+	}
+	if len(w.Objects) == 0 {
+		w.Objects = []fleet.AlertObject{{Type: fleet.ObjectRepository, ID: string(r.ID), Name: r.Name}}
+	}
+	e.troubles[string(r.ID)+"/"+code] = true
+	e.add(w)
+}
+
+// ruled sets an alert's severity to the highest that the rules give it at the hosts of
+// schedules, or in the fleet where there are none, and leaves the schedules where it is
+// not switched off.
+func (e *evaluation) ruled(w *Wanted, kind *Kind, schedules []*schedule) (hit []*schedule, enabled bool) {
+	if len(schedules) == 0 {
+		set := e.rules.of(kind, nil)
+		w.Severity = set.severity
+		return nil, set.enabled
+	}
 	for _, s := range schedules {
 		set := e.rules.of(kind, s.host)
 		if !set.enabled {
 			continue
 		}
-		enabled = true
+		hit = append(hit, s)
 		if set.severity.Order() > w.Severity.Order() {
 			w.Severity = set.severity
 		}
+	}
+	return hit, len(hit) > 0
+}
+
+// hits names the hosts that cannot back up by their schedules, an object each.
+func (w *Wanted) hits(schedules []*schedule) {
+	hosts := map[fleet.HostID]bool{}
+	var facts, names []string
+	for _, s := range schedules {
 		facts = append(facts, string(s.ID))
 		if hosts[s.HostID] {
-			continue // an object a host
+			continue
 		}
 		hosts[s.HostID] = true
 		names = append(names, s.host.Name)
 		o := hostObject(s.host, "", s.facts.At)
 		o.Job = s.facts.Job
 		w.Objects = append(w.Objects, o)
-	}
-	if !enabled {
-		return
+		if w.NextStep == "" {
+			w.NextStep = s.facts.NextStep
+		}
 	}
 	switch n := len(names); n {
 	case 0:
@@ -135,17 +161,9 @@ func (e *evaluation) brokenRepository(r *fleet.Repository, code string, schedule
 	default:
 		w.Message = fmt.Sprintf("%d hosts could not back up: %s.", n, some(names))
 	}
-	if w.NextStep == "" {
-		w.NextStep = "Look at the repository's storage and the way there; backups try again with their next slot."
-	}
-	if len(w.Objects) == 0 {
-		w.Objects = []fleet.AlertObject{{Type: fleet.ObjectRepository, ID: string(r.ID), Name: r.Name}}
-	}
 	if w.Fact == "" {
 		w.Fact = fingerprint(facts)
 	}
-	e.troubles[string(r.ID)+"/"+code] = true
-	e.add(w)
 }
 
 // plainly is a text without restic's own words.

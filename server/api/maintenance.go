@@ -43,6 +43,11 @@ func (h *Handlers) SetMaintenanceHost(ctx context.Context, r SetMaintenanceHostR
 		if err := tx.SetMaintenance(ctx, id, host, folder); err != nil {
 			return err
 		}
+		if host != repository.MaintenanceHost || folder != repository.MaintenanceLocation { // the trouble was with the one before
+			if _, err := tx.ClearCondition(ctx, store.ObjectRepository, string(id), job.CodeMaintenanceFolder); err != nil {
+				return err
+			}
+		}
 		if folder != "" {
 			removed, err := tx.DeleteCredential(ctx, id, "", fleet.MaintenanceSlot)
 			if err != nil {

@@ -1,5 +1,7 @@
 package fleet
 
+import "slices"
+
 // Severity ranks conditions.
 type Severity string
 
@@ -20,6 +22,19 @@ type Condition struct {
 	NextStep   string   `db:"next_step"`
 	JobID      JobID    `db:"job_id"`
 	Since      Time     `db:"since"`
+}
+
+// NextOf is the next step about jobs that failed, by what each of them said of it; one
+// that said nothing said "".
+func NextOf(said []string) string {
+	slices.Sort(said)
+	switch said = slices.Compact(said); {
+	case len(said) > 1:
+		return "Look at the jobs: each says what to do about it."
+	case len(said) == 1 && said[0] != "":
+		return said[0]
+	}
+	return "Look at the job, correct what it names, and run it again."
 }
 
 // Topic is what the changes feed speaks of.

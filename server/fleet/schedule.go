@@ -100,6 +100,7 @@ type ScheduleFacts struct {
 	Result      Result       `json:"result"`
 	Code        string       `json:"code,omitempty"`
 	Message     string       `json:"message,omitempty"`
+	NextStep    string       `json:"next_step,omitempty"`
 	At          Time         `json:"at"`
 	Unconfirmed bool         `json:"unconfirmed,omitempty"` // nobody has seen its snapshot in the repository
 	Warnings    int64        `json:"warnings,omitempty"`

@@ -87,8 +87,12 @@ func raiseTrouble(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, me
 			return err
 		}
 	}
+	severity := fleet.Critical
+	if o.Code == CodeMaintenanceFolder { // backups go their own way
+		severity = fleet.Warn
+	}
 	_, err = tx.RaiseCondition(ctx, fleet.Condition{
-		ObjectType: store.ObjectRepository, ObjectID: string(j.RepositoryID), Code: o.Code, Severity: fleet.Critical, JobID: j.ID,
+		ObjectType: store.ObjectRepository, ObjectID: string(j.RepositoryID), Code: o.Code, Severity: severity, JobID: j.ID,
 		Message:  fmt.Sprintf("%s Seen by %s%s", message, names[j.HostID], inDetail(o.Message)),
 		NextStep: o.NextStep,
 	})
@@ -123,6 +127,8 @@ func disproves(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, c *fl
 		return false, nil
 	case c.Code == "repository_full", c.Code == "repo_locked": // reading proves nothing
 		return j.Operation == OperationBackup, nil
+	case c.Code == CodeMaintenanceFolder && !inFolder(j): //guard:folder-elsewhere
+		return false, nil
 	}
 	seenBy, err := tx.Job(ctx, c.JobID)
 	if err != nil && !fleet.Is(err, fleet.NotFound) {
@@ -135,6 +141,13 @@ func disproves(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, c *fl
 		return true, nil
 	}
 	return seenBy.HostID == j.HostID, nil
+}
+
+// inFolder tells whether a job that ended well has worked where the repository is
+// maintained: what else runs there may have gone the way of all hosts.
+func inFolder(j *fleet.Job) bool {
+	op, known := restic.OperationNamed(j.Operation)
+	return known && !op.At(restic.PlaceHost)
 }
 
 // seeingDisproves tells whether trouble of a code cannot be where the repository was
@@ -172,7 +185,7 @@ func backupConditions(ctx context.Context, tx *store.Tx, ended *fleet.Job) error
 	if err != nil {
 		return err
 	}
-	var failed, unconfirmed []string
+	var failed, unconfirmed, next []string
 	var about fleet.JobID
 	for i := range schedules {
 		last, err := lastBackup(ctx, tx, schedules[i].ID, ended)
@@ -184,6 +197,11 @@ func backupConditions(ctx context.Context, tx *store.Tx, ended *fleet.Job) error
 		case !last.Result.Good():
 			failed = append(failed, fmt.Sprintf("%s (%s)", schedules[i].Name, last.Result))
 			about = last.ID
+			var o Outcome
+			if err := last.Outcome.Read(&o); err != nil {
+				return fmt.Errorf("read the outcome of job %s: %w", last.ID, err)
+			}
+			next = append(next, o.NextStep)
 		case last.Unconfirmed:
 			unconfirmed = append(unconfirmed, schedules[i].Name)
 		}
@@ -191,7 +209,7 @@ func backupConditions(ctx context.Context, tx *store.Tx, ended *fleet.Job) error
 	err = hold(ctx, tx, len(failed) > 0, fleet.Condition{
 		ObjectType: store.ObjectHost, ObjectID: string(ended.HostID), Code: CodeBackupFailed, Severity: fleet.Warn, JobID: about,
 		Message:  "The last backup did not succeed: " + strings.Join(failed, ", ") + ".",
-		NextStep: "Look at the job, correct what it names, and run it again.",
+		NextStep: fleet.NextOf(next),
 	})
 	if err != nil {
 		return err

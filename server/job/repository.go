@@ -14,6 +14,7 @@ const (
 	CodeRepositoryChanged   = "repository_changed" // another one lies at its location
 	CodeRepoMissing         = "repo_missing"       // it was there and is gone
 	CodeCredentialCanDelete = "credential_can_delete"
+	CodeMaintenanceFolder   = "maintenance_folder" // where it is maintained it is not, or cannot be worked on
 )
 
 // settleRepository ends the claim of the job that makes a repository usable. What
@@ -148,6 +149,8 @@ func repositoryTrouble(code string) (message string, whole, known bool) {
 		return "The repository is locked.", true, true
 	case CodeCredentialCanDelete:
 		return "The credential that hosts use could delete backups.", true, true
+	case CodeMaintenanceFolder:
+		return "The repository cannot be maintained in the folder that is named for it.", false, true
 	case restic.CodeRepoUnreachable:
 		return "The repository's storage cannot be reached.", false, true
 	case restic.CodeRepoTLS:

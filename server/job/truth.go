@@ -100,7 +100,7 @@ func noteFacts(s *fleet.Schedule, j *fleet.Job, o Outcome) error {
 		return nil
 	}
 	again := f.Job == j.ID && f.Result.Good() // it ended before, and now knows better
-	f.Job, f.Result, f.Code, f.Message, f.At = j.ID, j.Result, o.Code, o.Message, j.FinishedAt
+	f.Job, f.Result, f.Code, f.Message, f.NextStep, f.At = j.ID, j.Result, o.Code, o.Message, o.NextStep, j.FinishedAt
 	f.Warnings, f.Unconfirmed = o.WarningsTotal, j.Unconfirmed
 	f.Sources = nil
 	for _, source := range o.Sources {

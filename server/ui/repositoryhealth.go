@@ -158,7 +158,10 @@ func troubles(r api.Repository) (list []finding) {
 		case api.SeverityWarning:
 			f.State = warnLook("Warning")
 		}
-		if c.JobId != "" {
+		switch {
+		case c.Code == "maintenance_folder":
+			f.Do = &doing{Label: "Who maintains it", Href: at(r, "/maintenance#who")}
+		case c.JobId != "":
 			f.Do = &doing{Label: "Show the job", Href: "/jobs/" + string(c.JobId)}
 		}
 		list = append(list, f)

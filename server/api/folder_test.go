@@ -1,0 +1,42 @@
+package api_test
+
+import (
+	"net/http"
+	"testing"
+
+	"restic-manager/server/api"
+	"restic-manager/server/fleet"
+	"restic-manager/server/job"
+	"restic-manager/server/store"
+)
+
+// TestTroubleWithAFolderEndsWithTheFolder and not when the same one is named again.
+func TestTroubleWithAFolderEndsWithTheFolder(t *testing.T) {
+	w, admin, _, h := newAttending(t)
+	repository := get[api.RepositoryPage](admin, "/api/v1/repositories").Repositories[0]
+	path := "/api/v1/repositories/" + repository.Id + "/maintenance-host"
+	name := func(folder string) (codes []string) {
+		for _, c := range into[api.Repository](admin.must(http.StatusOK, "PUT", path, obj{"host_id": h.Host.Id, "location": folder})).Conditions {
+			if c.Code == job.CodeMaintenanceFolder {
+				codes = append(codes, c.Code)
+			}
+		}
+		return codes
+	}
+	name("/srv/wrong")
+	err := w.store.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.RaiseCondition(t.Context(), fleet.Condition{
+			ObjectType: store.ObjectRepository, ObjectID: string(repository.Id), Code: job.CodeMaintenanceFolder, Severity: fleet.Warn, Message: "It is not there.",
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := name("/srv/wrong"); len(got) != 1 {
+		t.Errorf("the same folder named again: %v", got)
+	}
+	if got := name("/srv/right"); len(got) != 0 {
+		t.Errorf("another folder: %v", got)
+	}
+}

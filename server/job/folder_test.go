@@ -1,0 +1,70 @@
+package job_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"restic-manager/server/fleet"
+	"restic-manager/server/job"
+	"restic-manager/server/store"
+)
+
+// TestAFolderThatIsNotTheRepositorysIsCalledThat has a maintenance host find nothing in the
+// folder that was named to it. What reaches the repository another way proves nothing.
+func TestAFolderThatIsNotTheRepositorysIsCalledThat(t *testing.T) {
+	each(t, func(plain *world) {
+		w := plain.watch()
+		r, nas, hosts := w.maintained(1)
+		codes := func() string { return w.codes(store.ObjectRepository, string(r.ID)) }
+		w.does(nas, r, "prune", nil, job.Outcome{
+			Result: "failed", Code: "maintenance_folder", Message: "there is no repository in /srv/wrong, where this host is to maintain it (restic: no config file)",
+			NextStep: "correct the folder",
+		})
+		w.look(nas, hosts[0])
+		w.want("a wrong folder", "maintenance_folder(warning):1")
+		list, _, err := w.store.Alerts(w.Context(), store.AlertFilter{Open: true}, store.Page{Size: 10})
+		w.must(err)
+		if a := list[0]; a.Title != "Repository "+r.Name+" cannot be maintained in its folder" || a.NextStep != "correct the folder" || strings.Contains(a.Message, "gone") {
+			w.Errorf("the alert says %q: %s; %s", a.Title, a.Message, a.NextStep)
+		}
+		w.does(nas, r, "stats", map[string]any{"mode": "raw-data"}, job.Outcome{Result: "succeeded"})
+		hosts[0].backup(hosts[0].begins(w.runOf(hosts[0]).ID))
+		if got := codes(); got != "maintenance_folder" {
+			w.Errorf("after what goes the way of all hosts: %q", got)
+		}
+		w.does(nas, r, "inspect", nil, job.Outcome{Result: "succeeded"})
+		if got := codes(); got != "" {
+			w.Errorf("after what works in the folder: %q", got)
+		}
+	})
+}
+
+// TestWhatToDoAboutAFailedBackupIsWhatItsJobSays unless there are several.
+func TestWhatToDoAboutAFailedBackupIsWhatItsJobSays(t *testing.T) {
+	each(t, func(plain *world) {
+		w := plain.watch()
+		a, s := w.ready()
+		other := w.schedule(a, &fleet.Repository{ID: s.RepositoryID}, "weekly")
+		for _, step := range []struct {
+			of         *fleet.Schedule
+			next, want string
+		}{
+			{s, "mount /srv", "mount /srv"},
+			{s, "", "Look at the job, correct what it names, and run it again."},
+			{other, "start the database", "Look at the jobs: each says what to do about it."},
+			{s, "start the database", "start the database"},
+		} {
+			w.clock.advance(time.Minute)
+			w.end(a, step.of, job.Outcome{Result: "failed", Code: "hook_failed", Message: "it failed", NextStep: step.next})
+			w.look(a)
+			list, _, err := w.store.Alerts(w.Context(), store.AlertFilter{Open: true, Code: "job_failed"}, store.Page{Size: 10})
+			w.must(err)
+			held, err := w.store.Conditions(w.Context(), store.ObjectHost, string(a.id.Host))
+			w.must(err)
+			if len(list) != 1 || len(held) != 1 || list[0].NextStep != step.want || held[0].NextStep != step.want {
+				w.Errorf("a job that says %q: alerts %+v, conditions %+v", step.next, list, held)
+			}
+		}
+	})
+}
