@@ -25,6 +25,9 @@ func failureOf(code Code) *Error {
 	case CodeRepoForbidden:
 		return words("the storage refuses access",
 			"check the rights of the user at the storage, or of the agent on the folder")
+	case CodeRepoAnswerLost:
+		return words("an answer of the storage was lost on the way, so restic sent a file again that the storage has already, and storages take no file twice",
+			"run it again: what is stored already is used; where it happens often, look at the network and the proxies between this host and the storage")
 	case CodeRepoDamaged:
 		return words("the repository has something in it that restic cannot read",
 			"run a check; do not prune before it is clean")

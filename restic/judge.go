@@ -115,7 +115,9 @@ func (f facts) generalFailure() *Error {
 	if failure := f.sourceFailure(); failure != nil {
 		return failure
 	}
-	if code := signOf(f.said.exitMessage); code != "" {
+	if code := signOf(f.said.exitMessage); code == CodeRepoForbidden && f.said.signs.twice {
+		return failureOf(CodeRepoAnswerLost)
+	} else if code != "" {
 		return failureOf(code)
 	}
 	if f.exits[1] == exitFindings {
@@ -233,12 +235,38 @@ type signs struct {
 	last          Code
 	line          string
 	hopelessSince time.Time // when the first of an unbroken row of vain attempts was reported
+
+	again map[string]bool // files that were sent again, since nobody answered
+	twice bool            // the storage refused one of them, as it does a file that it has
+}
+
+// mostAgain is how many files are remembered that were sent again.
+const mostAgain = 10_000
+
+var (
+	sentAgain   = regexp.MustCompile(`^Save\(<([^>]+)>\) returned error, retrying after `)
+	refusedOnce = regexp.MustCompile(`^Save\(<([^>]+)>\) failed: unexpected HTTP response \(403\)`)
+)
+
+// lookTwice notes a file that the storage took and then refused to take again. A refusal
+// of the first attempt ends restic's attempts, so it is none that the first one met.
+func (s *signs) lookTwice(text string) {
+	if m := sentAgain.FindStringSubmatch(text); m != nil && len(s.again) < mostAgain {
+		if s.again == nil {
+			s.again = map[string]bool{}
+		}
+		s.again[m[1]] = true
+	}
+	if m := refusedOnce.FindStringSubmatch(text); m != nil && s.again[m[1]] {
+		s.twice = true
+	}
 }
 
 func (s *signs) look(text string, redact redactor, now time.Time) {
 	if strings.Contains(text, "operation successful after") {
 		s.hopelessSince = time.Time{}
 	}
+	s.lookTwice(text)
 	code := signOf(text)
 	if code == "" {
 		return

@@ -45,7 +45,7 @@ func TestEveryExitCodeHasATrueOutcome(t *testing.T) {
 func TestEveryFailureHasWordsAndANextStep(t *testing.T) {
 	codes := []Code{
 		CodeRepoNotFound, CodeRepoExists, CodeRepoLocked, CodeRepoUnreachable, CodeRepoTLS, CodeRepoCredentialsRejected,
-		CodeRepoForbidden, CodeRepoDamaged, CodeRepositoryFull, CodeDiskFull, CodeWrongPassword, CodePasswordInvalid,
+		CodeRepoForbidden, CodeRepoAnswerLost, CodeRepoDamaged, CodeRepositoryFull, CodeDiskFull, CodeWrongPassword, CodePasswordInvalid,
 		CodeSourceMissing, CodeLockNotFound, CodeResticCrashed, CodeResticKilled, CodeResticStuck, CodeResticTimeout,
 		CodeResticUnknownExit, CodeResticFailed,
 	}

@@ -98,11 +98,20 @@ type previewFacts struct {
 	Errors       int64 `json:"errors"`
 }
 
+// sentAgain is how often restic is started again within an attempt because an answer of the
+// storage was lost: once more costs little, since what was stored is found by then.
+const sentAgain = 3
+
 // carryOut runs restic and tells what came of it by facts.
 func carryOut(ctx context.Context, t *Task) *Ending {
 	result, e := perform(ctx, t, t.backup())
-	if e != nil {
-		return t.unseen(ctx, e)
+	for again := 0; e != nil; again++ {
+		e = t.unseen(ctx, e)
+		if e.Code != string(restic.CodeRepoAnswerLost) || again == sentAgain {
+			return e
+		}
+		t.Note(e.Message + "; it is started again, and uses what is stored already")
+		result, e = perform(ctx, t, t.backup())
 	}
 	e = &Ending{Outcome: spool.Outcome{Result: spool.Succeeded, ResticExitCode: result.ExitCode}}
 	if result.Outcome == restic.Warning {
@@ -204,9 +213,11 @@ func pause(ctx context.Context, d time.Duration) bool {
 var endless = []string{
 	string(restic.CodeResticKilled), string(restic.CodeResticCrashed),
 	string(restic.CodeResticNoResult), string(restic.CodeResticUnknownExit),
+	string(restic.CodeRepoAnswerLost),
 }
 
-// unseen looks for the snapshot of a restic that died under a living agent.
+// unseen looks for the snapshot of a restic that died under a living agent, or that did not
+// learn what the storage has taken.
 func (t *Task) unseen(ctx context.Context, e *Ending) *Ending {
 	if !slices.Contains(endless, e.Code) {
 		return e

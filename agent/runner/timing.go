@@ -104,7 +104,7 @@ func (t Timing) limits(now time.Time) restic.Limits {
 // refusal and a full storage are not: they need a person. A lock is waited for within the
 // attempt.
 var passing = []string{
-	string(restic.CodeRepoUnreachable), string(restic.CodeResticStuck),
+	string(restic.CodeRepoUnreachable), string(restic.CodeRepoAnswerLost), string(restic.CodeResticStuck),
 	string(restic.CodeResticTimeout), string(restic.CodeResticKilled), string(restic.CodeResticFailed),
 	CodeSecretUnavailable, CodeHookFailed, string(restic.CodeSourceFailed),
 }
