@@ -108,6 +108,7 @@ func TestTheSummarySaysWhatTheFileLeavesToDefaults(t *testing.T) {
 		{"Folders that no backup may leave out", "/home"},
 		{"Patterns that a backup may exclude", "10"},
 		{"Restores go to", "/var/lib/restic-manager/restore"},
+		{"Restores leave free", "2.0 GiB"},
 		{"Restore in place", "/srv"},
 		{"Hooks", "dump-database"},
 		{"Named sources", "what root puts into " + filepath.Join(p.folder, "sources.d")},

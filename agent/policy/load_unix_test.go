@@ -29,6 +29,7 @@ restore:
   in_place_allow: [/srv]
   preserve_privileged: false
   max_bytes: 1000000
+  keep_free: 2147483648
 hooks:
   dir: /etc/restic-manager/hooks
   allow:
@@ -172,6 +173,7 @@ func TestWhatIsNotUnderstoodLocksTheAgent(t *testing.T) {
 		{"a relative folder", head + "backup: {allow_roots: [home]}\n", "backup.allow_roots[0] must be an absolute path"},
 		{"a folder with dots", head + "backup: {deny: [/home/../etc]}\n", "backup.deny[0] must be"},
 		{"an empty folder", head + "backup: {must_include: [\"\"]}\n", "backup.must_include[0] is empty"},
+		{"a negative margin", head + "restore: {keep_free: -1}\n", "keep_free must not be negative"},
 		{"a negative number", head + "backup: {max_excludes: -1}\n", "max_excludes must not be negative"},
 		{"a location that is none", head + "repos: {allow: [\"rclone:x:\"]}\n", "repos.allow[0]"},
 		{"a location with a password", head + "repos: {allow: [\"rest:https://u:hunter2@h/\"]}\n", "repos.allow[0]"},

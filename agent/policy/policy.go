@@ -95,6 +95,7 @@ type Restore struct {
 	InPlaceAllow       []string `yaml:"in_place_allow,omitempty"`
 	PreservePrivileged bool     `yaml:"preserve_privileged,omitempty"` // keep set-uid bits, devices, capabilities
 	MaxBytes           int64    `yaml:"max_bytes,omitempty"`           // of one restore; absent is no limit
+	KeepFree           int64    `yaml:"keep_free,omitempty"`           // bytes that restores leave free; absent, or 0, see Policy.KeepFree
 }
 
 // Scripts says which files of a folder of this host a job may name: hooks, and sources.

@@ -92,3 +92,29 @@ func (p *Policy) AllowBytes(n int64) error {
 	}
 	return nil
 }
+
+// What restores leave free of a file system where the file does not say: a twentieth
+// within these bounds, but never more than a quarter of a small one.
+const (
+	freeShare = 20
+	leastFree = 1 << 30
+	mostFree  = 64 << 30
+	smallPart = 4
+)
+
+// KeepFree is how many bytes restores and dumps leave free of a file system that has so
+// many in all. It is never nothing: whoever owns the server could fill the disk with one
+// restore after the other.
+func (p *Policy) KeepFree(total int64) int64 {
+	if p.Restore.KeepFree > 0 { //guard:policy-keep-free
+		return p.Restore.KeepFree
+	}
+	return min(total/smallPart, max(leastFree, min(mostFree, total/freeShare)))
+}
+
+func (p *Policy) describeKeepFree() string {
+	if free := p.Restore.KeepFree; free > 0 {
+		return humanize.IBytes(uint64(free))
+	}
+	return "5 % of the file system, at least 1 GiB (at most a quarter), at most 64 GiB"
+}

@@ -85,6 +85,22 @@ func TestARestoreHasALargestSize(t *testing.T) {
 	wantRefusal(t, p.AllowBytes(1<<20+1), CodeRestoreTooLarge, "restore.max_bytes")
 }
 
+func TestRestoresLeaveRoom(t *testing.T) {
+	const gib = int64(1) << 30
+	for _, c := range []struct{ total, want int64 }{
+		{2 * gib, gib / 2}, {4 * gib, gib}, {10 * gib, gib}, {20 * gib, gib}, {200 * gib, 10 * gib}, {20_000 * gib, 64 * gib}, {0, 0},
+	} {
+		if got := Default(Guarded).KeepFree(c.total); got != c.want {
+			t.Errorf("of %d bytes %d stay free, want %d", c.total, got, c.want)
+		}
+	}
+	p := Default(Trusting)
+	p.Restore.KeepFree = 5
+	if got := p.KeepFree(200 * gib); got != 5 {
+		t.Errorf("%d bytes stay free, and the file says 5", got)
+	}
+}
+
 func TestTheServerLearnsWhereRestoresMayWrite(t *testing.T) {
 	p := Default(Guarded)
 	p.StageIn("/var/lib/x")

@@ -64,6 +64,7 @@ func (p *Policy) Summary() Summary {
 	add("Folders that no backup may leave out", orElse(p.Backup.MustInclude, "none"))
 	add("Patterns that a backup may exclude", strconv.Itoa(p.maxExcludes()))
 	add("Restores go to", orElse(slices.DeleteFunc([]string{p.StagingDir()}, func(s string) bool { return s == "" }), "nowhere"))
+	add("Restores leave free", p.describeKeepFree())
 	add("Restore in place", p.describeRestore())
 	add("Hooks", p.describeScripts(hooks))
 	add("Named sources", p.describeScripts(sources))

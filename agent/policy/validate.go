@@ -44,6 +44,7 @@ func (p *Policy) validateRestore(m *mistakes) {
 	m.folder("restore.staging_dir", p.Restore.StagingDir)
 	m.folders("restore.in_place_allow", p.Restore.InPlaceAllow)
 	m.want(p.Restore.MaxBytes >= 0, "restore.max_bytes", "must not be negative")
+	m.want(p.Restore.KeepFree >= 0, "restore.keep_free", "must not be negative")
 	p.Hooks.validate(m, "hooks")
 	p.Sources.validate(m, "sources")
 }

@@ -68,12 +68,13 @@ func runDump(ctx context.Context, t *Task) *Ending {
 		return e
 	}
 	name := restic.DumpName(path, d.archive)
-	_, e = perform(ctx, t, restic.Dump{
+	watched, over := t.margin(folder).watch(ctx)
+	_, e = perform(watched, t, restic.Dump{
 		SnapshotID: id, Path: path, Archive: cmp.Or(d.archive, restic.ArchiveTar), File: name,
 		Folder: folder.Open(), Fence: restic.CanFence(), Limits: t.limits,
 	})
 	target := filepath.Join(folder.Restored(), name)
-	if e == nil {
+	if e = over(e); e == nil {
 		e = d.whole(target)
 	}
 	if e != nil {
@@ -126,15 +127,7 @@ func (t *Task) roomFor(folder *stage.Folder, d toDump) *Ending {
 	if d.archive != "" {
 		need += d.entries * archiveHead
 	}
-	free, _, err := spool.FreeSpace(folder.Path())
-	switch {
-	case err != nil:
-		return failed(CodeRestoreFolder, "the free space could not be found out: "+err.Error(), "look at the disk of "+t.restore.parent)
-	case need > free: //guard:dump-space
-		return failed(CodeNoSpace, fmt.Sprintf("the dump needs %s, and %s has %s free", humanize.IBytes(uint64(need)), t.restore.parent, humanize.IBytes(uint64(max(0, free)))),
-			"make room there or choose less; another disk can be set as restore.staging_dir in the policy file")
-	}
-	return nil
+	return t.margin(folder).fits("dump", need, 1)
 }
 
 // whole looks whether restic has written what it was to write.

@@ -228,16 +228,7 @@ func (r *restoring) look(ctx context.Context) *Ending {
 		e.Result = spool.Failed
 		return e
 	}
-	free, _, err := spool.FreeSpace(r.folder.Path())
-	if err != nil {
-		return failed(CodeRestoreFolder, "the free space could not be found out: "+err.Error(), "look at the disk of "+r.plan.parent)
-	}
-	need := planned.Value.TotalBytes
-	if need > free { //guard:restore-space
-		return failed(CodeNoSpace, fmt.Sprintf("the restore needs %s, and %s has %s free", humanize.IBytes(uint64(need)), r.plan.parent, humanize.IBytes(uint64(max(0, free)))),
-			"make room there or choose less; another disk can be set as restore.staging_dir in the policy file")
-	}
-	return nil
+	return r.margin(r.folder).fits("restore", planned.Value.TotalBytes, planned.Value.TotalFiles)
 }
 
 // restore has restic restore, and returns what it could not.
@@ -245,8 +236,9 @@ func (r *restoring) restore(ctx context.Context) (restic.ItemList, *Ending) {
 	op := r.op()
 	op.Verify, op.Fence = r.Params.Bool("verify"), r.facts.Fenced
 	r.phase = "restoring"
-	result, e := perform(ctx, r.Task, op)
-	if e != nil {
+	watched, over := r.margin(r.folder).watch(ctx)
+	result, e := perform(watched, r.Task, op)
+	if e = over(e); e != nil {
 		e.addMessage("what was restored until then was removed again")
 		return result.Items, e
 	}

@@ -245,7 +245,10 @@ func cancelledWaiting(job spool.Job) Ending {
 // stopped is the ending of a job that was told to end under way.
 func stopped(ctx context.Context) *Ending {
 	var long errTooLong
+	var full *noRoom
 	switch cause := context.Cause(ctx); {
+	case errors.As(cause, &full):
+		return full.ending()
 	case errors.As(cause, &long):
 		return tookTooLong(long.most)
 	case errors.Is(cause, ErrCancelled):
