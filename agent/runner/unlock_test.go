@@ -149,7 +149,9 @@ func TestAtTheMaintenanceHostNamedLocksAreRemovedOnceTheyAreStale(t *testing.T) 
 	done, _ := p.order("unlock", map[string]any{"force": true})
 	done.want(spool.Rejected, "field_required")
 	done, _ = p.order("unlock", map[string]any{"force": true, "lock_ids": []string{fakeID}})
-	done.want(spool.Succeeded, "")
+	if said := done.want(spool.Succeeded, "").Message; said != "0 of 1 locks removed; those that were named are not there any more" {
+		t.Errorf("of a lock that is not there it says: %s", said)
+	}
 	if left, _ := filepath.Glob(filepath.Join(p.folder(), "locks", "*")); len(left) != 1 {
 		t.Fatalf("a lock that was not named is gone: %v", left)
 	}
