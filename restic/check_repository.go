@@ -71,17 +71,29 @@ func CheckOf(p Params) Check {
 // CheckReport is what a check found.
 type CheckReport struct {
 	NumErrors          int64    `json:"num_errors"`
-	BrokenPacks        []string `json:"broken_packs"`
+	BrokenPacks        []string `json:"broken_packs"` // that hold something else than they should
 	SuggestRepairIndex bool     `json:"suggest_repair_index"`
-	SuggestPrune       bool     `json:"suggest_prune"`
 
-	Errors []string `json:"-"` // in restic's words, the first 200 and the last 50
+	// SuggestPrune says that there may be packs that no index names: those are not read.
+	SuggestPrune bool `json:"suggest_prune"`
+
+	// Errors are in restic's words, those that are damage before what kept it from looking:
+	// of each the first 200 and the last 50.
+	Errors []string `json:"-"`
 }
+
+// Good reports whether nothing is wrong.
+func (r CheckReport) Good() bool { return r.NumErrors == 0 && len(r.BrokenPacks) == 0 }
 
 var _ Op[CheckReport] = Check{}
 
-// Name returns "check".
-func (Check) Name() string { return "check" }
+// Name returns "check", or "check --read-data".
+func (c Check) Name() string {
+	if c.ReadData {
+		return "check --read-data"
+	}
+	return "check"
+}
 
 // Validate refuses two ways to read at once, and a part of nothing.
 func (c Check) Validate() error {
@@ -122,13 +134,37 @@ func (c Check) decode(out *output) (CheckReport, error) {
 	if out.summary == nil || json.Unmarshal(out.summary, &report) != nil {
 		return CheckReport{}, noResult(c.Name(), "summary")
 	}
-	for _, item := range append(append([]Item{}, out.items.First...), out.items.Last...) {
-		if !isAdvice(item.Message) {
+	for _, list := range []ItemList{out.found.damage, out.found.kept} {
+		for _, item := range append(append([]Item{}, list.First...), list.Last...) {
 			report.Errors = append(report.Errors, item.Message)
 		}
 	}
 	return report, nil
 }
+
+// findings are the errors of a check, told apart as they come: there may be any number of
+// either kind between those of the other, and not all are kept.
+type findings struct {
+	damage ItemList // about the repository itself
+	kept   ItemList // what kept the check from looking
+	why    Code     // the last of those
+}
+
+func (f *findings) add(item Item) {
+	if isAdvice(item.Message) {
+		return
+	}
+	switch code := signOf(item.Message); code {
+	case "", CodeRepoDamaged:
+		f.damage.add(item)
+	default:
+		f.kept.add(item)
+		f.why = code
+	}
+}
+
+// real reports whether one of the errors is damage.
+func (f *findings) real() bool { return f.damage.Count > 0 }
 
 // adviceOf are beginnings of what check says beside errors, in the same messages.
 var adviceOf = []string{

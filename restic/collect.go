@@ -193,11 +193,15 @@ func (c *collector) itemError(raw []byte) {
 	if len(c.reported) < maxTextLines {
 		c.reported[m.Item] = m.During
 	}
-	c.items.add(Item{
+	item := Item{
 		Path:    c.redact.text(m.Item),
 		During:  m.During,
 		Message: c.redact.text(firstLine(cleanText([]byte(firstLine(m.Error.Message))))),
-	})
+	}
+	c.items.add(item)
+	if m.Message != "" {
+		c.output.found.add(item)
+	}
 }
 
 func (c *collector) exitError(raw []byte) {

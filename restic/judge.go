@@ -53,7 +53,7 @@ func (f facts) judge() (Outcome, *Error) {
 		return Warning, nil
 	case f.stop == stopCancelled:
 		return Cancelled, nil
-	case f.exits[f.exit.code] == exitFindings && f.stop == notStopped && f.said.output.summary != nil && f.said.finding() == findingsReal: //guard:check-verdict
+	case f.exits[f.exit.code] == exitFindings && f.stop == notStopped && f.said.output.summary != nil && f.said.output.found.real(): //guard:check-verdict
 		return Succeeded, nil
 	case f.partial && f.exit.code == 1 && f.stop == notStopped && f.said.output.summary != nil && f.said.items.Count > 0:
 		return Warning, nil
@@ -120,10 +120,8 @@ func (f facts) generalFailure() *Error {
 	} else if code != "" {
 		return failureOf(code)
 	}
-	if f.exits[1] == exitFindings {
-		if code := f.said.finding(); code != "" && code != findingsReal {
-			return failureOf(code)
-		}
+	if found := f.said.output.found; f.exits[1] == exitFindings && !found.real() && found.why != "" {
+		return failureOf(found.why)
 	}
 	if code := f.said.signs.last; code != "" {
 		return failureOf(code)
@@ -150,26 +148,6 @@ func (f facts) detail() string {
 		return f.said.signs.line
 	}
 	return f.said.firstText
-}
-
-// findingsReal stands for errors of a check that are about the repository itself.
-const findingsReal Code = "damage"
-
-// finding is what the errors of a check come to: real damage where one of them is, or else
-// what kept it from looking; "" for none.
-func (c *collector) finding() Code {
-	var kept Code
-	for _, item := range append(append([]Item{}, c.items.First...), c.items.Last...) {
-		if isAdvice(item.Message) {
-			continue
-		}
-		code := signOf(item.Message)
-		if code == "" || code == CodeRepoDamaged {
-			return findingsReal
-		}
-		kept = code
-	}
-	return kept
 }
 
 // sign is a phrase of restic, or of what it is linked with, and what it means.

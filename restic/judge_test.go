@@ -1,6 +1,7 @@
 package restic
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -88,7 +89,7 @@ func TestOnlyWholeLockMessagesNameAHolder(t *testing.T) {
 // of an interrupt: an error, in the same summary as of damage.
 func TestDataThatCouldNotBeReadIsNoDamage(t *testing.T) {
 	for _, structure := range []bool{false, true} {
-		op := ReadData{StructureOnly: structure}
+		op := Check{ReadData: !structure}
 		for _, test := range []struct {
 			name, said string
 			stop       stopReason
@@ -115,5 +116,31 @@ func TestDataThatCouldNotBeReadIsNoDamage(t *testing.T) {
 				t.Errorf("%s, %s: what it found is %+v, %v", op.Name(), test.name, found, err)
 			}
 		}
+	}
+}
+
+// TestDamageBetweenOtherErrorsIsSeen has one error of a check that is damage among more of
+// the network's than are kept, before it and after it.
+func TestDamageBetweenOtherErrorsIsSeen(t *testing.T) {
+	op := Check{ReadData: true}
+	c := newCollector(newRedactor(""), Handlers{}, time.Now)
+	say := func(text string) { c.line(Stderr, []byte(`{"message_type":"error","message":"`+text+`"}`), 0) }
+	away := func(n int) {
+		for i := range n {
+			say(fmt.Sprintf("Load(<data/%d>) failed: dial tcp 127.0.0.1:1: connect: connection refused", i))
+		}
+	}
+	const damage = "pack 1234 contains 1 errors: blob 5678: invalid data"
+	away(300)
+	say(damage)
+	away(300)
+	c.line(Stdout, []byte(`{"message_type":"summary","num_errors":601,"broken_packs":null}`), 0)
+	f := facts{command: op.Name(), version: MinVersion, exit: exitStatus{code: 1}, said: c, exits: op.plan(MinVersion).exits}
+	if outcome, failure := f.judge(); outcome != Succeeded {
+		t.Errorf("the check could look, and is %s, %v", outcome, failure)
+	}
+	report, err := op.decode(&c.output)
+	if err != nil || report.Good() || len(report.Errors) != 251 || report.Errors[0] != damage {
+		t.Errorf("it found %d errors, of which it names %d, %q first; %v", report.NumErrors, len(report.Errors), report.Errors[0], err)
 	}
 }

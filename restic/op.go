@@ -74,7 +74,8 @@ type output struct {
 	taken    int64             // lines that the op's item took
 	whole    bool              // the op's stream came to the end of the document
 
-	lostBlobs int // pieces of data that repair packs could not save
+	found     findings // errors of a check
+	lostBlobs int      // pieces of data that repair packs could not save
 }
 
 // text returns the text lines of stdout, for commands that print ids or prose.

@@ -1,7 +1,6 @@
 package restic
 
 import (
-	"encoding/json"
 	"regexp"
 	"strconv"
 	"strings"
@@ -100,55 +99,4 @@ func sizeOf(number, unit string) int64 {
 		return 0
 	}
 	return int64(n * map[string]float64{"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}[unit])
-}
-
-// ReadData reads and verifies every pack of a repository. What is wrong is its Value, not
-// a failure; what kept restic from looking is one, as of Check.
-type ReadData struct {
-	StructureOnly bool // reads no packs, only whether all that is needed is there
-}
-
-// DataRead is what reading all data found.
-type DataRead struct {
-	Errors int
-	Broken []string // ids of packs that hold something else than they should
-
-	// Loose says that there may be packs that no index names: those are not read.
-	Loose bool
-}
-
-// Good reports whether nothing is wrong.
-func (d DataRead) Good() bool { return d.Errors == 0 && len(d.Broken) == 0 }
-
-var _ Op[DataRead] = ReadData{}
-
-// Name returns "check --read-data", or "check".
-func (r ReadData) Name() string {
-	if r.StructureOnly {
-		return "check"
-	}
-	return "check --read-data"
-}
-
-// Validate returns nil.
-func (ReadData) Validate() error { return nil }
-
-func (r ReadData) plan(Version) plan {
-	p := plan{verb: []string{"check"}, deadline: noDeadline, exits: map[int]exitClass{1: exitFindings}}
-	if !r.StructureOnly {
-		p.flags = []string{"--read-data"}
-	}
-	return p
-}
-
-func (r ReadData) decode(out *output) (DataRead, error) {
-	var summary struct {
-		Errors int      `json:"num_errors"`
-		Broken []string `json:"broken_packs"`
-		Loose  bool     `json:"suggest_prune"`
-	}
-	if out.summary == nil || json.Unmarshal(out.summary, &summary) != nil {
-		return DataRead{}, noResult(r.Name(), "summary")
-	}
-	return DataRead{summary.Errors, summary.Broken, summary.Loose}, nil
 }

@@ -47,7 +47,7 @@ func runCheck(ctx context.Context, t *Task) *Ending {
 		_ = rows.Add(checkRow{PackID: restic.PackOf(text), Error: text})
 	}
 	e = outcomeOf("the repository is whole" + readWords(op))
-	if report.NumErrors > 0 || len(report.BrokenPacks) > 0 || result.ExitCode != 0 { //guard:check-damage
+	if !report.Good() || result.ExitCode != 0 { //guard:check-damage
 		e = damaged(report)
 	}
 	e.ResticExitCode = result.ExitCode

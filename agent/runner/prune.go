@@ -102,10 +102,10 @@ func (t *Task) afterPrune(ctx context.Context, o *outlook, read gate, facts prun
 	}
 	now, fresh, e := t.unread(after, o, read)
 	facts.NewPacks = fresh
-	var checked restic.Result[restic.DataRead]
-	op := restic.ReadData{StructureOnly: true}
+	var checked restic.Result[restic.CheckReport]
+	op := restic.Check{}
 	if fresh > 0 || read.loose { //guard:prune-after
-		op.StructureOnly = false
+		op.ReadData = true
 	}
 	if e == nil {
 		checked, e = perform(after, t, op)
@@ -118,7 +118,7 @@ func (t *Task) afterPrune(ctx context.Context, o *outlook, read gate, facts prun
 		bad := end(spool.Failed, CodePruneDamaged, "after the prune the check found damage: "+whatIsBroken(checked.Value), back)
 		e = t.brokenRows(after, checked.Value).into(&bad)
 	default:
-		if !op.StructureOnly {
+		if op.ReadData {
 			e = t.remember(o, now, checked.Value)
 		}
 		if e == nil {

@@ -41,32 +41,49 @@ func (t *Task) stock(ctx context.Context, o *outlook) (upkeep.Stock, *Ending) {
 const maxRounds = 3
 
 // guarded lets a prune go on when all that is there has been read and found good, and the
-// repository is kept aside. What was stored meanwhile is read too.
+// repository is kept aside. What was stored meanwhile is read too: that is looked at before
+// the copy is made, so that one is enough, and after it.
 func (t *Task) guarded(ctx context.Context, o *outlook, facts *pruneFacts) (gate, *Ending) {
 	for range maxRounds {
 		g, e := t.verify(ctx, o, facts)
 		if e != nil {
 			return g, e
 		}
-		made, e := t.setAside(o.folder, "prune")
-		if e != nil {
+		more, e := t.grown(ctx, o, g)
+		if e == nil && !more {
+			if e = t.keepAside(o, facts); e == nil {
+				more, e = t.grown(ctx, o, g)
+			}
+		}
+		if e != nil || !more {
 			return g, e
 		}
-		if made.Path != "" {
-			facts.Undo, facts.UndoUntil, facts.Copies = made.Path, made.At.AddDate(0, 0, t.reach.rule.UndoDays), facts.Copies+1
-		}
-		stock, e := t.stock(ctx, o)
-		if e != nil {
-			return g, e
-		}
-		if len(stock.Since(g.stock)) > 0 { //guard:prune-meanwhile
-			t.Say("more was stored meanwhile, which is read too")
-			continue
-		}
-		return g, nil
 	}
 	return gate{}, failed(CodePruneUnverified, "nothing was removed: each time that all data had been read, more had been stored",
 		"run it at a time when no backups run")
+}
+
+// grown reports whether something was stored since all was read.
+func (t *Task) grown(ctx context.Context, o *outlook, g gate) (bool, *Ending) {
+	stock, e := t.stock(ctx, o)
+	if e != nil {
+		return false, e
+	}
+	if len(stock.Since(g.stock)) == 0 { //guard:prune-meanwhile
+		return false, nil
+	}
+	t.Say("more was stored meanwhile, which is read too")
+	return true, nil
+}
+
+// keepAside makes the undo copy of a prune. One that an earlier round made stays: what it
+// has may be gone from the repository by now.
+func (t *Task) keepAside(o *outlook, facts *pruneFacts) *Ending {
+	made, e := t.setAside(o.folder, "prune")
+	if e == nil && made.Path != "" {
+		facts.Undo, facts.UndoUntil, facts.Copies = made.Path, made.At.AddDate(0, 0, t.reach.rule.UndoDays), facts.Copies+1
+	}
+	return e
 }
 
 // verify reads all data, unless all of it was read before. A pack counts as read if an
@@ -84,7 +101,7 @@ func (t *Task) verify(ctx context.Context, o *outlook, facts *pruneFacts) (gate,
 			return gate{stock: stock}, nil
 		}
 	}
-	read, e := perform(ctx, t, restic.ReadData{})
+	read, e := perform(ctx, t, restic.Check{ReadData: true})
 	if e != nil {
 		return gate{}, e
 	}
@@ -92,12 +109,12 @@ func (t *Task) verify(ctx context.Context, o *outlook, facts *pruneFacts) (gate,
 		return gate{}, t.unverified(ctx, read.Value)
 	}
 	facts.Verified, facts.Packs = "all read now", stock.Packs()
-	return gate{stock: stock, loose: read.Value.Loose}, t.remember(o, stock, read.Value)
+	return gate{stock: stock, loose: read.Value.SuggestPrune}, t.remember(o, stock, read.Value)
 }
 
 // remember keeps what was read, so that it need not be read again soon.
-func (t *Task) remember(o *outlook, stock upkeep.Stock, read restic.DataRead) *Ending {
-	if o.folder == nil || read.Loose { //guard:prune-loose
+func (t *Task) remember(o *outlook, stock upkeep.Stock, read restic.CheckReport) *Ending {
+	if o.folder == nil || read.SuggestPrune { //guard:prune-loose
 		return nil
 	}
 	if err := (upkeep.Verified{At: t.runner.now().UTC(), Stock: stock}).Write(t.runner.keepsake, o.id); err != nil {
@@ -121,7 +138,7 @@ func (t *Task) unread(ctx context.Context, o *outlook, g gate) (now upkeep.Stock
 }
 
 // unverified refuses to prune what does not hold what it should.
-func (t *Task) unverified(ctx context.Context, read restic.DataRead) *Ending {
+func (t *Task) unverified(ctx context.Context, read restic.CheckReport) *Ending {
 	e := end(spool.Failed, CodePruneUnverified, "nothing was removed: the data was read, and "+whatIsBroken(read)+
 		". A prune could keep the wrong one of two copies", "restore from the snapshots still works. At the maintenance host, as root: put the named packs "+
 		"aside, repair the index, and check again; see the recovery page of the manual")
@@ -129,20 +146,20 @@ func (t *Task) unverified(ctx context.Context, read restic.DataRead) *Ending {
 }
 
 // whatIsBroken names the first packs.
-func whatIsBroken(read restic.DataRead) string {
+func whatIsBroken(read restic.CheckReport) string {
 	var named []string
-	for _, id := range read.Broken[:min(len(read.Broken), 8)] {
+	for _, id := range read.BrokenPacks[:min(len(read.BrokenPacks), 8)] {
 		named = append(named, id[:min(8, len(id))])
 	}
 	if len(named) == 0 {
-		return fmt.Sprintf("%d errors were found", read.Errors)
+		return fmt.Sprintf("%d errors were found", read.NumErrors)
 	}
 	return fmt.Sprintf("packs %s… hold wrong content", strings.Join(named, ", "))
 }
 
-func (t *Task) brokenRows(ctx context.Context, read restic.DataRead) *rows {
+func (t *Task) brokenRows(ctx context.Context, read restic.CheckReport) *rows {
 	list := t.rows(ctx)
-	for _, id := range read.Broken {
+	for _, id := range read.BrokenPacks {
 		if list.Add(map[string]any{"pack_id": id, "problem": "holds wrong content"}) != nil {
 			break
 		}
