@@ -161,7 +161,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	var writer sync.WaitGroup
 	writer.Go(func() { _ = a.spool.Run(writing) }) // ends with its context alone
 	if a.inForce.revision() > 0 {
-		a.vault.keep(a.inForce.get().SecretRefs()) // an earlier life may not have come to it
+		a.vault.keep(a.inForce.get().SecretRefs(), a.inForce.get().PasswordRefs()) // an earlier life may not have come to it
 	}
 	a.jobs.recoverInterrupted()
 	a.jobs.startPending()

@@ -90,7 +90,7 @@ func (a *Agent) applyConfig(ctx context.Context, offered control.AgentConfig) {
 	a.cron.Configure(offered.Revision, a.now(), entriesOf(offered))
 	a.log.Info("configuration in force", "revision", offered.Revision,
 		"repositories", len(config.Repositories), "schedules", len(config.Schedules))
-	a.vault.keep(config.SecretRefs())
+	a.vault.keep(config.SecretRefs(), config.PasswordRefs())
 	// What the configuration before this one names is not needed any more.
 	a.stopPrefetch() //guard:prefetch
 	ctx, a.stopPrefetch = context.WithCancel(ctx)
@@ -101,7 +101,7 @@ func (a *Agent) applyConfig(ctx context.Context, offered control.AgentConfig) {
 // that the jobs do not need it.
 func (a *Agent) fetchSecrets(ctx context.Context, refs []secret.Ref) {
 	for _, ref := range refs {
-		_, err := a.vault.Secret(ctx, ref)
+		_, err := a.vault.fetched(ctx, ref)
 		switch {
 		case ctx.Err() != nil:
 			return

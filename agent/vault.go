@@ -23,8 +23,9 @@ type vault struct {
 
 	turn chan struct{} // of one: several jobs may want the same secret at once
 
-	sealing sync.Mutex   // guards what is sealed: keep and put take turns
-	named   []secret.Ref // by the configuration in force; nil while that is not known
+	sealing   sync.Mutex   // guards what is sealed: keep and put take turns
+	named     []secret.Ref // by the configuration in force; nil while that is not known
+	passwords []secret.Ref // of repositories, among named
 
 	mu      sync.Mutex
 	trouble error // why the store could not be used the last time
@@ -34,12 +35,52 @@ func newVault(store *secret.Store, fetch func(context.Context, []secret.Ref) ([]
 	return &vault{store: store, fetch: fetch, rand: rand, log: log, turn: make(chan struct{}, 1)}
 }
 
-// fetchPatience is how long a job waits for a secret that only the server has.
-const fetchPatience = 5 * time.Minute
+// How long a job waits for a secret that only the server has; and for the password that
+// was exchanged for one that this host still has.
+const (
+	fetchPatience    = 5 * time.Minute
+	exchangePatience = 10 * time.Second
+)
 
 // Secret implements runner.Secrets. A store that cannot be written does not keep a
-// job from what the server has just given.
+// job from what the server has just given. Of a repository's password the version before is
+// used while the one that is named cannot be had: they were exchanged, and both open it.
 func (v *vault) Secret(ctx context.Context, ref secret.Ref) (secret.Value, error) {
+	former, exchanged := v.former(ref)
+	if !exchanged {
+		return v.fetched(ctx, ref)
+	}
+	patient, cancel := context.WithTimeout(ctx, exchangePatience)
+	defer cancel()
+	value, err := v.fetched(patient, ref)
+	if err != nil && ctx.Err() == nil {
+		v.log.Warn("password not fetched yet, the former one is used", "secret", ref.ID, "err", err)
+		return former, nil
+	}
+	return value, err
+}
+
+// former is the version of a repository's password that is still kept here, where the one
+// that is named is not.
+func (v *vault) former(ref secret.Ref) (secret.Value, bool) {
+	v.sealing.Lock()
+	defer v.sealing.Unlock()
+	if !slices.Contains(v.passwords, ref) { //guard:former-kind
+		return secret.Value{}, false
+	}
+	if _, err := v.store.Get(ref); err == nil {
+		return secret.Value{}, false
+	}
+	other, ok := v.store.Other(ref)
+	if !ok {
+		return secret.Value{}, false
+	}
+	value, err := v.store.Get(other)
+	return value, err == nil
+}
+
+// fetched returns a secret as it is named, from here or from the server.
+func (v *vault) fetched(ctx context.Context, ref secret.Ref) (secret.Value, error) {
 	if value, ok := v.kept(ref); ok {
 		return value, nil
 	}
@@ -85,6 +126,8 @@ func (v *vault) put(ref secret.Ref, value secret.Value) {
 	v.note(err)
 	if err != nil {
 		v.log.Error("secret not kept", "secret", ref.ID, "err", err)
+	} else if slices.Contains(v.passwords, ref) {
+		v.forget() // the one before it
 	}
 }
 
@@ -125,12 +168,27 @@ func (v *vault) note(trouble error) {
 	v.trouble = trouble
 }
 
-// keep forgets every secret that is not among refs, and seals no other from now on.
-func (v *vault) keep(refs []secret.Ref) {
+// keep forgets every secret that is not among refs, and seals no other from now on. Of a
+// password whose version is not sealed here the one before stays until it is: the server may
+// be out of reach by now.
+func (v *vault) keep(refs, passwords []secret.Ref) {
 	v.sealing.Lock()
 	defer v.sealing.Unlock()
-	v.named = append([]secret.Ref{}, refs...)
-	if err := v.store.Forget(refs); err != nil {
+	v.named, v.passwords = append([]secret.Ref{}, refs...), passwords
+	v.forget()
+}
+
+// forget removes what is neither named nor the password before one that is not here yet.
+func (v *vault) forget() {
+	stay := slices.Clone(v.named)
+	for _, ref := range v.passwords {
+		if _, err := v.store.Get(ref); errors.Is(err, secret.ErrNotFound) {
+			if before, ok := v.store.Other(ref); ok { //guard:former-stays
+				stay = append(stay, before)
+			}
+		}
+	}
+	if err := v.store.Forget(stay); err != nil {
 		v.log.Error("old secrets not removed", "err", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,7 +24,7 @@ func TestASecretThatWasReplacedWhileItWasFetchedIsNotSealed(t *testing.T) {
 	next := secret.Ref{ID: old.ID, Version: 2}
 	var v *vault
 	v = newVault(m.store, func(_ context.Context, refs []secret.Ref) ([]control.Fetched, error) {
-		v.keep([]secret.Ref{next})
+		v.keep([]secret.Ref{next}, nil)
 		return []control.Fetched{{ID: refs[0].ID, Version: refs[0].Version, Value: restic.NewSecret("first")}}, nil
 	}, m.random.float, slog.New(slog.DiscardHandler))
 	got, err := v.Secret(t.Context(), old)
@@ -87,4 +88,55 @@ func TestSecretsThatAnEarlierLifeDidNotForgetGoAtStart(t *testing.T) {
 		})
 		again.end(t)
 	})
+}
+
+// TestThePasswordBeforeAnExchangeOpensUntilTheOtherIsFetched has the server go away between
+// the configuration and its secrets.
+func TestThePasswordBeforeAnExchangeOpensUntilTheOtherIsFetched(t *testing.T) {
+	m := newMachine(t, 21)
+	password, credential := secret.Ref{ID: uuid.NewString(), Version: 1}, secret.Ref{ID: uuid.NewString(), Version: 1}
+	for ref, value := range map[secret.Ref]string{password: "former", credential: "leaked"} {
+		if err := m.store.Put(ref, secret.Value{Secret: restic.NewSecret(value)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exchanged, replaced := secret.Ref{ID: password.ID, Version: 2}, secret.Ref{ID: credential.ID, Version: 2}
+	away := true
+	v := newVault(m.store, func(_ context.Context, refs []secret.Ref) ([]control.Fetched, error) {
+		if away {
+			return nil, errors.New("the server is away")
+		}
+		return []control.Fetched{{ID: refs[0].ID, Version: refs[0].Version, Value: restic.NewSecret("fresh")}}, nil
+	}, m.random.float, slog.New(slog.DiscardHandler))
+	synctest.Test(t, func(t *testing.T) {
+		v.turn = make(chan struct{}, 1) // belongs to this bubble
+		v.keep([]secret.Ref{exchanged, replaced}, []secret.Ref{exchanged})
+		if _, err := m.store.Get(credential); !errors.Is(err, secret.ErrNotFound) {
+			t.Errorf("the credential that was replaced is on this host: %v", err)
+		}
+		if _, err := v.Secret(t.Context(), replaced); err == nil {
+			t.Error("a credential of another version was taken for the one that is named")
+		}
+		began := time.Now()
+		got, err := v.Secret(t.Context(), exchanged)
+		if waited := time.Since(began); err != nil || got.Secret.Reveal() != "former" || waited != exchangePatience {
+			t.Errorf("while the server is away a job gets %q, %v after %s", got.Secret.Reveal(), err, waited)
+		}
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := v.Secret(over, exchanged); err == nil {
+			t.Error("a job that was cancelled gets a password")
+		}
+		v.keep([]secret.Ref{exchanged, replaced}, []secret.Ref{exchanged}) // the agent was started again
+		away = false
+		if got, err := v.Secret(t.Context(), exchanged); err != nil || got.Secret.Reveal() != "fresh" {
+			t.Errorf("once the server is there a job gets %v", err)
+		}
+	})
+	if _, err := m.store.Get(password); !errors.Is(err, secret.ErrNotFound) {
+		t.Errorf("the former password stays on this host: %v", err)
+	}
+	if _, err := m.store.Get(exchanged); err != nil {
+		t.Errorf("the password that is named was not kept: %v", err)
+	}
 }

@@ -69,6 +69,17 @@ type Schedule struct {
 	Timing
 }
 
+// PasswordRefs lists the passwords of c's repositories.
+func (c Config) PasswordRefs() []secret.Ref {
+	var refs []secret.Ref
+	for _, r := range c.Repositories {
+		if r.Password != (secret.Ref{}) {
+			refs = append(refs, r.Password)
+		}
+	}
+	return refs
+}
+
 // SecretRefs lists the secrets that c names and that a host keeps, each once, in order of
 // their ids. What can delete is not among them.
 func (c Config) SecretRefs() []secret.Ref {

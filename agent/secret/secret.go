@@ -165,6 +165,23 @@ func (s *Store) Rung() string { return s.rung }
 // if the file was tampered with.
 func (s *Store) Get(ref Ref) (Value, error) { return s.get(forRepository, ref) }
 
+// Other returns the latest other version of a secret that is kept here.
+func (s *Store) Other(ref Ref) (Ref, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, err := s.read()
+	if err != nil {
+		return Ref{}, false
+	}
+	var other Ref
+	for _, e := range f.Sealed {
+		if e.Purpose == forRepository && e.ID == ref.ID && e.Version != ref.Version && e.Version > other.Version {
+			other = Ref{e.ID, e.Version}
+		}
+	}
+	return other, other != Ref{}
+}
+
 // Put keeps a secret, in place of one with the same id and version. When it returns
 // nil, the secret outlasts a power loss.
 func (s *Store) Put(ref Ref, v Value) error { return s.put(forRepository, ref, v) }
