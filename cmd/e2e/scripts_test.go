@@ -47,7 +47,7 @@ func (h *host) plan(settings obj) {
 // database and compares row by row.
 func TestAPostgreSQLDumpAsANamedSourceCanBeLoadedAgain(t *testing.T) {
 	t.Parallel()
-	from, to := storetest.PostgreSQL(t), storetest.PostgreSQL(t)
+	from, to := storetest.EmptyPostgreSQL(t), storetest.EmptyPostgreSQL(t)
 	original := openDatabase(t, from)
 	for _, statement := range []string{
 		`CREATE TABLE items (id BIGINT PRIMARY KEY, name TEXT, amount NUMERIC(20, 6), raw BYTEA, at TIMESTAMPTZ, extra JSONB)`,

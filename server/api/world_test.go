@@ -74,8 +74,13 @@ func (s seals) Open(table, id, column string, version int64, sealed string) (res
 // newWorld starts a server whose set-up is open.
 func newWorld(t testing.TB, change ...func(*api.Options)) *world {
 	t.Helper()
-	w := &world{t: t}
-	w.file = storetest.SQLite(t)
+	return newWorldOn(t, storetest.SQLite(t), change...)
+}
+
+// newWorldOn is newWorld with a database.
+func newWorldOn(t testing.TB, database string, change ...func(*api.Options)) *world {
+	t.Helper()
+	w := &world{t: t, file: database}
 	w.store = storetest.Open(t, w.file, store.Options{Now: w.now})
 	keys, _, err := secret.Load(filepath.Join(t.TempDir(), "sealing.key"), "")
 	if err != nil {
@@ -137,9 +142,27 @@ func (w *world) openFile() *sqlx.DB {
 	return db
 }
 
+// written is the contract, and a router of it that checks it as a whole; both are read
+// once, since that takes as long as many a test.
+var written = sync.OnceValues(func() (*openapi3.T, error) {
+	spec, err := api.GetSpec()
+	if err == nil {
+		spec.Servers = nil
+	}
+	return spec, err
+})
+
+var router = sync.OnceValues(func() (routers.Router, error) {
+	spec, err := written()
+	if err != nil {
+		return nil, err
+	}
+	return legacy.NewRouter(spec, openapi3.DisableExamplesValidation())
+})
+
 func readContract(t testing.TB) routers.Router {
 	t.Helper()
-	r, err := legacy.NewRouter(readSpec(t), openapi3.DisableExamplesValidation())
+	r, err := router()
 	if err != nil {
 		t.Fatalf("the contract is not valid: %v", err)
 	}
@@ -148,11 +171,10 @@ func readContract(t testing.TB) routers.Router {
 
 func readSpec(t testing.TB) *openapi3.T {
 	t.Helper()
-	spec, err := api.GetSpec()
+	spec, err := written()
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec.Servers = nil
 	return spec
 }
 
@@ -173,9 +195,15 @@ func (w *world) pass(d time.Duration) {
 func newAdmin(t testing.TB, change ...func(*api.Options)) (*world, *client) {
 	t.Helper()
 	w := newWorld(t, change...)
+	return w, w.setUp()
+}
+
+// setUp makes the first account, and gives its client.
+func (w *world) setUp() *client {
+	w.t.Helper()
 	c := w.client()
 	c.must(http.StatusCreated, "POST", "/api/v1/setup", obj{"code": w.code, "name": "admin", "password": password})
-	return w, c
+	return c
 }
 
 // client is a browser or a script; it keeps its cookie.

@@ -39,7 +39,7 @@ func TestAProcessBesideTheServerIsNoReplica(t *testing.T) {
 }
 
 func TestAProcessBesideTheServerMakesAndMigratesNothing(t *testing.T) {
-	storetest.EachURL(t, func(t *testing.T, url string) {
+	storetest.EachEmpty(t, func(t *testing.T, url string) {
 		db, steps, err := store.Steps(t.Context(), url, store.Migrations())
 		if err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 )
 
 func TestNoMigrationEmptiesATable(t *testing.T) {
-	storetest.EachURL(t, func(t *testing.T, url string) {
+	storetest.EachEmpty(t, func(t *testing.T, url string) {
 		losses, seeded, err := migrateOntoRows(t.Context(), url, store.Migrations())
 		if err != nil {
 			t.Fatal(err)
@@ -52,7 +52,7 @@ ALTER TABLE hosts_new RENAME TO hosts;
 		t.Fatal(err)
 	}
 	files["9998_rebuild.sql"] = &fstest.MapFile{Data: []byte(rebuild)}
-	losses, _, err := migrateOntoRows(t.Context(), storetest.SQLite(t), files)
+	losses, _, err := migrateOntoRows(t.Context(), storetest.EmptySQLite(t), files)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func TestANewerSchemaIsRefusedAndLeftAsItIs(t *testing.T) {
 }
 
 func TestADamagedFileIsRefusedAndLeftAsItIs(t *testing.T) {
-	path := storetest.SQLite(t)
+	path := storetest.EmptySQLite(t)
 	s, err := store.Open(t.Context(), path, store.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func TestADamagedFileIsRefusedAndLeftAsItIs(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			damaged := bytes.Clone(healthy)
 			c.damage(damaged)
-			path := storetest.SQLite(t)
+			path := storetest.EmptySQLite(t)
 			if err := os.WriteFile(path, damaged, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -83,7 +83,7 @@ func TestADamagedFileIsRefusedAndLeftAsItIs(t *testing.T) {
 }
 
 func TestADatabaseIsCopiedBeforeItIsMigrated(t *testing.T) {
-	path := storetest.SQLite(t)
+	path := storetest.EmptySQLite(t)
 	db, steps, err := store.Steps(t.Context(), path, store.Migrations())
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +121,7 @@ func TestADatabaseIsCopiedBeforeItIsMigrated(t *testing.T) {
 }
 
 func TestAnUpToDateDatabaseIsNotCopied(t *testing.T) {
-	path, dir := storetest.SQLite(t), t.TempDir()
+	path, dir := storetest.EmptySQLite(t), t.TempDir()
 	for range 2 {
 		s, err := store.Open(t.Context(), path, store.Options{DataDir: dir})
 		if err != nil {
@@ -137,7 +137,7 @@ func TestAnUpToDateDatabaseIsNotCopied(t *testing.T) {
 }
 
 func TestTheDatabaseFileIsForItsOwnerAlone(t *testing.T) {
-	path := storetest.SQLite(t)
+	path := storetest.EmptySQLite(t)
 	s := storetest.Open(t, path, store.Options{})
 	addHost(t, s, "web-1")
 	for _, suffix := range []string{"", "-wal", "-shm"} {
@@ -205,7 +205,7 @@ func TestAPathMayHoldAnyCharacter(t *testing.T) {
 }
 
 func TestReplicasThatStartTogetherMigrateOnce(t *testing.T) {
-	at := storetest.PostgreSQL(t)
+	at := storetest.EmptyPostgreSQL(t)
 	errs := make(chan error)
 	for range 4 {
 		go func() {

@@ -221,8 +221,8 @@ func (c *cluster) url(database string) string {
 	return u.String()
 }
 
-func (c *cluster) create(ctx context.Context, database string) error {
-	_, err := c.admin.ExecContext(ctx, "CREATE DATABASE "+database)
+func (c *cluster) create(ctx context.Context, database, like string) error {
+	_, err := c.admin.ExecContext(ctx, "CREATE DATABASE "+database+" TEMPLATE "+like)
 	return err
 }
 

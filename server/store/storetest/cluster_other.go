@@ -14,7 +14,7 @@ var errElsewhere = errors.New("tests start it on Linux alone")
 
 func start() (*cluster, error) { return nil, errElsewhere }
 
-func (c *cluster) url(string) string                    { return "" }
-func (c *cluster) create(context.Context, string) error { return errElsewhere }
-func (c *cluster) drop(string) error                    { return errElsewhere }
-func (c *cluster) stop() error                          { return nil }
+func (c *cluster) url(string) string                            { return "" }
+func (c *cluster) create(context.Context, string, string) error { return errElsewhere }
+func (c *cluster) drop(string) error                            { return errElsewhere }
+func (c *cluster) stop() error                                  { return nil }

@@ -3,7 +3,6 @@ package storetest
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 
@@ -18,6 +17,9 @@ var shared struct {
 	cluster *cluster
 	err     error
 	names   int
+
+	template    sync.Once // makes the database that others are copied from
+	templateErr error
 }
 
 // Main runs the tests and then ends the cluster, if one was started. It gives the
@@ -46,11 +48,18 @@ func Each(t *testing.T, test func(t *testing.T, s *store.Store)) {
 }
 
 // EachURL is Each for tests that open the database themselves, perhaps several
-// times.
+// times. Its tables are there.
 func EachURL(t *testing.T, test func(t *testing.T, url string)) {
 	t.Helper()
 	t.Run("SQLite", func(t *testing.T) { test(t, SQLite(t)) })
 	t.Run("PostgreSQL", func(t *testing.T) { test(t, PostgreSQL(t)) })
+}
+
+// EachEmpty is EachURL with databases that have no tables yet.
+func EachEmpty(t *testing.T, test func(t *testing.T, url string)) {
+	t.Helper()
+	t.Run("SQLite", func(t *testing.T) { test(t, EmptySQLite(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, EmptyPostgreSQL(t)) })
 }
 
 // New opens an empty SQLite, which is closed with the test.
@@ -72,27 +81,6 @@ func Open(t testing.TB, url string, o store.Options) *store.Store {
 		}
 	})
 	return s
-}
-
-// SQLite gives the URL of a database that does not exist yet.
-func SQLite(t testing.TB) string {
-	t.Helper()
-	return filepath.Join(t.TempDir(), "server.db")
-}
-
-// PostgreSQL gives the URL of an empty database, which is dropped with the test.
-func PostgreSQL(t testing.TB) string {
-	t.Helper()
-	c, name := sharedCluster(t)
-	if err := c.create(t.Context(), name); err != nil {
-		t.Fatalf("create a database: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := c.drop(name); err != nil {
-			t.Errorf("drop a database: %v", err)
-		}
-	})
-	return c.url(name)
 }
 
 // sharedCluster starts the cluster for the first test that needs it, and gives a
