@@ -18,6 +18,7 @@ func identifyOperation() Operation {
 			{"restic_id", "Id", ColumnID},
 			{"format_version", "Format", ColumnInt},
 			{"keys", "Keys", ColumnInt},
+			{"key_ids", "Which", ColumnList},
 		},
 		Rows: []Column{
 			{"id", "Key", ColumnID},

@@ -19,6 +19,7 @@ func inspectOperation() Operation {
 			{"suspects", "Suspects", ColumnInt},
 			{"foreign_objects", "Foreign files", ColumnInt},
 			{"keys", "Keys", ColumnInt},
+			{"key_ids", "Which keys", ColumnList},
 			{"foreign_keys", "Keys that were added", ColumnInt},
 			{"undo_copies", "Copies kept aside", ColumnInt},
 			{"undo_until", "Can be brought back until", ColumnTime},

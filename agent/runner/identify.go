@@ -20,7 +20,7 @@ func runIdentify(ctx context.Context, t *Task) *Ending {
 	}
 	e = outcomeOf(fmt.Sprintf("repository %.10s, format %d, %d keys", identity.ResticId, identity.FormatVersion, identity.KeyCount))
 	e.Repository = identity
-	e.facts(identifyFacts{identity.ResticId, identity.FormatVersion, identity.KeyCount})
+	e.facts(identifyFacts{identity.ResticId, identity.FormatVersion, identity.KeyCount, keyIDs(t.listed)})
 	if told := rows.into(e); told != e && ctx.Err() == nil {
 		e.addMessage("its list of keys could not be handed over") // what it is matters more
 		return e
@@ -32,6 +32,21 @@ type identifyFacts struct {
 	ResticID      string `json:"restic_id"`
 	FormatVersion int    `json:"format_version"`
 	Keys          int    `json:"keys"`
+
+	KeyIDs []string `json:"key_ids"`
+}
+
+// maxKeyIDs is how many keys are named among facts, which have to be short; whoever may
+// add to a repository can add keys.
+const maxKeyIDs = 100
+
+// keyIDs names keys, the first hundred of them.
+func keyIDs(keys []restic.Key) []string {
+	var ids []string
+	for _, k := range keys[:min(len(keys), maxKeyIDs)] {
+		ids = append(ids, k.ID)
+	}
+	return ids
 }
 
 // keyRow is a key of the repository.

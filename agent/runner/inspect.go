@@ -24,6 +24,7 @@ type inspectFacts struct {
 	Suspects    int       `json:"suspects"`
 	Foreign     int       `json:"foreign_objects"`
 	Keys        int       `json:"keys"`
+	KeyIDs      []string  `json:"key_ids"`
 	ForeignKeys int       `json:"foreign_keys"`
 	Copies      int       `json:"undo_copies"`
 	UndoUntil   time.Time `json:"undo_until,omitzero"`
@@ -65,7 +66,7 @@ func runInspect(ctx context.Context, t *Task) *Ending {
 		}
 		odd = append(odd, found...)
 	}
-	facts.Keys, facts.ForeignKeys = len(o.keys), len(o.foreign)
+	facts.Keys, facts.KeyIDs, facts.ForeignKeys = len(o.keys), keyIDs(o.keys), len(o.foreign)
 	return t.tellOdd(ctx, append(odd, foreignKeys(o)...), facts)
 }
 

@@ -348,7 +348,7 @@ func TestARepositoryTellsItsFacts(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, restictest.Find(t, restictest.Suites()[0]).Restic)
 	identity := p.initialiseByJob()
-	if _, facts, _ := rowsOf[keyRow, identifyFacts](p, "identify", reading()); facts != (identifyFacts{identity.ResticId, 2, 1}) {
+	if _, facts, _ := rowsOf[keyRow, identifyFacts](p, "identify", reading()); !reflect.DeepEqual(facts, identifyFacts{identity.ResticId, 2, 1, []string{identity.KeyId}}) {
 		t.Errorf("%+v, want those of %+v", facts, identity)
 	}
 	if _, facts, _ := rowsOf[struct{}, locksFacts](p, "locks", reading()); facts != (locksFacts{}) {
