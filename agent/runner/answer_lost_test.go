@@ -50,6 +50,35 @@ func TestAnAnswerThatIsLostOnTheWayFailsNoBackup(t *testing.T) {
 	}
 }
 
+func TestAnInitWhoseLastAnswerIsLostHasMadeTheRepository(t *testing.T) {
+	t.Parallel()
+	bins := restictest.Find(t, restictest.Suites()[0])
+	for kind, want := range map[string]struct {
+		result spool.Result
+		code   string
+	}{"/config": {spool.Succeeded, ""}, "/keys/": {spool.Failed, CodeInitInterrupted}} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t, bins.Restic)
+			server := restictest.StartRestServer(t, bins)
+			loses := lossy(t, server)
+			p.onStorage(server)
+			loses(kind)
+			got := p.do("init", repositoryParams()).want(want.result, want.code)
+			if made := got.Repository != nil; made != (want.code == "") {
+				t.Errorf("the repository is %+v", got.Repository)
+			}
+			if want.code == "" {
+				return
+			}
+			again := p.do("init", repositoryParams()).want(want.result, want.code)
+			if !strings.Contains(again.NextStep, "remove what is there") {
+				t.Errorf("next step %q", again.NextStep)
+			}
+		})
+	}
+}
+
 // lossy puts a network before a storage that loses the answer to the next file of a kind.
 func lossy(t *testing.T, server *restictest.RestServer) (loses func(kind string)) {
 	t.Helper()

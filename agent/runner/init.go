@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +17,10 @@ func runInit(ctx context.Context, t *Task) *Ending {
 			"if it is gone from its location, bring the storage back")
 	}
 	if _, e := perform(ctx, t, restic.Init{}); e != nil {
-		if e.Result == spool.Cancelled || e.Result == spool.Interrupted {
+		switch {
+		case e.Code == string(restic.CodeRepoAnswerLost):
+			return t.madeAfterAll(ctx, e)
+		case e.Result == spool.Cancelled, e.Result == spool.Interrupted, strings.Contains(e.Message, "repository already contains keys"):
 			return halfMade(e)
 		}
 		return e
@@ -30,6 +34,17 @@ func runInit(ctx context.Context, t *Task) *Ending {
 		e.NextStep = "identify the repository: it was made, but could not be read afterwards"
 		return e
 	}
+	return &Ending{Outcome: spool.Outcome{Result: spool.Succeeded, Repository: identity}}
+}
+
+// madeAfterAll looks whether the repository is there and opens, although restic did not
+// learn that the storage has taken its last file.
+func (t *Task) madeAfterAll(ctx context.Context, e *Ending) *Ending {
+	identity, unread := t.identity(ctx)
+	if unread != nil {
+		return halfMade(e)
+	}
+	t.Note("an answer of the storage was lost; the repository was made all the same, and opens")
 	return &Ending{Outcome: spool.Outcome{Result: spool.Succeeded, Repository: identity}}
 }
 

@@ -245,7 +245,7 @@ func (u *UI) prepareRepository(v *visit) error {
 	if err != nil {
 		return err
 	}
-	host, err := v.preparer(r)
+	host, there, err := v.preparer(r)
 	if err != nil {
 		return err
 	}
@@ -253,7 +253,7 @@ func (u *UI) prepareRepository(v *visit) error {
 		return v.showRepository(http.StatusConflict, refusal("Not tried", "No online host has a schedule here. Start one, or give one a schedule."), nil)
 	}
 	operation := "init"
-	if r.Existing {
+	if r.Existing || there {
 		operation = "identify"
 	}
 	job, err := send[api.Job](v, http.MethodPost, "/api/v1/hosts/"+string(host)+"/jobs", api.JobCreate{Operation: operation, RepositoryId: r.Id})
@@ -268,16 +268,16 @@ func (u *UI) prepareRepository(v *visit) error {
 }
 
 // preparer finds the host that tried before or, where that one is gone, an online
-// one with a schedule at the repository; empty when there is none.
-func (v *visit) preparer(r api.Repository) (api.Id, error) {
+// one with a schedule at the repository; empty when there is none. there tells whether
+// the one before has found a repository, so that the next has to say whose it is.
+func (v *visit) preparer(r api.Repository) (host api.Id, there bool, err error) {
 	if r.InitJobId != "" {
 		before, err := get[api.Job](v, "/api/v1/jobs/"+string(r.InitJobId), nil)
 		if err == nil || !is(err, "not_found") {
-			return before.HostId, err
+			return before.HostId, before.Outcome != nil && before.Outcome.Code == "repo_exists", err
 		}
 	}
-	var found api.Id
-	err := everything(url.Values{"presence": {"online"}}, func(q url.Values) (string, error) {
+	err = everything(url.Values{"presence": {"online"}}, func(q url.Values) (string, error) {
 		hosts, err := get[api.HostPage](v, "/api/v1/hosts", q)
 		if err != nil {
 			return "", err
@@ -289,12 +289,12 @@ func (v *visit) preparer(r api.Repository) (api.Id, error) {
 			}
 			for _, s := range schedules {
 				if s.RepositoryId == r.Id {
-					found = h.Id
+					host = h.Id
 					return "", nil
 				}
 			}
 		}
 		return hosts.NextPageToken, nil
 	})
-	return found, err
+	return host, false, err
 }

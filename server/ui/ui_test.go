@@ -396,6 +396,18 @@ func TestALineToPasteWaitsForItsOwnUseAlthoughAnAgentIsThere(t *testing.T) {
 	}
 }
 
+func TestARepositoryThatIsThereAlreadyIsIdentifiedAtTheNextTry(t *testing.T) {
+	c := newContract()
+	r := c.answers["GET "+repositoryPath].(api.Repository)
+	c.answers["GET /api/v1/jobs/"+string(r.InitJobId)] = api.Job{Id: r.InitJobId, HostId: hostID, Operation: "init", State: api.JobStateFinished,
+		Outcome: &api.Outcome{Result: "failed", Code: "repo_exists"}}
+	w := visitPage(t, newPages(t, c), "POST", "/repositories/"+repositoryID+"/prepare", nil)
+	want := "POST /api/v1/hosts/" + hostID + `/jobs {"operation":"identify","repository_id":"` + repositoryID + `"}`
+	if w.Code != http.StatusSeeOther || len(c.got) != 1 || c.got[0] != want {
+		t.Errorf("got %d, sent %q, want %q", w.Code, c.got, want)
+	}
+}
+
 func TestAFailedRepositoryIsTriedAgainAtAnotherHostWhenTheFirstIsGone(t *testing.T) {
 	c := newContract()
 	r := c.answers["GET "+repositoryPath].(api.Repository)
