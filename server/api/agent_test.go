@@ -91,6 +91,13 @@ func (a *attending) park(wait int) <-chan *answer {
 func newAttending(t testing.TB) (*world, *client, *attending, api.HostCreated) {
 	t.Helper()
 	w, admin := newAdmin(t)
+	a, h := w.attended(admin)
+	return w, admin, a, h
+}
+
+// attended adds a host whose repository is ready and whose agent has its configuration.
+func (w *world) attended(admin *client) (*attending, api.HostCreated) {
+	w.t.Helper()
 	repository := admin.repository("nas")
 	h := admin.host("web-1", repository)
 	a := w.attends(h)
@@ -99,7 +106,7 @@ func newAttending(t testing.TB) (*world, *client, *attending, api.HostCreated) {
 	}
 	a.finishInit()
 	a.sync(0)
-	return w, admin, a, h
+	return a, h
 }
 
 // finishInit reports the only job as an init that went well.

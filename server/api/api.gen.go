@@ -1588,10 +1588,16 @@ type CredentialInfo struct {
 	// CanDelete What the last probe by an agent saw.
 	CanDelete CredentialInfoCanDelete `json:"can_delete,omitempty,omitzero"`
 
+	// Former Of a second password: it is the one that hosts used before the exchange
+	Former bool `json:"former,omitempty,omitzero"`
+
 	// HostId A UUID in lower case.
 	//
 	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
-	HostId    Id                 `json:"host_id,omitempty,omitzero"`
+	HostId Id `json:"host_id,omitempty,omitzero"`
+
+	// KeyId Of a second password: the key that it opens the repository with, while that is proven
+	KeyId     string             `json:"key_id,omitempty,omitzero"`
 	Location  string             `json:"location,omitempty,omitzero"`
 	Slot      CredentialInfoSlot `json:"slot"`
 	UpdatedAt time.Time          `json:"updated_at"`
@@ -1860,6 +1866,18 @@ type FileWarning struct {
 	During  string `json:"during,omitempty,omitzero"`
 	Message string `json:"message"`
 	Path    string `json:"path"`
+}
+
+// FormerPassword While the password that hosts used before the exchange is kept as the second one.
+type FormerPassword struct {
+	// HostNames The first 20 of those hosts, by name
+	HostNames []Name `json:"host_names"`
+
+	// Hosts How many hosts that use the repository have not fetched the present password yet; they need the former one
+	Hosts int `json:"hosts"`
+
+	// Remove The command with which root at the maintenance host removes the former password's key, once no host needs it; FILE is a file with the present password that only who runs restic there can read. Empty where no key or no maintenance host is known.
+	Remove string `json:"remove"`
 }
 
 // Gap Records that will never come.
@@ -2742,9 +2760,12 @@ type ProtocolRange struct {
 // RecoverySheet defines model for RecoverySheet.
 type RecoverySheet struct {
 	AppendSecret string `json:"append_secret,omitempty,omitzero"`
-	Location     string `json:"location"`
-	Password     string `json:"password"`
-	ResticId     string `json:"restic_id,omitempty,omitzero"`
+
+	// FormerPassword The one that hosts used before, which opens the repository while its key is there
+	FormerPassword string `json:"former_password,omitempty,omitzero"`
+	Location       string `json:"location"`
+	Password       string `json:"password"`
+	ResticId       string `json:"restic_id,omitempty,omitzero"`
 
 	// Text The whole sheet as plain text with restic commands.
 	Text     string `json:"text"`
@@ -2837,7 +2858,10 @@ type Repository struct {
 	CreatedAt               time.Time        `json:"created_at"`
 	Credentials             []CredentialInfo `json:"credentials"`
 	Existing                bool             `json:"existing"`
-	HasPassword             bool             `json:"has_password"`
+
+	// FormerPassword While the password that hosts used before the exchange is kept as the second one.
+	FormerPassword *FormerPassword `json:"former_password,omitempty"`
+	HasPassword    bool            `json:"has_password"`
 
 	// Health What is known of a repository; members are absent until something was found out.
 	Health RepositoryHealth `json:"health"`
@@ -2856,7 +2880,9 @@ type Repository struct {
 	// InitJobId A UUID in lower case.
 	//
 	// Example: 01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22
-	InitJobId      Id        `json:"init_job_id,omitempty,omitzero"`
+	InitJobId Id `json:"init_job_id,omitempty,omitzero"`
+
+	// KeyId The key that hosts open it with
 	KeyId          string    `json:"key_id,omitempty,omitzero"`
 	LastSnapshotAt time.Time `json:"last_snapshot_at,omitempty,omitzero"`
 
@@ -2867,7 +2893,12 @@ type Repository struct {
 	Maintenance RepositoryMaintenance `json:"maintenance"`
 
 	// Name Example: web-1
-	Name             Name `json:"name"`
+	Name Name `json:"name"`
+
+	// PasswordExchangedAt When the second password last became the one that hosts use; absent: never
+	PasswordExchangedAt time.Time `json:"password_exchanged_at,omitempty,omitzero"`
+
+	// PasswordMadeHere It was added without a password, so that one was made
 	PasswordMadeHere bool `json:"password_made_here"`
 
 	// Plan An empty cron means never by itself.
@@ -3327,6 +3358,18 @@ type ScheduleSpec struct {
 // SecondPasswordSet defines model for SecondPasswordSet.
 type SecondPasswordSet struct {
 	Password string `json:"password"`
+}
+
+// SecondPasswordUse defines model for SecondPasswordUse.
+type SecondPasswordUse struct {
+	// Confirm The repository's name
+	Confirm string `json:"confirm,omitempty,omitzero"`
+
+	// KeyId The key that hosts are to open the repository with, as its second password's `key_id` tells
+	KeyId string `json:"key_id"`
+
+	// OwnPassword The admin's own password
+	OwnPassword string `json:"own_password,omitempty,omitzero"`
 }
 
 // SecretRef defines model for SecretRef.
@@ -4259,6 +4302,9 @@ type SetMaintenanceCredentialJSONRequestBody = MaintenanceCredentialSet
 // SetSecondPasswordJSONRequestBody defines body for SetSecondPassword for application/json ContentType.
 type SetSecondPasswordJSONRequestBody = SecondPasswordSet
 
+// UseSecondPasswordJSONRequestBody defines body for UseSecondPassword for application/json ContentType.
+type UseSecondPasswordJSONRequestBody = SecondPasswordUse
+
 // CreateRepositoryJobJSONRequestBody defines body for CreateRepositoryJob for application/json ContentType.
 type CreateRepositoryJobJSONRequestBody = RepositoryJobCreate
 
@@ -4477,6 +4523,9 @@ type ServerInterface interface {
 	// SetSecondPassword Set the password that key-add has open the repository, too
 	// (PUT /api/v1/repositories/{repository_id}/credentials/second-password)
 	SetSecondPassword(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId)
+	// UseSecondPassword Exchange the second password for the one that hosts use
+	// (POST /api/v1/repositories/{repository_id}/credentials/second-password/use)
+	UseSecondPassword(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId)
 	// CreateRepositoryJob Start an operation on a repository, at the host that can do it
 	// (POST /api/v1/repositories/{repository_id}/jobs)
 	CreateRepositoryJob(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, params CreateRepositoryJobParams)
@@ -4927,6 +4976,12 @@ func (_ Unimplemented) DeleteSecondPassword(w http.ResponseWriter, r *http.Reque
 // SetSecondPassword Set the password that key-add has open the repository, too
 // (PUT /api/v1/repositories/{repository_id}/credentials/second-password)
 func (_ Unimplemented) SetSecondPassword(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UseSecondPassword Exchange the second password for the one that hosts use
+// (POST /api/v1/repositories/{repository_id}/credentials/second-password/use)
+func (_ Unimplemented) UseSecondPassword(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -7635,6 +7690,32 @@ func (siw *ServerInterfaceWrapper) SetSecondPassword(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
+// UseSecondPassword operation middleware
+func (siw *ServerInterfaceWrapper) UseSecondPassword(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "repository_id" -------------
+	var repositoryId RepositoryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository_id", chi.URLParam(r, "repository_id"), &repositoryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UseSecondPassword(w, r, repositoryId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // CreateRepositoryJob operation middleware
 func (siw *ServerInterfaceWrapper) CreateRepositoryJob(w http.ResponseWriter, r *http.Request) {
 
@@ -8688,6 +8769,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Put(options.BaseURL+"/api/v1/repositories/{repository_id}/credentials/second-password", wrapper.SetSecondPassword)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/api/v1/repositories/{repository_id}/credentials/second-password/use", wrapper.UseSecondPassword)
 	})
 	r.Group(func(r chi.Router) {
 		r.Put(options.BaseURL+"/api/v1/repositories/{repository_id}/maintenance-host", wrapper.SetMaintenanceHost)
@@ -15481,6 +15565,159 @@ func (response SetSecondPassworddefaultApplicationProblemPlusJSONResponse) Visit
 	return err
 }
 
+type UseSecondPasswordRequestObject struct {
+	RepositoryId RepositoryId `json:"repository_id"`
+	Body         *UseSecondPasswordJSONRequestBody
+}
+
+type UseSecondPasswordResponseObject interface {
+	VisitUseSecondPasswordResponse(w http.ResponseWriter) error
+}
+
+type UseSecondPassword200JSONResponse Repository
+
+func (response UseSecondPassword200JSONResponse) VisitUseSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseSecondPassword400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response UseSecondPassword400ApplicationProblemPlusJSONResponse) VisitUseSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseSecondPassword401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response UseSecondPassword401ApplicationProblemPlusJSONResponse) VisitUseSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseSecondPassword403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response UseSecondPassword403ApplicationProblemPlusJSONResponse) VisitUseSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseSecondPassword404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response UseSecondPassword404ApplicationProblemPlusJSONResponse) VisitUseSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseSecondPassword409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response UseSecondPassword409ApplicationProblemPlusJSONResponse) VisitUseSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseSecondPassword422ApplicationProblemPlusJSONResponse struct {
+	UnprocessableApplicationProblemPlusJSONResponse
+}
+
+func (response UseSecondPassword422ApplicationProblemPlusJSONResponse) VisitUseSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseSecondPassword429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response UseSecondPassword429ApplicationProblemPlusJSONResponse) VisitUseSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseSecondPassworddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UseSecondPassworddefaultApplicationProblemPlusJSONResponse) VisitUseSecondPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateRepositoryJobRequestObject struct {
 	RepositoryId RepositoryId `json:"repository_id"`
 	Params       CreateRepositoryJobParams
@@ -17856,6 +18093,9 @@ type StrictServerInterface interface {
 	// SetSecondPassword Set the password that key-add has open the repository, too
 	// (PUT /api/v1/repositories/{repository_id}/credentials/second-password)
 	SetSecondPassword(ctx context.Context, request SetSecondPasswordRequestObject) (SetSecondPasswordResponseObject, error)
+	// UseSecondPassword Exchange the second password for the one that hosts use
+	// (POST /api/v1/repositories/{repository_id}/credentials/second-password/use)
+	UseSecondPassword(ctx context.Context, request UseSecondPasswordRequestObject) (UseSecondPasswordResponseObject, error)
 	// CreateRepositoryJob Start an operation on a repository, at the host that can do it
 	// (POST /api/v1/repositories/{repository_id}/jobs)
 	CreateRepositoryJob(ctx context.Context, request CreateRepositoryJobRequestObject) (CreateRepositoryJobResponseObject, error)
@@ -19804,6 +20044,39 @@ func (sh *strictHandler) SetSecondPassword(w http.ResponseWriter, r *http.Reques
 	}
 }
 
+// UseSecondPassword operation middleware
+func (sh *strictHandler) UseSecondPassword(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId) {
+	var request UseSecondPasswordRequestObject
+
+	request.RepositoryId = repositoryId
+
+	var body UseSecondPasswordJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UseSecondPassword(ctx, request.(UseSecondPasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UseSecondPassword")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UseSecondPasswordResponseObject); ok {
+		if err := validResponse.VisitUseSecondPasswordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // CreateRepositoryJob operation middleware
 func (sh *strictHandler) CreateRepositoryJob(w http.ResponseWriter, r *http.Request, repositoryId RepositoryId, params CreateRepositoryJobParams) {
 	var request CreateRepositoryJobRequestObject
@@ -20415,487 +20688,502 @@ func (sh *strictHandler) DownloadProgram(w http.ResponseWriter, r *http.Request,
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37chu31i/4KijOV+W9c1oSfU0s/XFGcZIdZye2y3K+VJ3Ihw12gySsJtAB0KKZjKvmaebB5klOYS2g",
-	"b0SzuynJdrJzvqnZsdgXNLCwsC6/9Vt/TBK5zqVgwujJ6R+TnCq6ZoYp+Nf5wjB1wX6z/50ynSieGy7F",
-	"5HTyZsVIRrUholjPmSJmRQ3ZUE0Uo+kkmnB70W8FU9tJNBF0zSanE2qfNtPst0k00cmKrSk+d0GLzExO",
-	"p9FkIdWamsnphAvz5NEkmqy54OtiDT+abc7wJ7ZkavLhQzQ5z5gyz1P7GHhhTs2q9j7764zb4Sj2W8EV",
-	"SyenRhWs/vr/UmwxOZ38XyfVPJzgr/rkeQpvebaiQrCs8z0J/n4Lb/pe6u7PWUl9G1/zPGXrXBomku2/",
-	"2XZ3Zc/Flhj23kSkEPy3gpGcKWInXaQsJWyxYInxC7xiNGWqGmLt2Uf24fWhren7H5lYmtXk9P50Ckvr",
-	"//1VubjaKC6WOM7FfzOlYUwh4bvGH1EINWOiQ+j4YuYubYxmrKT9IOedC/NOzm9hXV7RJbvgv7Pdz30t",
-	"N5psqDAsJdSQtdSm42NzumQzbR8S3GGP7bTT9/idD9wi4L/uB7/ajumNvGKBNRDsvZnB+4y9gMgFMStG",
-	"7F/InC2kYvvGCPd0icej6TQkEK9ZLjU3Um07V0KVl9zCglwkK5YWGet8m3YX3Ma7mLYi2v0q/P023iRo",
-	"rlfSqZnmmiqmDU/uabIosozwUo+3xuKe0DeYnBrDlL3/f/86PXpKjxZv/3jy6MN/TUKLC1LW+fkgLrfw",
-	"8T9rpjpfUmimbuEdv1Budqf2giVSpJoYSTaUG7KQimi5ZmbFxZIItunYLfbizuOy3MsPpz0K7IP9KJ1L",
-	"oRkc7F/T9DX7rWAahppIq97hP2meZzyhdtQnuZLzjK3/xzuNSnjYNLzCu/Clu3pb4WsJ12RNM6uGWXpK",
-	"Yi6uacbTmfs5jkhciCshN2K24CxL7R/8NZUGiY8n9nyWYpHx5KN+SmzXZ2aoHUREYnfEzBI3FPu3nCdX",
-	"MzrzWsL+qdQYKdd0njH4LHt8LLjgeoX/hnN+Xuit/Uddo4lZoeEx9syb0XTN4d1o5iimZXaNT+DVMWzv",
-	"WmR8uTLxGQgdXdpPJLHXKLrImdIsxTv9X93c2z8xoWS2ZsLglNsxwKVUGb6giZnJxUIzg0vxHcrmx1uH",
-	"X6zdScWWyJwpeAdZ0y2hQm+YOiWP7j8k8Vym25mRcpZRtbQT+OjBUxLbP6yp2HqR03FEHk+nVsys2qIZ",
-	"/PuhlUN6TXlm1ysmVKQkThXlgoul+2ap5jxN8ZD8aPKnZMZma661HUdE4kRJrWdS8SUX9V2kGC3MauZV",
-	"WksK4H8raYTv+ZcU7KN+ihsEy5jxY3ghzXeyEOnH3dLSzBb2rbgTTJHPUinYzsZJFDMze/FWFkrjgF8p",
-	"aWQis5+FLvJcKsM+7thz9/5ZUQ0gjsiGmxWJ11zM/AVOhNf0ffUn+II3Uv5o98dHHXZra/qB/ETF1p1P",
-	"+qOOZ1cpHE8i5+bASF4zo7ZH4Bc337h75Fp7Q9jNx4SxI/7IEqH5UsycLoCdb4Xa/Q18ufqRmiiW2mHS",
-	"TFfCn8iUzdwVrU1QXb/vqPD3wrL+XKnRjzoPdfUdNXT3jRY2VzJhWn/szzknYA6RFdWEkmuaFQxjLwkV",
-	"QhoyZzVjCi0n2PBrqRjROUv4gifErqz22gGvOmuaDWuu19QkK7t2H7z9iTGhuWYiCbip58TwNSNckM2K",
-	"JytwB0FeSCKLLCV2eAuuWESoJtzYf/OEpYQbzbIFgejQhqpU25XJlT3QDUdzdaHkuuG1p9SwI/u6XWfC",
-	"WrpUh8IGsVws4lMY15omKy4YRKzsuFQhrFCckZjqjLE8PrUjtL/qQuewXc5IrI3Mc5a6Z+C37T4hk8kV",
-	"XMSNJrnMeLIlC54xgj8Qbs5InNh/uAfBf5N3xTpnKZHXEE1jRGfSwFQ0POPA5xo5dGo+1F2bX3FW4f5y",
-	"zt6W98j5O5YY+/xz+53nYFCBW9dYGX+G9In0T1Rd2d2DI2AYyap2V/U1mqlrpmbwAYd9Vjmk5sM6P826",
-	"D3y5Ky5gWtYWWqorTeZbUgjDM0KFNCumiGLXHAJRiVwzfUxe0DXTBI0EHRHB7HquZGZ9vxVb78q2D+sN",
-	"8C6jKsDhbuaGrXXfrfCVVfQEZAZngipFt/hc/IpgaKytAaMy8jFyDD6iEhpBGVWw87EnNBEfHdkr4ubG",
-	"ePD4cZ9YlJ8Y1SKpzbe25rf+nTvSE03eHy3lkf3jkb7i+ZGEodLsKJfgQUxOFzTTzEvZ9zILRFxesA2Z",
-	"0+SqyDXhwkhCSeXxQaQgIlqihqeCsPdJVmh+zcg7OSdLZjQoGVMocUyeG5LRXDMQUqdUNysmrCbjTkkx",
-	"wTYsDShYqWa6O2phNQVsBcUSxnOD0T6unZ915sOS5OF0GhQYFyIdKONefbP3dJ1nEDRUhWD2LYLq5so/",
-	"nE6DR0A9EDgscNMUlmYgsQzx4kT168sf5Dx0QtplM029snIHyKLIsi2svrXdd5eI5TJZDdyfC660mbFr",
-	"a4rprvSNzFKmDYGriDY8y+zZDUdPLkF9Dn5TJpf+PQPuGSMMEGbu+ZAyBcWIvdx9Ua5kWlj7YmO/bMnM",
-	"sA+CF477nnxFNeu16eCiD9Fko7jBQON4sSzFEIXBv3pnmlqfUX9pp8T+RCHJQ8O2nXFmU3kNsRrzlKzk",
-	"xuoXxWiyYtrpiFKBWZdhY8UdnXsdgS0Kf+EQC50zcsVysyvtlYPRN00XcNS+Zgv7JZlEw3s34RTSEgce",
-	"Y6+ZNfXtW3bOsdZ6lcPZe5T4Fagd0Tt2Fs0yucEYCRfLWXN63OPmUmaMwqgOnL6hu/KKeb1am+QnjwJT",
-	"PG5B1k0Z7F2Jusx+8DHz3VTjzntyqvVGqnTU5KAJ4r67bSoyxQj4wXXfQLFFYc/jylYsdwYcAdQQPz8t",
-	"Qz8wly3RAjUAHxzVxaz8sj1S5qU3qEyvGMuJsoJqD3kpGPGSG9k/ULGFnR/h8K3tokmR273c3PvHxGea",
-	"4EGl+DtbRjE49OwHpARmz/4prAvAXBu8toMvVPWJ2CcFjf1eT/oN2is9hq2dc2/T2omy9py/RfcbudHk",
-	"dxeubT72uffCU7q1nj5jV9oFAoRZaTJnSy7OyM9vnqGNSK1Xb8YKYTMD6qSxWq6Qfe2nslM+SydhRwcm",
-	"akePPAiuLBMQzg6rRrCh05bOb/jYT5+EvOyWvzJ0+ddUFF1aerCoom/Rezr5qXvpLgdNZ1Y3/dTRxnQ0",
-	"0bJQCRtyQBi67Bxf+IbW6K4rlMgAW83vlvG6tkKRONlu+wg41TUBcx9XykAlmEHhz5gK6IeXgpGEFtqF",
-	"+QRjqSaU5ExpKVwIj2YZ/soNMbKwltiuFqWJPZ8yli5ZOqNmeDitceN8G4zaJDJlTY+tNjuFAPMQQqWB",
-	"5w+VKch6asbEqNGvmdYUsxq7R4U1krVhefhXacK34ZrpjohRtQZR6RY/ntr1GGZhWjF4WUpFW9rdu2dG",
-	"moZWqYm4olyPXGLF1lyko2/CjPNhN80D0LNv17nZ+piFdmK/sZYU3dBt6HGaXTPFzbbfkHPX2Xt4xkTC",
-	"0hkE8oYPXRtq2KDlu4Ar7epxk4VlaIzWCmkj2HC17/fD8++sBL8uEK1NVIlyW7CqAd4o8GUn498c07it",
-	"s9wpjJ2JaUjEH7ez4malmF4FA3DW/PKQmkHxge4lLUQI+PMScXHlECKii2RFqCZxzlTCBGTp11wUhun4",
-	"zBli4EUohnE70R/zduLg174+hNqUdR47L5yqo2nKcTFf1VYLlrN9nHjt2OfUfeh6p9NxO5IxJjq0V7k7",
-	"46pDfXflH9yv+Pc/JkwUazvB7fjwtubS2+2IEGArQhljpjbTNcnlzq09IKdRH1X9C0pjBB/eucCv3Cy1",
-	"gwpMmRHBD7BQAodSCwsamNfW57gXdw73tbP/R8ijVyh1w66JMr6/31MogXWI+WtZ6yO03qiEjk5kU9BQ",
-	"fsB0dL5UWJhqatDfysVCTqLJhiphr4omieKGJzTbfULtcyDMX9OVdNk38jd0uaNVd/HUHptotQL+v70Y",
-	"xcETvOOCStgTsP57BUrvboArLtKR8g/HWdBJsibUzNU4dFhm42KN5U64odfTmjH8aD+anZHvOfobs3mR",
-	"s2TkHt2do3LTffUEUN/Ns3Pq0qd4n65L1YPHTx/cmkjdaGXW9P1zvOlx7fgLx4NVdwAY7Ea0TO/oJLYW",
-	"ygiDtzV0vLd76N449soIjc5J032cVNb3pPIFggru3MFLu4AHdlky1vDQ6pEVeyIhMHVoEudPA2Rofl1U",
-	"zURwcYqUm2+FCeYUEm9lV267PXCOE8WcL7EbCzBSBT+XpqliWod/G+EgpsxQnh1uuPWZfd6wC3imPcv5",
-	"2yHKFtNv4Gvh3EV+2qM9Rp2bhM4FDZtzTJhxuJBKNm7DqPOvD44aIXg8cybLTvoE8iN1ZBbXhL3PWWJY",
-	"6hKFUhBqMNbF10xHRCoCYC0MbBtFr1mmwXMSZM64WELYwD7Jo7rgQiEJHDolkIfgOPk1vHXNtcb8u1dl",
-	"NNvQrZ7BmiVyzWZUpLOlDKqtrwHM8bKK1+5V5B0YFxfuhXyLg4cg/BJCjBHCBaQi1OVPMNoakXmBf4/t",
-	"YiuE8seB3Gr1a+MMnkyiYECGa1INbSNq/rKfISvVBeDI5GKBx3RwdlxodJZAtrjx8uCM/MjoNSMSPitL",
-	"mdIu3kmenT/7/ttvnr8+fnP+r+NJ1B3mny14xgKhuu84ZLgQ72CVHj7Z3UVc7ZIVMsEIJRkXbHAI7wKW",
-	"4xU1q6Z98GC6u8v8MPliZtfEQUhbY3XfDiFea3ATioBCj8KxUgD5s4wtDEyXlwS4xV7bGHw7p9R0kup1",
-	"W//75BL+3/vp9Ojy8v39xenb//FfwTDroK8ElLeamRUV7Vqm5id/vTVMn5EpyawEAEAGCqVkAfnBUdWb",
-	"0UQKlIOZ3mrD1v1y942EPbaUCMrC7C1MOT5Bh2VOMZrOEimSQikmku3+b0QRtPeAXgOtZj+5Y7sd183f",
-	"J4/6vtkavFaqCpGsqFi2fNzgV/9Er5jVjj5ph5FYP/XuMWewYxDHxIQdLCVLKVOnp1yWAkCQACXyz8Ka",
-	"UMJNeOoKzWYLPfOX9w/2Fy5SudGnOIEAUKPkWmbFmhG9oqnckETm29DbQiEp1NvWig24iXMrjTOH+Gbp",
-	"QIsypYbOaJoecMMsp8nV8Pu40rPaKg+9RbDNmMsLsZYpX/DBLwHVO3JgeM/wkeH1Y5cG7xr9QQ4BkhZY",
-	"aTZb66Em4cEh9K+pSDc8NasDQmIp3Q43Bn9h7CpFbV3p8i9bqhyC3L8VzP1sVGHHmMqNyCRNZ1d8PvMH",
-	"jA/+PPrq8ZdPpn3aygP8943wWSaTqwrwPujSIm8OrB1fsEYUBNwx0k4yvuamGb0a8gGdwPqQLfwMNsSu",
-	"lulwPIzMedIbkoOL2uPAWyHD2j2QH7kOROFx1w4XH/dRAT8iKZRGn3HYDkOPPaCzG/kOfGhUjtPf2vWd",
-	"gmUhQIn1c8clMPdiSxaUZ1wsZ6NC/SNgdy6VtouyoxoKKPk1U72ZsW/8dbUkyb7rX9hr7PzLoj//6eb6",
-	"NVwLbjMUQszcsrbQ72AmOOYId6Wzcq3d7+qb6pZrLxpEM2O4WI4TXMGyC7zvlkOt9QwNLF4lP7WhNmfJ",
-	"T3QdcVIT1JvkY923fsdZFkjJlvZWYJpXLMs7JG/OspH5t8o5Hr6u1ayG9h3OX/g3H/Bpih4y3CByPCLJ",
-	"SnLrQBcqi0jGtSHgbDsoZV+czqMwYSrcxbUryuHt0U3hJHlfLhwq90aLOi5/KOLjVqyKBm7YfCXlVUhn",
-	"deXBw3MTTky78ffMS/iAGpe6qU9zH2gbn7xnUN0npmDZ6DH1jqd88J4hvfa6eUS46ZcShp+lxKyULJZY",
-	"tOle6LD6TByT76QiZiMJaCYA7kvhioGumSJr6zja3/1QA+gzM9hmS/mS6aYHOHEgiOYH/IuCX+7LCeYs",
-	"s06fy3k6z10w4kAC9Yiee9xKFiqzVm1KebYNRqzWXMzqudZqSFWa9Vbzr78VPHRUfm8XybrYXZ+LwUyz",
-	"YpoR+12aMJEODlmhN90fyMHypODatOYWpzSabBi76pjbMv+zm31vVZ9kWhLDsqxezyavIcV3eJ7eI0/b",
-	"eMtsSxCf4Cq1JOB1akFCK1RotGh2BgFpGBZb52Y7eMZdEn3PdIedrTDc++WCxCA5UOIOG8gRPeCKxTWo",
-	"tw8SDgF739TU8GbVyIzmLi56AJYDjcUdKrHpwOMbb9+jYw9IeN8FvMQ7Aa2y8J7J+ViGfiC5o7hhR1Jk",
-	"22PyoxO9U6z0IJhfgJk/JYqt5TUbrrN2Lfd6Kn6/a9CONsO5Z2f2nkaCBX1HwwjLHqxpUPTgUOyiWpAL",
-	"ktKtz2JsaAYY89J6e/Dg9OF00gjo/+PX6f23v06Pnr79fx78Oj16+Pafp79Ojx7jn4KB/WdyvaYiDfFE",
-	"Ekf9QWI7/tgq5XeyUIJmLI1IPe8PqghrhVlK5ltIYCDjlavWBMWqmC4yY3XWO0j8xREwVZC4Tmpzs8rY",
-	"oa4217oYGRkYA1z0m7hN6lSImEACj4qEZfEA9oeS9yqgEwJ1b4r2S/QrvKpR+XEAx0BXxnwf52Q00SEq",
-	"hn+z3FHm8aVgKUlQKNv0GF1lnoYqM7MSZo25g6vcCT6hxm7yTs7JutCGzFkl+QNhxIovl4hr2b9oQTwB",
-	"xBVcQGGnJrgS3aBGkQKPr8A8lHyEdC4L420e2ShcDFShhDLM7XIQ5EHBLBwXmiWFuvEmOry047CygcPh",
-	"u7to/Qqd343cRWKSb5WSqhtA37KR9tW/NOvmwiWRI2hAuvk1/DtvFKuCjy9hZa3AiOKLjlrKFlnLDk2L",
-	"WVHhyHQ7gAN+vtve8nansjd15y4w8/o3HAcjvGK2kCphs5FEK/js2U3Wpf2I0GAiN6OdUqjW4dmuFMM9",
-	"hCFExD4gjRCfImq0jEg2leDT4jMEtyimDaSFBckzmrASjuEed0x+4WZllRE35NGDB+UDMAFXcpvtHgQh",
-	"U6Ysin9uPfXdLUWFYyHcQwYEfNO5knOG4uUEQtNNPcCwhZSEkODEgZEU9IBHQcXrpfS7Gi3DpHmJWcpz",
-	"BsdDvaQerHQp0lmgSryGEs3T0VmRQjPVGfC9QQAdPqseCa8NLiis5RK/lqacrZZ3yTYzR+K4ono1jqo4",
-	"qlMxjyfwaPA4twey/4MuMCw0wvs8WLpC5AYOfKS7uD7OWv924JVGxGGguVYG80tpqYXiB6Cca7LYUyre",
-	"xjj7O/eH7JUUr6zqRJBCW7jem5kqhO6gqmHvDVnwa0fvVvcxh220cD0ov2YzvUdpVQDHDVDxzRnhC6gs",
-	"s07bkl8DGfuQ80gqjLpXlp21abbgh1JDpg9O6wxQHfOMT4lqk9X8kNCsf1PLbgaqmAbLud3p69x0VGjU",
-	"WjkMetpBGeT9BgYcMG6UZEE5ONMbdwr6KMstJJF3gPquCFjVkfllNL4M/UaTHAPYhnWUJsGqug8YNTGa",
-	"iZE3tIsO7JmHo3NsFjh/4QqqoixAHFD93+jx4TwvX3FbilRDHqo33MQM9mIfRny7lP8Y0Hc9+39jyHft",
-	"/cE9W4SKDkcs8KgTrEET08n1NKIyz93Q8cjWVFScgg3+kwZBSvORUBYQmrZvhZJZV93L4VMyJPT7Z6qC",
-	"Cc1453TWuh20xBHIx2smap9DTRUGG/tibXZQITNkF3Ad8Ba1odnwU0jqIQNq2byt2M/350cPHj/xYBzn",
-	"1MAd1jnL5Iapo4RqRlbsfTOm3Gsxl8pknDXme8TUZqP5EbU5hjlwaxO11rRTJtYObd/O2SiZZbOMi+J9",
-	"R98rLpirv/DVKg60pGuTRzPFaLoFXk54JpapuK8pIe3HYZAZjGGDGOfwKDRdM+9lQy8Iro2iRqp7mryy",
-	"y3WxYlkWfLz9gM4PhFqbnGrD0pKSVEpDNDyOfO+pbIkUuIOdmMCHLpgpfQP3pUz5wCrXBHdwRKwoU8WQ",
-	"vhRNDLBxLoV7sqeitENF1kBrJwJ38sb5I8w9zTFoumm3M/Kj/bTI5Ynj+oLGx5eic0buarpL+d+3k0uJ",
-	"xH5LXZuhtnStUUdNyd0Ror3boGzydAsAyfc5V0yPumfwmdw2+GQOs1KgBYuvRlv2Wl51GH7FOHackDXo",
-	"Lb+GuVf78P65foYlluMc+lzJBc/YAPp4uKxJ3ZUrtuDvu3nPOikZ9+FBHM+8bJdzP3wyrfcnctXdZebn",
-	"yXQASn5nzsK4K9gZw+3f9j7rSdC6p4cXNFhV21Fw9nJBqKtiQ9bUNRXIC6+hdAvhPHwgC00mtd52hBis",
-	"onJ8zz+/+e7oK8cgzQizAyYJFUSKbGvVvAu/phictboYRxiOjK93sjpHanOkjuz/F6wJG2P17QGMQpuu",
-	"oHEZbJfnasdkNeHIXJllIye5zQEDmwqKYawK2K4zLq6s5WFWTAU0TduOrTUbc9d2StXt1Pd+nNLeb6+D",
-	"ZhQ1nTgLOKjvaex7UF+K/TR06GWD1tpbS+IzY7sIqQ3lhotlfEo2q21UGhKIp0MoA2ATMPMA0KlZ2c2h",
-	"yiRpw5PS2KulRvFSDIS6FBjRdKvJZiU1tn9Am6Sf7DWaLGnet77/ovkeLAFUkMVR9dURiV2TCmjxYmSe",
-	"u/+udx8T0kCflCXNYyixlt68pUSwDXM9YGC6BrWnCCcgH4VPG1mYRPa7qy/dZSCmAEL1J3pQ4NBOHC1x",
-	"BwIYaiWMe3PL7rrXLJEq3Ucc4MJNfgN0bsIurdFBe/ZOzq3cl0AcrI1HAAC0iwHidDvPHYnSa980eJg2",
-	"Aj3RpY2q3sAHZIncSHYeFcHHh+brO9pN4NjIWkI/MCILE5E1W8+Z0ti9RpN4YZ8R43lrVmxddUF48oj8",
-	"m39dm7XduN/kdPJOS3H8mm5+chvEDouzLH0GxQi7C9ldalEiH/drcV9Ngw8KTot9v+8+NIazr5OzY+Fr",
-	"TXpa0cBlJa3hHv6L73jGfnEI6914aKHc3w/TSh2wCG+A1K786v7TBwNP/E40xIdo8i/U8q1+v6ARHPwY",
-	"NiHSIPmtGChOHtUXYnhnA8cWOfhyLgYPpery0UvnrI1idF23xMoNn8llv+Xl7q9/fu3Tunt5jAjTf89o",
-	"Zla9O+dWwToNiNMAGsYAIGmfaH7PRagWfk3fz6xF0cVxBr0GZZbNYIauaTa0ShqOcikES7wKH3FjLpU5",
-	"5I3SOvK93RRcFbGjAfDcZXda9/09t57Z9hu67aIjGMcssN3xw0IWj0uX7WJ9Mw1UGEypIjcsjYiH6ILV",
-	"kAFMULA6LUZDJHxpfuCpLmaz53b0r3bufgYQWQRchukv8ka5YP3HIkkYS7t+3lTHSzADroP1ORswNVNq",
-	"/QB5pZHTY5k54I3XXEsp00aN0JwCFEQK1q/IUqgKqUZff45bunK2qynY9VDrmxzE7HsZiqyM4g+oCWzA",
-	"xrvFRF6upGHJkL4Nr6orh2Xrao+O8Ov3zFnY2g52KuxKbY6eXVingxz6YJvA3mAnDjLqITT4XsqrF265",
-	"drtVZj4kJergPiC24Yol9rMiolkD+hfLxYIpHZ85y4cSb0s1veZGZcP50f+iR79Pj56+rf7zeHb09ot/",
-	"/s9gWios9BTbW3ZkAQCcYVVVBM6who6W2gxnd3fNMwNruJOI7Mw8VvE3uk7rGr92aYtvbe+Y6td+iCbg",
-	"JDt6weFHaeJx5SMKYEsoeog2ouzK2POIEiUMNxXOaNm7maQ2z/DKQyE8kFoZeVM9IbwrWS6TeM+zebmk",
-	"4ZoJc0Z2uh8ekxfoEiC5zvGN+yoge1PfDT/I+deKu1Zb9rZECkOTcagduJG9T0oalH1v/JFq862/1t9s",
-	"D1E34lFvHoOEQOs6kyYYWPplxUTVcM637Sl7HC24AgDwsGGhsuuNeeFVZbq/0gI+4bd7VELRRe8xCVe9",
-	"RngXHLCs7PC7/3hlpTIbn5k67BgvOZj26UmfFujTARf2Ons9tDvsC9fZiy6K9ZqqbbBvzRDG7G5mkVYE",
-	"ADB5ZL4ljCYrt8uRAjLmC//x8fGQPMYeShLXnqZc8Na50TKI/Bp3EJOUKrtUw41DIapO1rANUerkIE/t",
-	"NZu9k/MOn9OV2c4a/fx6utZ2B247fra7t/WKFlkmjsLHUQl2/TkeAHIvnxn6lN0314caNWanc2YPyTbf",
-	"xIYYhTnzLapa7A782upYuURuWFcgWmu5dAt8nIGM9o1y7KPbODfT8i3yU4fIJ/6SEhBDoBtkg750KPz+",
-	"1jL/h+i/kWQHoVrp/RKedsC5PNJrEDDA22pDjpC6WhnanS3oZXm8Dgyg6yPDLudIT/JgFzLoG3YN9SKY",
-	"mv9ebsi6otO4p8vm11Qx3/vG9530mHdaGla7wW+9oioUWnrpKTqkru0KzrRrxY6pXPiEe+UYjJThTBfy",
-	"K8/KSHtHlYXzCHW972XTLsTqC1/0ZmRU6rdhiAREa/QNhKvmJxt6VU2u42EFu2JDNVkzqgs1rGy5fW7V",
-	"pyXya3GjMLrU5meo8LrhWTWauruZmjtvmkGDx59y3cUOOOIpXW0h99A01xiaLy/ff7kIsTQfQI1zd8p9",
-	"TLuXHQXzPBRMJj///PybEqtMEqqR8ql0k6b3nz58spiyo8fJfXr0ZfKQHT2ljx8dTdMv04fzrxb3kwcP",
-	"OpDNX304Kv/70YD/vv8gjIR2XeHbSJkS2BIIq0CUe+ZQ9l38d4fEMPw9HR0dq+x+i7MRm607nDjEw+DS",
-	"YQrsEHCoByjMPk7lyBCTdXhopatBSSaXszHp0lpH+t71yOSSJKtCXA1bk7VUbIbliOEDG4CKhYIjE67z",
-	"BxsU/bmGCQAn0YYCkYYceJ41yEuqneqCUbeCDxpLeZIrufSNTHocALzuxh7AGMG7eRXToLdkMsTWKtdc",
-	"0AyCWyX/UGWcgQQMx1YZqsZqrEENOH+Q86r9ZkWysvcAc5dBhyTHL9Clacd1G3bQu5kUA8sMw3mpaptU",
-	"31SB0J2EVwAxp3eaXxM4SjoDOXV4hdNSlQYKWfxlXPhG1X63wfvS0CghxkHHcNsjQq/xwvFCF1rU+vJV",
-	"NaM3MpR/kPODYjpJRebRm1ZR6yEqehwN3eEEVOM13oiikhY91F4v3l79C1y826WznKuOTfINZDz5dbCU",
-	"V/OgK1uRgmkj8xYl2IPp3hZarScJKVh8WtkH2h7YW5+ZhTA4xJiF3JyReFFkWQztlLauudLxgJePIXA6",
-	"ELfTmnX3xo4pD8dMfCx5kINjrfbbiJh0hmgrhVNzXXtgHkkN/lJD5gCcDaE5DQhIiQqpaqSyrt6ipTYL",
-	"VtZjZ5LybINGksKNzoPK4exRTOdSaCvtlRHf9cL/ZirlN20HDCsCh9cI0CLcVDOvB9xyXQ22tcMSKQwX",
-	"BYvP3HY9JbhQULkYL6RaMhOfklTJHGNDdtPZi5lI41PIG2AhwoopFhH7ZxLLnAmWxoQuKRf9mPvw/qiG",
-	"HRLBRp61E93kbAcfRIKSTikYYSIFysd6/aumG9ftpxWQzWiuWTocWbCSWdqFNgzXPsiriCSFicBKBey2",
-	"4+uC1mkzWSgdkVzJ99sZLcwqIibT9hoEpMBPgOM8tLjhcRcNoSmC3xEgIL+RdfAjX/NgIs311JyNwQz3",
-	"AT6dEu+ISb5Eli97CVb9KuYU0QhcZ6tLwO4VChHTA+a29jWtoe88rPX+4K6RyVWYS4xm7pRvKYgt01hl",
-	"g0e6IweDiiTMc1ml4NoZEfsMjVRqmUyuylYZjarzGildIex2HHBIN+NFAWgDNxgcpimz44SwgmILxUCH",
-	"R4NLgZOs0G4idn2pfQwJHc5BX9VUzjswnV2kUIF37ZrwXUsfLkgdc2LBsg42RCp+1R99K6QdjmMm9gNW",
-	"UJA2TPlgEbe+YJke4AuE3A1c49Zc4eeEp2v5DEJSu2lO619adQ2J80pFECkS4NgrBTzydRAIenLHIYlT",
-	"aiiwD9uj6HdtUrJQFMMTL7754eLli8h1cISsxymJ/7icmMvJKVnzREmkxNOXAog4yf2nX04jcjnR9oLL",
-	"ibycEG1SOEQuJwz/xZSyu+JyQi8nfmiXk7W9w7D35oNjGRgR5u3Qnt+w/Sqzaoc9ffrl/ccP+mrT7Ew1",
-	"1L59bzjmqrQB1/+ACrggBrYbDuajoOXHPG429g5X2R1UmxfAwA4TbCwUqc2KH7dfujpG1s1zxzb40U3q",
-	"4XES0RsFBoISJdfk/tC8YrvCBmUeTHor7p5UJWi+W5kf0AnGlzOW5ThwX8csfeRaxlIIB+lhv4p3Uszo",
-	"5WpwLeNPFcPnTdgiBxFAVpUymEiPiIZ0vi7Lo63F9Mm4IHuiT/uYIffeehBPZG1dABHxqfg7z4U93GVW",
-	"GOhrvCJgNDo2zwGr8GH/t73KsJnviM5D565ZCkmUFGTNqNDuaJ9vrQHMskWAU3zFQq0QntlHyAWBn/UZ",
-	"AhsUo2lNJKkyzUwweUK+sP/XNpWDtrJ98Mw+Q+/v5/tcGFkxe8ANriTIUKucEteT2Y90ekrAxBZb/N8r",
-	"wHVhP1tHNU/JWgpf+IDn2sMnj/uaaTpIR/dcWU9UI6uSXEC5EpC+oy+BlBkVy5JizrRqTOH9x2PmMFeF",
-	"2DMe6PxhhwBThQzztTbEwDbfWsDH8HJdiCGvV8xYpRXaHH4IdrqF6zDtjc4St3OPVE+oD+PhlDwaPgm+",
-	"c091/7eFlfCTV1RxfafdeGrb1feR7cAw1cpzED3u2l7TrS67ArS7AXBDgGWachHo/HXFWD7zpWQt0rkS",
-	"KQWWFbHeixd9LXFrpPBmxZyCcE1iglYMvMk6NaHWBvg0uUAF4Ze23ATwV6A3tn8ASGoJQJNAQTZoCHu0",
-	"cMVFo7wjhvBOuWjMaTvq9PRJGJvpqMpnC0WT8CuxYEkBuZpVR2WnzXLaywAChg7sQFK6JWu6dV/ZcANl",
-	"Mc9qBik2T4T9VYgZ1SHI0u4RLFLZIQ3fyw3JpFhihzNQGX6ugbRozsgcmtQZQOwNsKT8YoRPZ2Cw3BnF",
-	"KyVhmnxkBVt/cN0gEqlTvWNBwtGaCrpk6uR+0ER+EWqteHQ/wFp/Q5CXfRfbvPI2Ur/htGP8hFYNak8C",
-	"ZNd7iv5KAv+XPlBlVbrbdrCe0OPV9x8EeDf1kVcIJS+oQq4Nv/p6JTdiCHdOXtXh72vi4NGYi0Iz+xpI",
-	"e7k4iG80h9cI2bZXHw/sKxYSvZdlvc8eJUzyYp5ZZwbaWEBNGHh03DSLJznTxwQICuFJ3pCqEnZtm1KO",
-	"CDjhujfAffdDoHlEgt72c3cAx3bo1cuCUwuZkrBuoeAlztmSinbkdA49KMDwBP2cgxJwOGR/xm2oJlY2",
-	"uppbDiz2GtOv6aOkv/0N46AtHiM0kLb+wHZHYeTLDcETL+tL0FpJsQXDd1eCfqLAmCdVCj3MgCdo65pC",
-	"AsrcmUuuNKPpAEeEZlo6m5obz1haqkMws8ORiaSr/cq5676EHajsjbteN2jg4GPReNDhwHxv3+Ewe9JP",
-	"jiDJmRkOq3evpEoaXLBTLtAzmRXrYHnwyNbH5RM7mx8vlSwCXDzn69IiodgZ2p5C9lQ6xb8ClSL4mxH+",
-	"wRosGj2ZOTMba9JCnQEYlm2xgDtcD/s2nZxEZluOXqPXTtiU12kvR4ALQqmbzrM3TzLs3+yMOW+n201U",
-	"GLmmhidBg8X3HWx1dXUY/3pq5+0oKseMJuHSBbczwPQsRENU/BjKeEXpzMxWXRiGnca1QWLfmsSCA+Ak",
-	"F2Fi9zRRjuPutqQ2DKy0p3ctsMadx1tfxWA7n7c3bsuNQt/VntuR5bkePF5jlItY6aao0pvlzvRawk19",
-	"x2HdmLARjGedAhbu9o7Hfw6EjOX2jQ17D/1yuYD/gUA+/IeUmf1fe5hBP90Chzlbw8+wB2LyDzDHpsRI",
-	"cv+f9ilpTP6xYu9pyhK+phkBgvCff37+jf3VepSY8rVKJCb/sKLG3hv9z9507YBu83tnt6PdP/a838d2",
-	"TTWJXbP+OHIVQ9ZMh6ZnFUMZtfppjRM7eLPUme4CG6WMsgVtZKzhKk9Trsuo8mmtOTNxY48Iy7QbcZAo",
-	"YcWycJvAbvlb0/dD4RN8qEXVKdPuOxqHXa/CKz3HEAyWhiyc79iG5EzmGQP9A4glO2wNSwsWsEsibyEa",
-	"QvUVS4npqJmrRDZkYfhtGogPcNOBIsF4Q+R8QldqMGcrLlIHNBq/cWpX7N1D4Ux/aZ0eYIj0Mk/XHh4c",
-	"WlUJEdghCeS/C4MxnXdyHlnrADRyILK+p+9dP2AFvCg4nuqHWOlgWZ8LWiUm4Enje2ARqWujVwHFemEr",
-	"QWbfC0PnGcNOwUj6THlWKIaNSxeFplmVpoo3Sopl2QCvBad9En5rrSIgoCp9mNr6h4imcJYYWRRZRnhK",
-	"IIu3oU39U7e3qwOmlzR5LYU0UvAEyWyPhyV4S4t9r06Gi0ajUkoQVH9xfSaXMyRWCZUyfY17uaxjAoxy",
-	"mdOWy1On7O0YrBQhQsT+6NDMSO8NqERUFqCn0Lki52Vgx3WPQNc/5cjWYFz3hiEqvQL9tWKHGeXCHY2+",
-	"oTXy9siNaMd1R3E6dvZrHdqfuYIOPYctijQNtfiCZqwjhMzTWpy4ck/Q1cDonW/WUW9d5psng/KBlXIx",
-	"FOwfmEYEYa2VTeE3JTo5yLxroB2JbwriQzHWL5ozJk5dUAf+bre9ru01uEobnmVW0QCZBPhnRbLakQZa",
-	"CcIKlJkbgzXxMB8G0jKIudsx1LD33MxalLkN5OLoUpSwD1OW6Kkq7gBt1FdUI7Fa/K9v35ATmvOT6/sn",
-	"7+Rcn/yBGLUPJ/aeeCBGxOm52TAkXi0k2BHlrGDCZVYG7qnQxYyUZSYjiD4uGPZ16NFFkATte+LX8P4L",
-	"uNTV39N+0qoLvOwip2jdOvj+cJVaJznu/xL/+JmRBilMx/duBhm7UVDtmqlwS8xe+h5o4BjCDudMIJKH",
-	"cTA1aGKNj4ylS2b3qiKaZ0wkHbm4JiNdAAxXMDiMBnXq9MfQImPMDJXHbwrWEWramFWNTrZNz7oPC6+7",
-	"+IkQttnx03szm4PeHThkIU1JOBQMp2tT5UepII62qB7RdA2xKGnGhOvVv4uFRxgGfhTdvx3CHVYR/tW5",
-	"MbpR5f6K2cp5z6GAlf1yHwiDgwjzqIpsKDZTQTy3KZToBLiXLyqZOPrHBJ3FukiuZMi5cxPBUheMBHDJ",
-	"qhApcO96phT057Eft7b7OWGwASFVV5X6nkETLDxBIQKOhF8IyNX2hHYB7+rM1oTqjLH8mEzdoQvdZ1FC",
-	"6vwuJdDlfgMEOo3GM3YNoG2hWeYYU6qkeJuk5daoWRDdUydmAYJ3Oxl+7YGrxZlTdlDuvBnPzeKZW902",
-	"qjabVxTtPd7aF0GBa5KNNWnIGlRvDd44lMhSzbemKmrTyAS1Y9dWCe3VmmYPOc6vyhLUoJ9Vut33NMFQ",
-	"ZsCIqnzz+IAuDz47/6ysthpTwVsoxYSpWrgfkOIPOh6bxiP30gTUAAY7xPLt4bUeHVyRFdUBlQWFhhFx",
-	"dYYRcWWGEfFVhlbResTvkE40DaLLbruUiRSsmwAMCpN7kW8B4spuGE2DlW5DWf9di+VWg4kwJVsV/R9q",
-	"S7axX/3Z/LvrQtCg1+tPfoOi6Pds4TL/bcqTMw6aHCcSw+alpAJohcjklYvsY6uosfWZ+Nib2N61r+jE",
-	"6PQis8omMn1rHg6r4u3B7V3jk20XpNujCMpe3V6y9oAnVyZbZo6BCtweXPEplsZRdcXSshCVayKvmUoL",
-	"Vs+W+RMucPiVDF2h5Flv/44KvpXz5GpGy/NzMqIMHxTNhmoCochaQleSVILfEVkLIK+CSQ3Q6ZsV12h1",
-	"QXzDfirNdgxwfWb1ZS0bsj7uaNYJVqGj+x7cRiZoE/9w8fIFccKJrWPBhZfp1mMeBfWsMUAEwQwsU/Vt",
-	"JwC8PJmGS5JGZfwbrYwCTtiavp/Vu113dDLZe0VP72vFjNraZQnnQKp64HICHk2fBsuWfFK3mqlXPLmq",
-	"Wc6TqDsVWt1UKHHahCueOqjcaa88t/tiYvbEJ47dt5QNnKpPD2uE8hDoOIPrh+5GcWOYaFCiu5P4mDyz",
-	"fgu07dusJLYtrnhS6zphWVCFZApGFRqYCzpUwFLRdah2Ogk3oRzXf6n7qyWh+orEqdyITNLUDSR2ZFqd",
-	"GfAwDPUIq7V8MDL4qVJ39dfoBk9iAB7DpCJlrjOaT6648KzGdbPqyfPTu3irj+BXNwe1kl7RB4+fwBqM",
-	"aDPeTQm+02wMZNYfXCUHUr2FuBuCX94OKbYrFE4N5vjjCEvECV5fWrB8cOeQHHlZR/MKDcrAN9ZYYV+R",
-	"m0Ea0VVLZUexaEe164hGSv6O4fHNqHREyna8IebjbnT9HuZjppRUQwfODJ2N0Q6j5hFvGDMrOVOJ40Le",
-	"xfX3hl4qxH/uXbbqcNEJ9TQw+7cfFIH6gdzI7G2EAVs9siDaub8UHotO8L0csegQutOe0pAvyiJSzArp",
-	"48HcB1V/u3aVWN2yi4ibwFNyr4ydXk4EX65MtoWCcr9xl1KmLh9iR/qQrFxmyqyoQFi4/5J7QaU6GhjM",
-	"g0b7c+Fa+Vu3heBF0W0y+FXLGuZUuwV/qR0V3j3tIVjZka4wM8X11fgofDum3hnY7vq5EHsv2D0pjCeC",
-	"8mNuPiPy37kbDMTv6DhjGsuz69WVL4hPiX3MtrnH1sw06rN1zuhVFTz2XVWOSexGHZ9WD8BasDUzEZkX",
-	"ptod1tnZQEYXnCrgLLHe+KWgLq0YWXM5czgN3OARonexSrRi6XbR7vqG05IsaFW7Be6X3QM8Y8KOtDar",
-	"0Cq69cXwNvtBMN32CnwE1lTLNUN08FIyDaHyDd1G9W9eM3N8KeLGIqHbvJN4cYU0dgcek9LBtrYYlLEJ",
-	"2fiurZ1I+2pn1W2ZKR1q4LAo+b9uU5ga5jb4V699JHSn2WSnbzaE7Ic71EVQkF+zxH7q9mLFWKgRGGCa",
-	"ZlUFeggj3U01WQ+mdkEEOvxG05mU3Kxkxoi2A7b2Nh4k9vI63MQK1JqKDrBjvQa+l8zFl17UormdpA2N",
-	"6XyNnvHI2LbciNFx7QHF6hjxPYdKvkD7BD6kZRh3ycPSihxM2KOM57b7EOw2UsYX9gdxoVqxP+aAFQEz",
-	"OIAPozoph9R8mP/0t50TbE3mAGVHLtFxHmIsd3COf8OExkQk1QkSEQ4GGne2HR9H07S83VGVdEiBgcmy",
-	"hq0HSGqvqtvie40quOhAfuuN4oapgbPVxT6IglB/mB96t0jV1EhTqg7ZhiCfvd6dZlpzKQ772NrN/ful",
-	"k/KyRgU7nOq178rxzZFHbRBGNetsCT2CJPFjUXjKLvh0LK29aegVE87aUx6RdkziJc2REtc5jw5mak1K",
-	"OpfXCFrzQXW0uBTbcGGNvwVAldztsBvA48zsbym/ZmrpjEewRy8FbhQw3cyKaeZepiOylEQKz9dRf5tG",
-	"XLVgG4J3H5M4yaQuX/tOzmGweWHf1rRnXWWsdFQJJRZELqBW0ZrO/4jdWsbICKHlP6MWl+kxiT0BLb7z",
-	"UiChoh1v+ZNdKaBs4+KaZhwaSkNZEeFAv0HJkuYEbzwuUeezd3IenyIpKrgLaPZ4flS0WPvTitUQBvcX",
-	"97eUPFmjSnZKHeilbkfOWzLcpTQqrG+bbTKTG8Twc7Hs7Wd+671aD2s/4sY4YhDlPR5vvhObe88xth8m",
-	"nKR6FrDL61dAH//hYGrs++9ZakfcJ7O0gefrwtfVcjyoi4ICOlRNc8HNbIxev2LbLksTOrGWoOBRDWBr",
-	"flMVP7TOy+nKmFyfnpwIqk+/mk6nJ0CTcTLpx0IMm/caGGJ8m0IUnNmapmzmi8R3RSh3fFgDMRlAn9V2",
-	"CZvSUK8iIDytqlRrlDGd4b4ubJz10maaXndVaPVh64ZE8qp5L1tyjCEZ2NO5tOabllu+aq7Q2OfBlWtO",
-	"QFMbRXvUaVQC67racTZwcHUZdZJR6piO7hv7Vf9hjTzbkYxBXHoBrEClW8v6TPfCUIOjLiakxkb////f",
-	"/y8i5V/wD1A52yata/S69Mjj2rIRLnaryAaxAh6iBD4GI+GwasZ9HEeV3HxDA1ZDG3ae0jAZLISZRnGG",
-	"N5THkOtbSN0D8LZjtQmiSltQ1PqX7gBTq4/aP9fflzZEIM3PteP3b7F+nZG14yKA0lrEVhfC8IxouWYY",
-	"KbeWO5ZFucx5cJ9jsdP+1NduwSZUL1JPwoZlVwUElwGYhOWhQ/M888wVewxJ1Lb5Ffs4Fa0aFSx1PIpA",
-	"q+hpFs8AXc4zViYXeHl9OIMqFeNLMcN1DAzgO54x7evbFmXCzfhYq68aA/pGqUhChf3nnAEsdGBxpmLj",
-	"ZH9RZNn+9XXAceDEhSLUhXWsIL8gBcn4FeLyBy9oV8lKq2Dn2tUDgyA9nAJ5X+TpFNcs5VR46yXliwVT",
-	"2BB80Cxxoa2jO9Z87bBfwHotKUV7SvCwt5W/ayllireOs3rtvSUR5qg3NvgrB9/pi3hbhDa6zvs+2cMf",
-	"uqc9wMapMlSfle4INZPdT2Vtvd7xc1m7Dchdg8kSoDx0DBVwbVnZQVPIMHbHktx3jB8TrO/428oFHnVr",
-	"61zuYPFwTERQUunZ5NHqHBT5oOkMCE/2zLHf0SV5q9PMkEet09lWquExqIYgu2SFQunBoAws7/kIhT3c",
-	"QMCwPCdGlO1EE12AXttLj4qzmlG+LkmNoQEjQD+AkAOqiGosqtRAcA/id/b6DdeMyHTgiQSQolFHEvB6",
-	"gr2y+x0/gxmzKTtQWAlAek9H7GhvFswHNGtOk6eoHpjGOhgQ0grMhCi0m3V+aAIUQkfhaj9vhbBNvcM5",
-	"WbEMU+8BYkaWpTP704BZ7HwsAf4x6yHRFtsBUrYIWVbmLeql8yuqAUFhP8FICTSsg3V4o3vujfrBhatx",
-	"ywL3xhJomPWK/6W/v+xuJNj1LQvHPzz6adgkgAjMFlKFVATQdlZSMhkeL67RH9YbgnrUlf+C/Q5Jyfiw",
-	"4wHit812kbMNVuXtDOo7u38exgjQiHD1cl23ytPdnW9vZZN/8u6ZaAbedfPMj9XYstWWqLsXlgcTbbHB",
-	"hQQEEbjDQXAQ3Nfjx0LVECbpNOUp0XKw3vp8mmDdXaPyeoutjpZaN9LYDfne4eyCswW7Qg/v1AWU375q",
-	"ppWbnW9nqsjKWjDXJo1rT/CSMppGRMsd2UAecU24OSaxfWcanyL4j3oa1c1KAouqDtOoklSyBiWjG4v7",
-	"tnBB2XCwVdnz2Wn4nDdZNlsdmnFL1Sdr/8b8qZks2TmggHcTgzw4Y45olJsVOHuBYFOWyQ1LO2t4XH+R",
-	"jl4CrRJaI6Fue6R+WGTSAfFH1r/e7Z7rjny/qWJIrR4su9mtINVZjHe7ZH7bUCYbqa60j5Q3JNj3HhBy",
-	"h6TN2uBu5SHCXz5AMGMfeEzi6pYYCRZrJTzXTCGv9tb+zzHxTYaFhMK/sjGEC863+GRxXI0ETJhQtl5l",
-	"HA6rrrnWUB7ueXYdDNKxPjGR6oaZ2LERYeL3b6Zwb6r+dsC71CMju/71Fgc1nr//Iy7470wHcwKHjOwb",
-	"2j84eHTPoDoQ5YJt4pqX1UBPU0G44FZywMVVhIMgLbau5S40TI6RUrfU9o7ToUrWxc364c0Ek+XwVNfl",
-	"2FFguA7MISmtPuTnPD0gTzcCxTHC7u2qAL9hp4nBIwhDcqui/Z4+CI5Q3YVtNDESsU27RxIXM8AQBaL4",
-	"oGYgPoNk7VLxJRc0Iwg6gkIqOAMhcI8hnzMSnwBGCWoYPL3xQWVkYZoF+n5UiCVXDAC5s1zxa56xZWfq",
-	"3tClFaCUqyED3S2vKe8O79ZaMHpE06/Sja+1n5HkirH8jEwhVoUhC/sXjexA860PtECnniwjvzMl3RWw",
-	"KpDk6ew5xLNto7Hk/em0n1QI7l3JQh18s29BdMCt0O7r4BdvGLs6/Gb0E/0BUG84NvAJW0YPmLQbxe1k",
-	"SH9cc7aBPk1Ayo8uipWvTEsk6LJWAUsBsuhRHBGh6ZoLsPJbouVPBXxsGZWBOA7cFD4L5Kabb941Sq9z",
-	"DcVAxYiuRouuYSiv0Gu5uYFp4sglhx38chNC35WVqB07v0lOabc9ZrjtzoZkgQNHjqYvtGP3rw/qrEIc",
-	"VpFysxBKaByCi+UPcn6zQolR0GyqxyOqx9QU9AH+u0H+F55t4qDy3VGFuwdGhYbe0xFhThVfdGQnK74b",
-	"YB9ecU1cGNZaKQupEgYEOEHCaLZY4KfPykmYdeQAa7PkHmv3HVrRayoKmtVJRIYU6WDFYdj0gIBFykZy",
-	"1Y/yx0fJPeTqR2fp3+H+HJppx2kMT8iYwAGmgguhBzGSnqGN1FhJqYgnOGqQKpZLMbBbU7siqSlkQ8or",
-	"qpYFexWmG+NLdzn2LVgNP4iQ8fcVRQz2TtOX8e2zareMWbrBCI3Kei4z2OEtQkfQBb+hwWUrwAkdJ//j",
-	"moDViY1DJFeQcF9KV5SNICRFBXbaQyoYmiQsNyz1VJwAWoiQV6ByAq1rtmTGAU8MFHdrklEsccEXz4Q0",
-	"MwmoIl/uYu+9FFUnPSHJSsoru0/s6qaecdp3fMSOhf552BkwhWgzGIauVLoMW7YaCB6TF3ZHYuq3HHqp",
-	"4mWWYoXKrfBXITFYRy8hPESaDGKd/WgHBqZndfx1c2ftbhu/j2sngpPpUl1WJ0l9+1Sqo6l2us68Oooa",
-	"T9tWpLy2CW6SPPSa6nvfP3GE5/u1698oRbY9K/s0ZpzVQc0gWnMGDVCNJEpKU7WFa8WJoCm863LRW7ks",
-	"5ZXXUq6bfJEkAwpA6zcifGj8HfVBlpDxiTYyn0RBvE7Vu2NBYnxGjD6ZZ5PzhPDeK3MPW8qZFB0dsdZM",
-	"FmbW7N79ZLrTv/tlownYGprYC6elmEDusNKx/erJo4Zje3+AY1sTo5fV+TjCG3EfP4izvnakzqlINzwN",
-	"YZKfi0an63uaWK1wVqtwNI2GS8LjXsExskK85h6fhOQErv3D4Eror/3gdkk4Q+W5CTXJauY79XmJsgeB",
-	"NjsydW7l3aVKkhW3uplqIhcLCDcBW8Up4F4QlmSfgXWOxlM0On9CioQB0seaXI3uev7FVn0Exa9suDrE",
-	"DkLtYh08boynx+ruOP8GOzeTOVtyoUmR212iJbS4wEYYWJeZSRNhVaWrVy2J2t7J+T1NeEqW/Jrp430S",
-	"Hm41T99bi7VvoOdulqkHylk1h22VgczXHv9AM64JhtddYaeR8mpmpJzZ62PruABPCYpdY7QPHj99MCDS",
-	"BbyEM6cHG2N+uKsQvq76UGiWSJF64T4jiFZMPa4S9MaiUIDMw3bhCMTChtp75/X+voHi+3pm9zv3Yn91",
-	"2efbHjrv5NyJQqVcMSNGt9BxpaLv86DxkrF90xr6/d753XCRBruUhBXNMalJBtckLaBrleYpq6V7PCMQ",
-	"AdVEqzuwDcyyEB7ZPljr/ALj7FM3H27BYDg8Iteo4BvmDXlHvi8VVz16X1jmImfJWISUakOdpuQB+cL+",
-	"Xz93SyO2UIq7UcVugdmIhaiHJEJ1lcRdQFwGrNnDcCd50oPRqsTpcTjn40MF7Qq6dtmJAoHOtlZvW4EH",
-	"lym28xuDrozt/ok9qpNkUl5BW+JwwGiML7sTUurSO9/LDZFZGqaow2TaGZmeYhcl4xyTCM4d0P/2Dpoj",
-	"gwpZKpqwYAOuKhNx//HDJ0PyGbcQfWidX4ZkzH4h6HaIuMToOg5vatwMVfS09DkocnGzEET7xN51kD3v",
-	"mdCGUShDhuk6hRp1e6sDW7kUa2HyArT6HJjYSJEHumfV0s7/+PX86H/Ro9+nR0/fVv95PDt6+8U//2eQ",
-	"8dUHSVqtTgq7Tq6jlMs1npFYrU8hmysLNbxNqYus7DkkoGXlbwVzv1ttVfOtW4fg+YvzkgPbzufvZYMU",
-	"t7O5du0E4CirtOi3hVWzJ6+o4rq3BVm4UrQpUkG9D0aOb+1wwcYmS25UHNtb8Lq3hcQF1Da/tgu5QxU0",
-	"cP/ctDLd33+jKAN8xn97Jv7DPmRETXGY9b+j/vu2JmhfrwCcAN3F1XYHdGnwvuEWVm2BQv297459zY90",
-	"z6x1smUpthj7ia99aqNxTK258IiWu2TOgvGGPxSu6hKPhOZ0zjO+wxLWm+HwzekGzdAPcr6H0g9DIr0E",
-	"cHjVQRSA/o79dRvDiALLrHNf65kDRHusSFTXC3mIltmzd2rCVXtHYCpbE+Mko1zVPULZufsA1xRshfly",
-	"USuJvO+qpWWWWssYom+D7ZRzfEfbA9mVTjDFOoEA+81qSHqMlAC8pyaofc2QfJ+FPhqvuQy1Ig2Kbqda",
-	"6BtLD4APyoGWM8Wu+YicWUUxNWhlkU2ilgjav771go/64f/4cZATUBuaZYO35ygteW5X/gc535nIaUj9",
-	"FkrQ4QOBLF9/r3W8qmx10SdSWKQwsGUUdhEbob+bVMdVPdyIvYE2wKxsixWMBi/L8B9aBSSjaQoNeUih",
-	"2fGAhucALxhuL2TSPMsoXw9ZaKAI7H2iveiiWK+pcnlsq12GEle2Tc9KxhtyVleFbTXVbAVSr8qpThiv",
-	"f3bVgNsn4aPCYOqixXucN0KAZdxmtwpPdD/2MIBboEfd/VviTPpZMxXiTTq4tSC2Firzy3vdwWumXMWr",
-	"T9VwsbAnvoMsQJqYG550FJxc8KV4fiBoMKB/rZfeW915iw0dwyGA/XNW7uMggHNBkZSrhK35iKPLLfiQ",
-	"sqf8hzwa/hgvlFxj1BJTVDHAPmPkM7JjJPMtNo118Ip3cl72eIdCJmUcWyk3l2LjEBV4KzaIvmaKbHiW",
-	"kTk79i/k2pMO8KrQTF61ExFWuWjsVwb4uGMC3BlgBgKvD4J1sQ00F2TOzIa5bvKXAnCrQsKQY0wXxlHV",
-	"0x7bgLgYj7cEY0i3ORQwV8TRgt7TxMr4KYkBbyEXizhy/+0aB0QkRk3lsmbVH1zvwehSxIn979m7Yt24",
-	"ANH18Vm9a7MbD4nL3iBCmpliCePXeK9Pt84gE0dngLiZ2amAX4FjZoZUPtgD0T4A1iU+JucwZ5cCoTXS",
-	"EVhg+3+o2rSzIKxMUO2+ExsqxJF71sxKa1yxGLhV5BojjWeEIgbIPVoqJyyeTRYz03YkjjxjDl/ukZaX",
-	"AtapItRAOgd3lSPacFWMfooiKDelmBa+ZgqFtozjlV/n298tClMogKgmhUH8T6sGX8n1CI9qdBcXf8M4",
-	"ZFdJQnFADKM+xsAAIvxk/46gLnJh2wAweETBDLJVWesnHdNQafC1ygosY+NIe/7c9d676Mze0MrHA2GO",
-	"3hs7IMvejxnn/I4s/+4H1bkX1S1SB7Nz2LqmUO7bWt+UzPHtIrqUve+10N1DnsPFNcLHoTe24slNc+M1",
-	"5Va7loRBMCTXSlAfUB5SDi5yX7cnWF+boed+JgJAtbmSG81d91bNrKdg/6UYTc8cYQRAhlKF6JZNjU/C",
-	"mi6F/cCFVJAI3UX47SObqmakwTmVUkPnVA8G8RvF2V10AgCO3TEKsdYdINhvMgGQrSNVtE/f21isVV8+",
-	"L3iWDqzfHdZmrCYgN4B21PlRh3nZtY2zH9qxl6XUP+Y1MOuH0r7+fmuTOYBEBqwAoQ7nn89pPC7ulY7t",
-	"LZpT5dom9rEcHXBCupaeHZGgcLfuuz66jGJsyOd2JRsD8x468roOtBslUSugRYjIrZNWuplxP2EmaTM0",
-	"DcD/4MsvGAv0pMzdkPorx/d0mo/Qy+RiiQ4XW+dmG7fjA/3JdGAg36Pj6jG4G1nh7gicZVyMOXA6eFsx",
-	"OzLigGl9uCdzdmmd5uBuJHW12s86aurpNAjbfSfnhL3PAeYFdTG6VRGYcwDNcGP9Y2TQFQ0w5pPpo68G",
-	"AEkvENR5kQeJEV42Wagr6Gdwd7Qd15G0xWNZJdttm6v3NZ8VlN+tSDrTxK4/3ojmJ3BDsPUJBH8H5UKe",
-	"4aX2sBrVcg7A9wFVlmVVj56qttPIzKGnAQBFYQ6qmqQtZBsj+4dkRRQTbAPBlLWPYyQQl6KCgGKBs7+0",
-	"xJFEUl4zNTwxab/cdztpAafeH8k1B8jyttpHYzPx33CFaMXPtb1eNNlQYUJcTkWWzUADx6dE5ky4zk0u",
-	"Qd2Y4p7TfWgivJT8ri3zdxI7WN+NGR5o/D2I/HH5LVwazhEHsnbu13IbD3PiUi/6HXWA1e91/bBiXim4",
-	"xrMGdz1scgh5IqmslVqWDl689lbsywTedRo866qOBO5Y63qjCgzz6GJ0eeRcoQqtdKr2jeO84s016wKX",
-	"P+wlELqFtDlSQbzHSEovQolq862/9oCc+2HZ9Bon7zAmkopRY0j6eSwe6U+dCUdW4lmLzmcAH08nMK8z",
-	"f76bA3evDh00b+iyTYcr0yJx9b97s6Z1n70GET89evvH/ajLeX8jc57Ug0O+h1ODLq/Z0sn5B/XOTtbV",
-	"BVhAkXLk4GQKWz6tqBAs08FE8hvFl0u0QsuS1YpvA/JrR1DQqgpxJORmp2tUqngWzlH/rIPW7QEEJp40",
-	"IsxhMUq9aL4UMz4uJzIWTaAc7dN+iqKM7W0hBg+pfXpvFy47goNooz8KWOIGs9JGB7hHdc3BC/c51f6l",
-	"gh60cRtlHv/30dsvgtvXvvPwUCvu2qEqHLZUn3mNj+yanoOoH/dswBExiJtASKYH8ztWkncAU9qNWCR/",
-	"YezKNSLyr17DGWIKK9Ab7G+zKiDlzK06B0oIXYSZAlxR6Dhyh/NWD5TtGYmNjL3lJ4Hq1wFS1owKXZWz",
-	"pnRbstX6JM4WwQ0Unoi37UZePEffbkDA/oLWacYWhsjCDK6IdXPZMF2+HFTs5BEMe92iTCbY7VwOvHQn",
-	"+gOYASMDGw+hkYXiZnthH+Jc1iUL+t2XxXT6MMFSthT+wY7xbxiBQ9wk/hA7s2ANO5JRxWrdG1bG5Ojj",
-	"ySveAci0x+ERFwDtsVedOVaWWK3ruBaHNsLyL2sekPnWXfn9mzevoGmXlLlvHcLt491r/fE5mc2+l9oc",
-	"qXU1QprzfzOrwADsu5AB710wkkhhFE0MeEU5kzmwbRZGroGcEAs07dTo40txKeITmvOT6/sxjhoFGhKi",
-	"TGE+FBlOjskFX4JPi8X8GiB1iAO7Yix3JM32I45JfAJvqD8WX+lDVbr2rEsRnxdmJRX/HUZ4Sr6GpSGj",
-	"lhY+5osvnE+pj7/4gnwL0DXw8yEKKsjr756Rp48ef0lyvIykMinWQP7juvMa6JEXJzJl8RmZKyoSCJzi",
-	"XyKHTZOCGPbes8/HhOtLERdKnGKO7WhNBV0ydepec4qjto/woyXn5RjwkYrljBptx1DM19wYlhKorIoI",
-	"NwTUp/Y9dRacAfuQ/eAfuTb6iy/AcbWHJ8jaFdueAqyJxHCgav47g6WKqvJdR4JgfydSRPC3uDp+Y0fw",
-	"sMLHeg24pAB1uxRx67iOj8kLSXb+WtOSTKTw2fZpa7oFGhKyQHJPCT42FYTqK+Y/7RfKDRdLu5S/wN6K",
-	"rRuCZZ9IDEX+gV+hK4qGh9N/1j19rmtxAOSnxLJWrmutGAXb+Obp0InJvuGaqTNCxaXA0Gn1PG14lpEH",
-	"0+kxec1o6jpjCUmA6ACJjWBbOAZiOgfAo/uo17DO7rNevbx44/tBgS0KKAASP0/ZOpeGiWR79G+2dfxX",
-	"wABxxbYVHhH+AszsrifXg0dkhewfNdIXN3TosR45lJzHw8HNjx48IDGv3jlbc722vkwc1fivXD8q+Hog",
-	"Xn00fdq8jYvZIuPLlfG78Q1fsy++sJNmd97Dhw+f2k3/85tnEbEiieEWCPtHJC2QPVUTTbcOSlkIbjwk",
-	"Ati8AHGX8YQJJLR0yvKVzLbfSbUmL6RI5HrNVMJpRu4fT4+n9phTmVPw+vTkJJfZ1tpTuZL2wDmWanni",
-	"HqlPRP0BJ/gASLeasq11tb9r0JPTSXmtzJmgOZ+cTh4eT48fTmpZ5FItnrQapudSBw43q3FZWupcoMnM",
-	"Uqf3Iuicj+u8otozHaEsC3ZMvpZmBU0EKrn3PwJypWhw4djTwkqPFWonoQBxcS++FCBr8CKH3fGknLgo",
-	"Jfvt89TOkzTUsGf1VssuFv+1TLeu+45xJzrN84xjl4WTdxrDqmg+DG8h/9q+EKrgm6aGM2oU07m0C2yf",
-	"+GA6vbURQEbEpabg1c0VfCEh6vohmjzCl4aeVQ7u5Gua+pg93HK//5afBS2sxWns+FmK9z3tv++ZFIvM",
-	"FT0+nj4c9KJryjNoTwLf6VKiffd9B5fVrbrJ6a+lPffr2w9vrQ3vUtOT1wj1reDB97STdw+LO/3V3fvW",
-	"ehvorLi/2JdUW4wJJTN7uO/ZYRV3K0LDucEOJ/hKhwfDXhMahB/60QjpdSoc3cinRd1N9Q1U6mg4DCPi",
-	"ylcqQ8w+8lJUChs3GfZ8cxq6cY8zU2DrwjPJkhmnicvvxaN3ViB4nQri2q5ELkedIrT6Wl6x9FLgYx5N",
-	"7+8+gYtrmvE0Du1wuPaOtvW39tnlRvi4Gxre3b2h4efsT7CnH90fsKffSPkjVZgRePTg6aAbfqJi6z5I",
-	"fxrl0VAYbwolCLWH2hE20QRxBsC+L3ABTjTXNG+fEsGwU1OJvJNzffIHQiY/nFBl+IImRp/8YS2PD4gD",
-	"UnTNDMSlfg1/T3XJyQ9yDuHVP9Drc8gdZ8aU3B51YY9qglvGnGuBbEeXjljYAA7ybTTJi5DnXD4kdiUY",
-	"jvMv4xqUV6unORa4WHtaYltSqxRPyfJ3nttLrVXRxCMSSjJuDRFHhk+ddwzGvnu4LjJzeikA3ACRF67L",
-	"J/rRCCjkEIz8cPHyhWPABjhEZfQ/JtPpFBTqI/IT/xp97WMSw6SUn4derYPb+rJKD5AsvR0g0bsU5fTM",
-	"eIpE/jqCeiGokrGTkdPkyvoyaBOe+GmDdiaIwjgmr4BXEZrAQ492tOakStG5vhTwk/+K+w/Iv/nXZ4DX",
-	"Ucb+3R8CcrHQzKCLxN7nLLHuYaX6vVzO8LrY+ej+Sv9nrIXyA7WzQu1msa7OpYA4U5xRbWKALSVyzepn",
-	"GS0XaEXVOmNah46FvDDnbjCTqL03QOR/K5jaVjKPQ9sr9d0cUvenXz788tH9rx486suChV8OvT3qr2rz",
-	"eO3UcL4deuLJxDBzpI1idN08fcrPmXNBYTTtLftxLVi3XN1n3hsrJR//wBtwrHwn1ZynKRN4x6P+O15I",
-	"850sxEc7Ux8M+XjX+tCfjp+ROf49wMiuoSbUR8Ypyez3Oe092izHmr49Nvm5U4cPpgRi3RF5PJ0SBWeK",
-	"/QdqybL7uSsabSj+C9h2HYr31BoG9psymkM854rnOeA9CJw4XF8KNO9L5tIlzeOyE51jXfXK9Zi8FIwY",
-	"RYWmiTPsYeBBvxihEXdjNiPu4hPZzfjybiXyiyfhNX8WbTJaOQz4mn9Jwf7i1vkAXfJOzv1+Hq0+ahxf",
-	"YfXxUmRb7Czgwc6QrhELvnQRRuv+WntSOqR2Yr3jjKVLliKeDKw964Fj2yjCMg0x4UfTRyR2tB1CmtlW",
-	"FkrHxwSlHtUNRPMvRYJ5H2k/FlA2LA3pgwUzycoRft2RVmjRiX1ktdCkgAsZFyuGeQ79t4VxgF74jPb3",
-	"d1aWYdPhevpu/i6WptiCKUQdj9/zgFrbFykvcqY0S30YDW/wSSsOEHmprc2CqhGT9Etm0H/ysDjtH5PG",
-	"1vVJpEigl6TVCqcQIseeAqLOX+BqPC7FosiybUlwUc9CaUzkW50kSSpDmkDmTDjusTtTBA1ms4+uCOpk",
-	"fx2KoATL/20djLQOnvTf4Cmrfha6yFFG/yKWxddsyYX1UFwL+YwvSlJevOVQjXPyR4WY/XCSZBLTjuNi",
-	"fk70n6cTCMZ1JiJyqq5YSvRWJIhXcD4I1l2QMikMNRhN7QEjq6uPT5PuemaH4WPj/3nJq2+B+9wfPt7f",
-	"HC98W5HsT1k5SXGnxDGJS/R27M8anqx8z3Q0TNNC0Xm2rezRM8ft5Dur07m8Zq5Djsu5owhGCB1wyCHK",
-	"xaXAjLLv+VXZz8ckdpj/uFY6AXTrzHWysMewPU+92Qw897VCjBKeQf3IojIM2jDjLwVQt2M2Oq3qYyK0",
-	"150DwERa8Z1ngEBpOgPwYTV4B2yOqhmI9RD8PIbObVisOzqwayVcH/u0rgouO45qnLC/T+r/PD/+vNrv",
-	"EW5yxL1uKEfQYVmXOFTxAQDxBCowjpTvkbJExvp2/Iym5/a6166y4+5OuuotHTvgioNqdVFBGPeNTr5D",
-	"lquGm6ApehiKcqtrsZ4FhgeQPzwRzEoxDcA7RFb75cHil/r6ONT3h47s4Tl8MIaDISG44QJBcz60Qomh",
-	"y8ihn2t/ByhZxpg586A1+4NOZM6q0lMAMP3imObgTTpn9AqOEGwYb/WyXYF7mriJ64i3ZjRhDZEZZ7w9",
-	"X/y3g3gNz/0cKmnQoudjp39uIOd/KbV/UKrmhnu2wjopJ5x7diTWXOxozG5lmXFtzn1Z2zipf0WX7IL/",
-	"zgCpMODaNwidiHY5TnImYoeQAs1krbl6wBUgVjxjIgE0IratC+Vqkd0kmKxFLt2qj5/7p2JaZtdQNkKD",
-	"RXddaWHtCWejwcENd0PnIx3dbfW4/bTNXY+pWrcOGxj2Zgg/q01Qd/MnGroc/BzoxYMq9S41G5SaBRSb",
-	"w6Hbcwp2yMfWaDdSHD9ybdy4I+SasBuHzLfESy7GDCIMcwq2Kekbhh36Ozrm5A/43xlPP/TbZndulnX6",
-	"JPbHG0YfRkb4b260WefTzdowc2yUIof5gsjTvjU9qank8fGt6h1d0a0Xkii25iJlSpcVKFZqoW+4NnSr",
-	"HWcKUC6A2tZII61ZtmjEvhziCYbuNXwQoVr7pkos78h8eyENqJkPn4Po/2dn0D6+HXdBHdWWlmsGBTWZ",
-	"lFe67Nm7f2eXVbV7te6JE/W72J3PMQ+e0EIzV98DBlvkAnxot7kgIJKXYckru6ZZ4VLqC8d3tKCJiZDg",
-	"c1tB2sGfG7px3Y9/b9q/N+3dbVpIVVgBn2/Jior0Vjapc2TuZJPunJPXXPN5xo7JBbwVMLqwRdfSl5MY",
-	"vgZafUTG+ybLju++rB5zox6+Qd0Nd75BL9x0foqQyN979vPbs18z8lvBmXE9HbhxlY0o4IfsYCD/2Rs/",
-	"cfRAHyt8EnKraYKkG8HgQYhQeM+DXFe8G4YhsAijHTbY37ntbn19u0z9vr4jSv/8t+8thAfsjPgPjrpi",
-	"AHqrDVv3hBk9V3+1T1oNhYCbACp2qCnzsWj9AitEobRUp9gLGY8ouHIrC6JXcnNMfnFdbGLNRcLiOnSq",
-	"qo3Ex9j3CLnxOePjSxErBjUvnmnAJX7d5VwTIyWRWWoHkEmaYtq7s3TZ7vpnZXeCARUsMObJ/oKV7tqU",
-	"EZQ5QaQrMhMamfNEnxGaZU3CGKTBzjNoDOaKWoKhO3hA4yuGtdQGNrb9TbWBAnsLwmVnZohS/IVyM7lT",
-	"jYFLbLdK10nvxP5PFRn8pczBlhK8Z6sHwn2O/e4Ikj57T8ZneOW/OWZ673Sh3Hv2rRYM+PjThmQxUyYX",
-	"xHMI+qwZV8jZUl+POs/ggBUZtBgfYyH6towdxideh3L651vie+0MmfXK92qh64CbxX3/+AxyxZAC9E13",
-	"lEZ2wxueQ75/26/ukYq/k8a34QP9RK+YQ72hMO6V7LAxZy87+cP9l8/ppCxjyHTYFH78eyX8LSl6tGsP",
-	"fgN33BQGeuce742WAb9x9EJE3amzzhmefpp9+udJoA1dg0NzaG7afHguDIdyVS6+5Ya3v2toJcfmVoiM",
-	"aV3nCcR74DaNbU29+XZWtW6QghHFMLTH92GdDj6m7hzoNPqEmv59Qv0nhPU8DqrcyMD5ZAwXS31LB9xJ",
-	"yjJ+zXyXvE47+pvqso8U87tLH9d9zbY/MFZNz8ffAx/zwPgRG+C4UnSrbTtDY3d2hPTKqvE9W25ySgWT",
-	"SK8ZzbItUppFjvvPM0dOiY4IzbSsEdm6UdmTyXNaI9bbseBUxIKuzbSCBJOvXAqdUvbjPoKp40W/k4og",
-	"gbT0AjiMYl21qcaGknG75/df2pi9YFC4ZJeGmJWSxXJVX/6+TRFMrSRKiqNcMbtjOiPHrwrFTj2PJHKr",
-	"Sis35Bz4de2C/F42406ocH1DIZDMNfCWluuUyKxYC/D3g4LnxvJMQQZkQFw3UWUpbpiXqE3APjB58js2",
-	"Mx303ECXxruNiiopXrlF69o53LhQOxR9uFa4C64+wdnxKWwV9DiUo4CuysRAfCnCjcuYa9mDpCfIt+JW",
-	"8redG+XlomptlEnBIo+uSenWarGf3zwjUpRFHmxLgPPmjFCy5pDt1xlCcjzDZUq3dpvZ+zcu+0LFtu66",
-	"dCVHvndj/bRJUWDND6LB7z+qMYQ9ajZVHE4NdhDS+i63ppv2flsO+uGUepEraCPw58M3g5UGdAtQX5Ty",
-	"1Eo4/AFaLeBn7kZ4sR1Q336Di/Z5At+7rkKfpm7iVcm15b4uJKK/jcUEtNK2dTkBMsBlx4vauP6eA6pj",
-	"R+WKYUfAoVvqlb+hc/BcQAyFJ85E0MaeSRm/YvBJHZ+TK2nYLhRi/1D8LRdQhtKVja3tPUoSKbDxSMc4",
-	"qLFaoT2MMOXgXSkVqc1QjeK22p9Pk/gGYf0aostv+gnIoT2fVFTnmy05kx3zLNSrowcVA+87Ep8u+TUT",
-	"QMZ8OXkuuOE0I946uJyUYcM1FQXNTkuLikgrVfPtpVCFANwDulwl0hjhEdw4DBQyfDoOXFfGX1JJoOkQ",
-	"OtYxwWWF4XPNbtmxuXZdHzm5Vb057QofolBYy6qSBquIOKio5mL/HWP8JHb7eZr6SmW7MkuGIKGMe+8S",
-	"Vk430fq7imI33AjXnPzhzMVWJq1FUuUJl+2+rHcrBGRvFXaBxszH5DVbAM87duCoEdYBRx104PgHIHbh",
-	"3fNCb+N/7jLD4GDc1v7L5O5Gi9ztJPtK+YF2AKUf1CsvUdir+wXIRbGpja+vjl1HkRgL4TUDNnMS88XM",
-	"/xI5fa5LwhQcGLA2O/Sd62YDnAyum81xIGNE04OUPsKzotE5pTu0Yvbp5r92TNuFJFZSm6FGzqjFtrPr",
-	"o8rUJKtQ9tNHhz3fJjLjAUG5kCUhyFnVX8MHRshSEuyO3hTNAvoulmrrbgwK19zxI+ciPz9p/dtCgG1k",
-	"vZsIWUucPFs1ygT814AN1mscVC1pjsBE3x+B+NZf/AavveumJ+Wr9iH8cNzNpNlZ2cHg/nT6l06UILLe",
-	"K7mW66ejMpKKcTdd8voOMBAO18kdmb5rWfdZ72lSiKptkD4m2MkGOzugXQPI/AqvwtOopqehWxFaPNhK",
-	"v9GXqB4FvxR6VSD4pbRPfN8x10OOL4U1grtd0aZAfq5OaXOUn8Y9Lcewd8eW5iW0UyFGkpxq87cz+kkx",
-	"nHZTtMNHC+A0vIOj5uQP19Nrv49aJ1o4d2MyHi8B+gOrUB1BZAYKEX8J+RdWCe3s5X4vFLXXXxtBit8I",
-	"AL+mDNzledHvssEitXEqbeF6J+d6PEKl99A6d0nO8hyN/fkDTZgMbZ1oEBxF+yx1odPyxHIsoOBw1C+D",
-	"5Cn89Gj69FLEOU+uZnTmb4uPSfyvb98Q/+WlQOsYhB3qr32j0qq6I4bP1PGZ77VH1mw9ty66XJQ/QiBY",
-	"YVSn++j7Qc4/1/PuBzkfc8hNb/PFXcfbOzlHBUUzxWi6hZCHjpwi9cuKKRkp8MR7MH3wkYb29wH7aRhZ",
-	"DPRPE9VmJVLsnqugxnqRTG3lV4E69nlvF+VVfwEgqf+Y/lRh5TB8onThp3QIdW3Nh0GAbsHvC50hfr0+",
-	"14PEj+9TFKuVc9PVg+LvRN1n4BvpSoL376RxKvvkj5pFud8R8ok2ICgtM3fW+7GeUWl2QB5uKSFV35V9",
-	"q23Hv6vnGgm1A5Z5Twld9zxPP5X6+BMlkAavxU0Pr36zxk/yvpK718hzDpV1mGREHpFGqrSEsS+hpYRz",
-	"vlze3F00S5zGi/9J+KKC1myoJguqTThzCiVLh5+zd15sN/6Inf59xP6n1dv5hQgX3N3+gXuiCnF43Gi8",
-	"3tjbXxYqagtHXVkFCqjVKEaSOSM5T65YSor8FNr6JFJA/Ajz2nD6WzMAQgsPplPHn1d+r8+Jx2WRBNdE",
-	"LhbB2t1CfO42++ui3jrus4r2/B3U+Y9QW4Wob1QhN4fpKh+87gzd/GAv+LTVLZ83z39Npd/O83ZaO/Rs",
-	"zhoIP/zFrjP54Ae+xju6CQ+9kHTVQTwaXv9nFF8i89vATgnu+q6aA/BSUSkqBszLCy64XkElWhcN5DXb",
-	"X3Sw8yoHgQbePYXkfh2PXyi5DtPhpdQgan4yoDzFvxChBV2VKXL8m97e7dHVHyOF7nd/uioKO+rOYvmd",
-	"SHqg5spec/LHOzlvdZHYj4ntAb5ag6COe/1HruRSMa1JIgth9D+DSFhiXV6Evrh2haUldyncy9dUXWFl",
-	"hSYbaqCd90Iq8mRK9Ck2DgeQI3QywKa/GsvT0FIMU7TQ9JD83meGt/3czKNPECwpDX8rCF7mhmyIsUv/",
-	"g5y3s/GNjXSSUJGwbLxX5R/cSTjeQIKUhncl+K7vNULUgUzccbKeEejWueG63iYbruAmKvHzG6lSbBvH",
-	"F+VehrJl1/H2UoBDZT/Un2hNX8pu5VAeHWYE91lrD9y5i3Cur1BP/F1B0Si/0VcuIw+CBN41LlPWKJgf",
-	"lpFtbgB2bQfQeaB8Cz+jbVSs59BwNmVCs2yLrWjuHwfL3H+Qc7x1tLY+t8bRBfvt8yC6hY/oMkrwC6MS",
-	"wPu4BPD+5dX3PU2YEw1gqqZOPD6JEs/kslOAYxgfNnfmiH/CkfpumlAolKwKcVVB9aylcYZ/3C/7JLb/",
-	"Mcu4YDHRhkLTUMegXT7yUmAHP3i8vTQisaE8i3cvJf5KNy4tyZqKLQJPj8nLqgmoWSnGKlNsUzP80Pby",
-	"Z0JlgO2xqX6Uy5tt1C5XBqZmIL33CH4JO31tZ9I9ZDodQlrxyRXLj3LZpVZ+tIsdkc1KZk42rI6Bpg0P",
-	"yHQ6dTBkp3X+gzROJpeluoF5AdIp2IqUOEH7JNrnJJUbkUmadkbG/AVdey24f3CnhJt2Gvbe1Jp2un+K",
-	"FKTw7U399vdH7kkNeS637pwLirWb7TgEDOQkzyhv3du+Muj/wAJrArcDQRAssBSM/HDx8gXBxhlurZ3K",
-	"s35tTI39/2ujGF3b/7K3xtYwWTGawhT/MXmGX3r0DdcQ0eOyb4R/5X31jZPHcm+htslANj/+HlJy022D",
-	"fmdloMINb1ZSM4JRSnukU4AWR0QXycpKT7zgIrVSkPLFIgZaOsUcV0iM1Tfl0+5pEtt3x4C2g98c9PiY",
-	"PMcYiVQpU4Q7eqhLUflkC7sS9pr1Mfk3yyHWkUkBIuxOX1Rap3igW+EWKbHv86e4PaCrLuCulL704chS",
-	"+togBEoDZ0ZZ6W7tCkDO4VxYn7DIUgB6kzXeRAV5fP8B+Yl/HRG7NNbPDhsCzmh/bRfiL4C5fC03/aFE",
-	"uxL/Accn8DA6ofPbvQzyf4y9vmZ7297+dKeQo5812HzhdmQJxDk/XcOF2iBKFhvNl4KlhNdLWezfjrjo",
-	"CxKv2UlOtd5IBZZIEPnzrUg1NvHBQBNxz/YqqZyTncAQBIlf+effTZ7cPx4bzAyD3gRggHh7+ifINR+U",
-	"CX70YED46Y2UP1GxdZ+lb97zEYFgUrB7SEOQV6IwUk6r03xvKvllddkdKojyLV2V29/iZimLITBbCGd3",
-	"QgWhGJ37xF1bgoVVO21zhrUxktdMtZhnd7X2S3/RXS6Nf0cX8zxkqT7dzD+D90NsFulE9WouaXNHDJpx",
-	"yIHQ9f7t8MpfdIcz7t6xj8TAj7VBksmXVsd84j1g6qNzreygLYRCbm1o2SrJmiYrLpgeS3tZJ53au1Cv",
-	"6xf+lUkwAUHR4OJqkzeCA+89tkSCJtUrxjDOCgkwx/r7mXI8lms5gDu2MRN/WsJH1ZRev0Uafx5D/1i2",
-	"p2TvuTZcLGPHDO8nFrkWgegPWqUjs76jaEZHWAoI+VReMhDlV3A2a8gyj2Cv3uMYNXhqp2jBWUr+gdwc",
-	"cEZesS38p0JO9H/CH4U1jevDOSbnpaVTNaYBtsmUEfveM5BhT+Rfk/HuMuVKqj5bwGo5wk/DzFGboY5z",
-	"qBKgv3uj3R7Jo6pLZu/e32XSqF968kcDPdlbMZZSQx1DBga5YP+2uRxr277AGhZXkVJ/mZgVmnUzOjb2",
-	"X787+Z1US2nPor9xCXWJsdPCTENoQCGOkJwObkcfBkBnJlEMNDjNXDbW6WhivS/AtJ2ReEX1zOtpB36r",
-	"3RcTDSShLsTCTJjP8QZ6+TNDmX3e+vMTpBDHKbZDo5/VtLdJH0MMjS01dJen+Kdha/yrneJ/WebGphKX",
-	"itAskxvo1eJ1aNlHiLgz/Nbtg5Oawj6hec5EOh6ZubsDQ1HwXxQ37EiKbIuk79BestmOZikFO8NUnyYL",
-	"ZrA3TEnGV4t+CPbeWJd3wZcF7vHd00Uzcw5f9Kz8xjva89ULLpg5OIJ+wf6SVKqfgE3HkaWjPNf2k2NZ",
-	"yjLXIUIq+IMUd72z1pRbMaMiYQPJ7Dqs6J+qB7Wkup+ibi2v//IUdfYbEeB3G0o0uhNFCCE8K3eN4JUL",
-	"njJSkxXXSUgyjNspqNaAMMxCZilTx6SuVJ+DDl1RQDMYGX6Yk3fyTs4vBfVtOCLXicuTqVpLf83WwJ26",
-	"WUkw/uVG6EZ0NwHsA05qO77kSg0QPJ/TJdPgDWgZCtBoZrrl+va1dfBdfyvuPyVvmtP0n8xkwtKpozoE",
-	"YBhT6RXbVuBnmtot6/YMkTkTur2h7L79P+xdbW/byBH+K4ugQC4FZTupUzT2hyK4BGiB9nKocijQODVX",
-	"5MgivNplucsouiD/vdiZ2SUpkTYdR47i+NPlLL4syXnbeXker4ZJ5DCVjtKplmm280E0H1xjp4vg3mRf",
-	"vkYyhZjNESwhZp1vnFPZbcR82shFIB9tqGybMnl6CeuJzPMUpQrb6IAS7wtpha2zDCCHfLyrONMRNYJp",
-	"HLHSbYQ23MqC7XQVnnAqIvUpCiWCduTcPtzq6yNnxjen8UZiR0NqBXxM/4DYbrftUrqNEE2m8qfjZ8+e",
-	"tJOYGxq00UER21wJFAusKzLu5mNXm3tPS+nQfp/Vo1c7gMXp3OTBS33PXipal2C8va6ianqZ35DXRDhj",
-	"duC9vgwKedtg9Rceu86XcOaG7AuVELQ5b/1y7n9JI56y0fAkodY5snoIhOyM10tnDM5KG8RN3ahWnmks",
-	"VGw40XhHhKugc9InB+JNHP+UVqS/vpk2eMp9SNLpmCrjHsMidxZ5k1rjA2DND4lC3DZKvElt2gJQ202X",
-	"h27cVOyVZgr5+gfnE162BvZSPDTFSKSZD0gI2iAGDQvcMAuEyKtoD43PYObC1JX18QLhoM84LidyHaIM",
-	"l6EFokUWdaatXFseEuM2KP8lhjr9/4EPtNPxtuzyqiYyfE33u+40XZgVD35kl5xSWfmAsENN940KU2Ml",
-	"v+UNJwv2srvYXbztqDEmmVDSyXVbv0ngkNmoIluLeaFALGv/IjGT4x0wRtGFY5xKG9qBlCEJRgAUIWfW",
-	"qNr5+Ify9xUk/qSVqS6twO7eTqT/2HJ6i7qDzBW7e4GNR+EiQoPzFz1pAnu/D7Lg2rtkwd1RuAYNQMO/",
-	"Z7odnzR3jIczbWWRp0IbxNvEE2SxtVdHEvvei1GnxfUpsB3SyG3cZfSG4qFA+SMFAti4UQQq+0bQd9us",
-	"1DF9pZJ6l6aPk9j/q6GmjYIFxs/uT8OjqZOuFTf0ZOhWbJ60CXZ0EIq3pYi/+kfdubrjXR50/UHX+3Qd",
-	"umERpc8KrSEX6CrLqtaQJyJbAELMes+8BGnrqgOHM2gIbr4BCH29E+zr3VnGwssg8i0x5XwLEkR2s4dN",
-	"yvFlnRfORxJvvHHA9HHsr1/KCt+PpS77hArR3gxuJCCxTVoG9CUmM/zp+OhPIq3AC+t5UNP0SW/EsDCr",
-	"f/E7muIr2lWyoHWPOwLU7T7XECg39nvfx4aJbzBpGHdO3Xb6Hfj4rl4f0izKrrT7qoYKr6kdQZvyWMw+",
-	"ecP7WXjzPif2O/QMKYUBpa8te7b4fewc2XqKx45Cjcnl2vZjxrw4ShqcpONrUZLupjuZnqxHAl/hGACN",
-	"k7FzX4J2P0DOaIGNl+2eemnFRWVWOhFS5HLtfzWrRBiV98HJ7kvuKPL+HH4K//ya4LWIe+23PjjSpXP4",
-	"2MGy7UOu7e35n/LavveO//AcrwDR0YYCFT7qh+j5Dw8bUueAXQIFJe1mIGaVWdmOcY8yuwPFGcHAwXf/",
-	"Gmp2CNptTCpvttWo3CsUmo+EkJjD0CqTcYTLaX9Jr2GQpy1EItY62mnk0I8EGp7pNS9n6x1uTtNyupVz",
-	"Gs0njPhOh7b6cLhardKBqeFSusUAatrho6Q95fyXpy+eoReMY8+9Q8/fH/yRf9kjBpZZRPbeFtztWBvT",
-	"UjZy2BiS+2kpUI1vu+254ZqHNkl/kxbLNIiwpgKqQ1guzoZzDxlz8pMNos6tZod14i9CPxGqGpdmsONr",
-	"BoW+oPltqoGIvlaMM039W9psFJirCKrVSVHRaX3ZEVxHK8zYkxAgaQrS/BKrCEqHD7tEyvDCPUy99nFs",
-	"BpHEIAKzn2ONw2311YKsaKiwvx9BlB3sD5qUXYtMWqDCgSilc1BpxtD8I8fbf03Dd3fZAqyQjArpL3Ia",
-	"9mLpYeovWFDIwEd4l3vAnPA3jRp6C5D+AYcD8yEok24tYZBs5miEz++ZkpiBwrxUEUrCA/FHrfMNgpqt",
-	"kOMHDDJOhEMYGDPHgjh7V2cuMChPQuiZxCFtet3RD8fZPMxcY9fwUq4xOy7mwNlyROMC6qfVsUXYukIp",
-	"sZAfvN7isJ5f20PU0+0/L3SObRW2G/KED7P3oY8FV5fDRpHTB8dHx3F8gaKJBmUmIDFSsDCQLcC77NKH",
-	"4w2GXDfViYlmcY7tLra7+IO9T/NDVleFWz86efe+A4UJSsUt+vY38YEX6fEM0G9cgzpY1jNVZMOoRAQf",
-	"RxEgcqtwUglfcMAa1zm1aB39+eiIWo7Q8zFSSV5UkGF63Buj0ECUwWnP8guKavMl+mKqt0Wgz4B1RCmu",
-	"A/ELCmcFpgSsc2rjkG2BS6NKhcsSHMaF6Q87/YegkZsgsruYCHB12SrE3SVE0Ahk16RBU92AA5+Cm/xs",
-	"zGUBe4YCvqcz0HtgITDw3latMIjvwwpkrRMW3KQuUb1HWom2G+HD/HZ40HJYH1YfHz0VaaE/SFXk5x2s",
-	"GSLrWVVGX1AE7lU+/KEp3b9dVMY5BXnwsXjcbC1knldgezyQX9zfd9WeM8WL30iZdw/TPA36S1Y1Q5Ul",
-	"xLi2zbyvyv2FWvd8zJ1+0/KDLNRtGncGNNV/NITM96oZBXskXvCQThpqnrt5bd2f/aZ2o2ZNWdxM7W4l",
-	"UnclH7eK+F9jBo0RxydfgjfebASuKmNP41EPtMC7oQXedlCMcds0NsTtnL+dTQR8lJlT6xMhlTWdWdmQ",
-	"78Tkp9Rr5JIYSHX4A3lz2JvtePb8+Yjsyj9lDndHjYt3+654cYMCXZ9riQr5/cHOxqUP0uSOTqrWlo32",
-	"oEn6DY+4Bzwn/kGuF4u4XfxGoMR37NiogMfP3BIgkot+xASOKvrGaDE03dPpWb+2bwPQO55X5QGX9yvU",
-	"m3R4qWPkedMWHn7y/7kOgvdtGGIF7Reec7qKJ0hmwEMkOU+u+0PP8ZBhnF1Wnevj7ld06YdKY4ekjcYK",
-	"b/btb2qo/CfaxCrtYQzCGJJ2BXaTKkgMS44XGw0FJnVzWBovPtpUIi8sHTlGlggsNcrSbqzotwFIvSdW",
-	"9B6OIjHdUaN8j63wmpY0QzOmoibUsSa50NZJpQ4/zQsFV/TBhj1bKa3XFwQTQQBSsCci5asc2EWaNP9X",
-	"2qdpEqh/mjpe2iaOSQ/EL0ZYyCoaQpZLQ9BGSwTWC/eguSpLVIfE7NLsI3Exmaywb6yn6BCITvmeA7V7",
-	"btELG7tCwZXVe25XeHTy6L/vXk7+Iye/H01evG/+eXA+ef/pKHnx4vMfbr01M5kDNyEu0ZvSn/aqsX+6",
-	"gztrgR3IyEW+T2rAQJmBiptB4qcapsOJSbnuPfxbpJzYu/f+PVP5jD50XSnsuPR/5wtvtaBiIr+qqSbm",
-	"3UuhLwSXyDgHF9IjnJHqIboBUyposV75JdvWqaSTfYkA4gFqnQq6MmrJWcRWjqPv9H9jgmQms8u6tOLC",
-	"HPRkhwroP7MZ3fXnW1GXSeD1NAmX+XSOkwDIKEo97JdQdl4JZ4z6bvH6I2Q10YGZeYsc7IQsVsIEkElk",
-	"cde5UOaidXWETdm+MIOTxb04kp4GQIv24uJmffsaPwd2IEbF0OBDBlFCZY1OiNC5ksgF44xfqVE4vdh8",
-	"J7eowOJgZOuWUkHV/6XkmoCfQKl4n9aJ2UJqDarv1IaCLuHJApsIWeeFS8QCpHKL9jMT11d/Rg47Gh9b",
-	"YYscDsSbintLM6mUt+ooeSnXj1NTgp6CxdEHIR3BxyC/fIi92NWdUt+20SBSu9ZZKkqe+XRYKHbFkgT8",
-	"TCM/RuVSFC+sMDvCp7PCmiUQpJUzwsr1qUgzZSy0lyDFRSUzmNdKgM4PBLHi+eVjNabdeUl/JdYnnmRd",
-	"SXumlRd4QuPzO9aAabeSSG2v1kISzzMCWlBrWlkZZzKjThgVb7KUWl5Adei9XbBeMwVLvl3qTXJKMGZ1",
-	"JcoK5sXHxN8UpQqxNchInW4heTFKH+N2EPMEffKIczhjeJ3wMb32Tsx8Tp4wyKH/8dHn95//HwAA//8=",
+	"7L37khs30if6KgieL0IzXnY3dZ1x9x97ZNkey2NbCkn+HLFuLQusAkmoi0AZQDVF+yjiPM15sPMkG8gE",
+	"UBeiWFXsbsn2eHdjx2rWBQUkEnn55S9/m6RyU0jBhNGT898mBVV0wwxT8K+nS8PUa/aL/e+M6VTxwnAp",
+	"JueTN2tGcqoNEeVmwRQxa2rIlmqiGM0m0wm3F/1SMrWbTCeCbtjkfELt0+aa/TKZTnS6ZhuKz13SMjeT",
+	"89l0spRqQ83kfMKFefJoMp1suOCbcgM/ml3B8Ce2Ymry4cN08jRnyjzP7GPghQU169r77K9zboej2C8l",
+	"VyybnBtVsvrr/0ux5eR88n+dVfNwhr/qs+cZvOXZmgrB8s73pPj7LbzpG6m7P2ct9W18zfOMbQppmEh3",
+	"/2a7/ZV9KnbEsPdmSkrBfykZKZgidtJFxjLClkuWGr/Aa0Yzpqoh1p59Yh9eH9qGvv+OiZVZT87vz2aw",
+	"tP7f/wyLq43iYoXjXP43UxrGFBO+a/wRhVAzJjqEji/n7tLGaMZK2rdy0bkw7+TiFtblJV2x1/xXtv+5",
+	"r+RWky0VhmWEGrKR2nR8bEFXbK7tQ6I77LGddvoev/OBWwT81/3oV9sxvZFXLLIGgr03c3ifsRcQuSRm",
+	"zYj9C1mwpVTs0Bjhni7xeDSbxQTiFSuk5kaqXedKqHDJLSzI63TNsjJnnW/T7oLbeBfTVkS7X4W/38ab",
+	"BC30Wjo101xTxbTh6T1NlmWeEx70eGss7gl9gymoMUzZ+//3z7OTz+nJ8u1vTx59+K9JbHFByjo/H8Tl",
+	"Fj7+R81U50tKzdQtvOMnys3+1L5mqRSZJkaSLeWGLKUiWm6YWXOxIoJtO3aLvbjzuAx7+eGsR4F9sB+l",
+	"Cyk0g4P9C5q9Yr+UTMNQU2nVO/wnLYqcp9SO+qxQcpGzzf94p1EJD5uGl3gXvnRfbyt8LeGabGhu1TDL",
+	"zknCxTXNeTZ3PydTkpTiSsitmC85yzP7B39NpUGS04k9n6VY5jz9qJ+S2PWZG2oHMSWJO2LmqRuK/VvB",
+	"06s5nXstYf8UNEbGNV3kDD7LHh9LLrhe47/hnF+Uemf/UddoYl5qeMwV282FNPNCyWt8vz0F5zTbcPgX",
+	"Gj6KaZlf4zN5dTDb5yxzvlqb5ALEkK7sR5PE6xhdFkxpluGd/q9uNeyfmFAy3zBhcBHsqOBSqgxf0tTM",
+	"5XKpmcHF+Rql9eOtzE/WEqViR2TBFLyDbOiOUKG3TJ2TR/cfkmQhs93cSDnPqVrZKX304HOS2D9sqNh5",
+	"IdTJlDyezazgWUVGc/j3QyuZ9Jry3K6g/e5MUS64WCWEiszOmLpmyi7x1dwqUjcPUi14luFR+tGkVMmc",
+	"zTdcazu8KUlSJbWeS8VXXNT3mmK0NOu5V3wtyYD/rWQWvudfUrCP+iluECxnxo/hB2m+lqXIPu7Gl2a+",
+	"tG/F3WHKYp5JwfY2U6qYgV26k6XSOOCXShqZyvxHocuikMqwjzv2wr1/XlYDSKZky82aJBsu5v4CJ8ob",
+	"+r76E3zBGym/s3vmow67tV39QL6nYudOMf1Rx7OvKE4nU+cMwUheMaN2J+A9N9+4fzBbq0TYzceEsSP+",
+	"yBKh+UrMnS6AnW+F2v0NPL76wZsqltlh0lxXwp/KjM3dFa1NUF1/6Pjw98Ky/lip1o86D10q/YYLWyiZ",
+	"Mq0/9uc8JWA0kTXVhJJrmpcMIzQpFUIasmA1kwvtK9jwG6kY0QVL+ZKnxK6s9toBr7pomhIbrjfUpGu7",
+	"dh+8lYqRo4VmIo04s0+J4RtGuCDbNU/X4DSCvJBUlnlG7PCWXLEpoZpwY//NU5YRbjTLlwRiSFuqMm1X",
+	"plD2kDccjdqlkpuGb59Rw07s6/ZdDmsPUx0LLiRyuUzOYVwbmq65YBDXsuNSpbBCcUESqnPGiuTcjtD+",
+	"qktdwHa5IIk2sihY5p6B37b/hFymV3ARN5oUMufpjix5zgj+QLi5IElq/+EeBP9N3pWbgmVEXkPMjRGd",
+	"SwNT0fCfI59r5NCp+VB3gH7GWYX7w5y9DffIxTuWGvv8p/Y7n4KRBc5fY2X8GdIn0t9TdWV3D46AYbyr",
+	"2l3V1zgbCz7guM8KQ2o+rPPTrJPBV/viAuZmbaGlutJksSOlMDwnVEizZooods0hXJXKDdOn5Ae6YZqg",
+	"kaCnRDC7nmuZWw9xzTb7su2DfwN80GkVBnE3c8M2uu9W+MoqxgIygzNBlaI7fC5+RTSA1taA0xAfGTkG",
+	"H3eJjSDEHux8HAhgJCcn9oqkuTEePH7cJxbhE6e1eGvzra35rX/nnvRMJ+9PVvLE/vFEX/HiRMJQaX5S",
+	"SPAqJudLmmvmpewbmUfiMj+wLVnQ9KosNOHCSEJJ5RdCPGFKtEQNTwVh79O81PyakXdyQVbMaFAyplTi",
+	"lDw3JKeFZiCkTqlu10xYTcadkmKCbVkWUbBSzXV3bMNqCtgKiqWMFwZjglw73+vCBy/Jw9ksKjAukDpQ",
+	"xr36Zu/ppsghtKhKwexbBNXNlX84m0WPgHq4cFh4pykszXBjCATjRPXry2/lInZC2mUzTb2ydgeIdSh3",
+	"sPrWdt9fIlbIdD1wfy650mbOrq0ppruSPDLPmDYEriLa8Dy3ZzccPYUE9Tn4Tblc+fcMuGeMMEAwuudD",
+	"QqKKEXu5+6JCyay09sXWftmKmWEfBC8c9z3FmmrWa9PBRR+mk63iBsOR48UyiCEKg3/13jS1PqP+0k6J",
+	"/Z5CKojGbTvjzKZwDbEa85ys5dbqF8Voumba6YigwKzLsLXijs69noItCn/hEDFdMHLFCrMv7ZWD0TdN",
+	"r+GofcWW9ktyiYb3floqpiWOPMZeMWvq27fsnWOt9QrDOXiU+BWoHdF7dhbNc7nFGAkXq3lzetzjFlLm",
+	"jMKojpy+obvyinm9WpvkJ48iUzxuQTZNGexdibrMfvCR9f2E5N57Cqr1Vqps1OSgCeK+u20qMsUI+MF1",
+	"30CxZWnP48pWDDsDjgBqiJ+flqEfmcuWaIEagA+e1sUsfNkBKfPSG1WmV4wVRFlBtYe8FIx4yZ3aP1Cx",
+	"g50/xeFb20WTsrB7ubn3T4nPR8GDgvg7W0YxOPTsB2QEZs/+Ka4LwFwbvLaDL1T1iTgkBY39Xk8NDtor",
+	"PYatnXNv09qJsvacv0X3G7nTya8uXNt87HPvhWd0Zz19xq60CwQIs9ZkwVZcXJAf3zxDG5Far96MFcJm",
+	"ntRJY7VcMfvaT2WnfAYnYU8HpmpPjzyIriwTEM6Oq0awobOWzm/42J8/iXnZLX9l6PJvqCi7tPRgUUXf",
+	"ovd08lP3wl0Oms6sb/qpo43p6UTLUqVsyAFh6KpzfPEbWqO7rrAkA2w1v1vG69oKa+Jku+0j4FTXBMx9",
+	"XJCBSjCjwp8zFdEPLwQjKS21C/MJxjJNKCmY0lK4EB7Nc/yVG2JkaS2xfS1KU3s+5SxbsWxOzfBwWuPG",
+	"xS4atUllxpoeW212SgHmIYRKI88fKlOQCdWMiVGj3zCtKWY19o8KayRrw4r4r9LEb8M10x0Ro2oNpsEt",
+	"fjyz6zHMwrRi8CJIRVva3bvnRpqGVqmJuKJcj1xixTZcZKNvwiz0cTctIgC1rzaF2fmYhXZiv7WWFN3S",
+	"Xexxml0zxc2u35Bz19l7eM5EyrI5BPKGD10batig5XsNV9rV4yaPy9AYrRXTRrDhat/vh+ffWQl+XSBa",
+	"m6gS5bZgVQO8UeDLTsa/OaZxW2e5Uxh7E9OQiN9uZ8XNWjG9jgbgrPnlgTeD4gPdS1qKGDzoBaLnwhCm",
+	"RJfpmlBNkoKplAnI0m+4KA3TyYUzxMCLUAzjdqI/5u3Ewa99fQi1Kes8dn5wqo5mGcfFfFlbLVjO9nHi",
+	"tWOfU/eh651Ox+1Jxpjo0EHl7oyrDvXdlX9wv+Lff5swUW7sBLfjw7uaS2+3IwKFrQjljJnaTNcklzu3",
+	"9oicRn1U9S8Ixgg+vHOBX7pZagcVmDIjgh9goUQOpRZiNDKvrc9xL+4c7itn/4+QR69Q6oZdE4t8/7Cn",
+	"EOB3iAxsWesjtN6ohI5OZVPQUH7AdHS+VFyYamrQ38rFUk6mky1Vwl41naSKG57SfP8Jtc+BMH9NV9JV",
+	"38jf0NWeVt1HXXsEo9UK+H8OIhkHT/CeCyphT8D6HxQovb8BrrjIRso/HGdRJ8maUHNXCdFhmY2LNYad",
+	"cEOvpzVj+NF+NHsjP3D0N2bzdcHSkXt0f47CpvvnE8CGN8/OmUuf4n26LlUPHn/+4NZE6kYrs6Hvn+NN",
+	"j2vHXzwerLoDwGA3omV6RyextVBGGLytoeO93UP3xrFXRmh0Tpru46SyvieVLxBVcE8d5LQLeGCXJWcN",
+	"D60eWbEnEoJVhyZx/jBAhubXTauZiC5OmXHzlTDRnELqrezKbbcHzmmqmPMl9mMBRqro59IsU0zr+G8j",
+	"HMSMGcrz4w23PrPPG3YRz7RnOX85Rtli+g18LZy7qZ/26QGjzk1C54LGzTkmzDhcSCUbt2HU+ddHR40Q",
+	"PJ47k2UvfQL5kToyi2vC3hcsNSxziUIpCDUY6+IbpqdEKgJgLQxsG0WvWa7BcxJkwbhYQdjAPsmjuuBC",
+	"IQkcOgHIQ3Cc/BreuuFaY/7dqzKab+lOz2HNUrlhcyqy+UpG1dYXAOZ4UcVrDyryDoyLC/dCvsXBQxB+",
+	"CSHGKcIFpCLU5U8w2jolixL/ntjFVgjvTyK51erXxhk8mUyjARmuSTW0raj5y36GrFSXgCOTyyUe09HZ",
+	"caHReQrZ4sbLozPyHaPXjEj4rDxjSrt4J3n29Nk3X335/NXpm6f/Op1Mu8P88yXPWSRU9zWHDBfiHazS",
+	"wye7u4ircLJCJhihJOeCDQ7hvYbleEnNumkfPJjt7zI/TL6c2zVxENLWWN23Q4jXGtyEIqDQo3CsFED+",
+	"LGdLA9PlJQFusdc2Bt/OKTWdpHp11/8+u4T/8342O7m8fH9/ef72f/xXNMw66CsB5a3mZk1Fu+Kp+clf",
+	"7AzTF2RGcisBAJCBcipZQn5wVI3ndCIFysFc77Rhm365+1LCHltJBGVh9hamHJ+g4zKnGM3mqRRpqRQT",
+	"6e7wN6II2ntAr4FWs5/csd1O6+bvk0d932wNXitVpUjXVKxaPm70q7+nV8xqR5+0w0isn3r3mAvYMYhj",
+	"YsIOlpKVlJnTUy5LASBIgBL5Z2HlKOEmPnWlZvOlnvvL+wf7ExeZ3OpznEAAqFFyLfNyw4he00xuSSqL",
+	"XextsZAU6m1rxUbcxIWVxrlDfLNsoEWZUUPnNMuOuGFe0PRq+H1c6XltlYfeIth2zOWl2MiML/ngl4Dq",
+	"HTkwvGf4yPD6sUuDd43+IIcAyUqsPptv9FCT8OgQ+hdUZFuemfURIbGM7oYbgz8xdpWhtq50+T9aqhyC",
+	"3L+UzP1sVGnHmMmtyCXN5ld8MfcHjA/+PPrn4388mfVpKw/wPzTCZ7lMryrA+6BLy6I5sHZ8wRpREHDH",
+	"SDvJ+YabZvRqyAd0AutjtvAz2BD7WqbD8TCy4GlvSA4uao8Db4UMa/dAvuM6EoXHXTtcfNxHRfyItFQa",
+	"fcZhOww99ojObuQ78KHTME5/a9d3CpbHACXWzx2XwDyILVlSnnOxmo8K9Y+A3blU2j7KjmoooOTXTPVm",
+	"xr7019WSJIeu/8FeY+dflv35TzfXr+BacJuhEGLulrWFfgczwfFLuCudlWvtflffVLdce9EgmhnDxWqc",
+	"4AqWv8b7bjnUWs/QwOJV8lMbanOW/ETXESc1Qb1JPtZ969ec5ZGUbLC3ItO8ZnnRIXkLlo/Mv1XO8fB1",
+	"rWY1tu9w/uK/+YBPU/SQBweR41OSriW3DnSp8inJuTYEnG0HpeyL03kUJkyFu7h2RRjeAd0UT5L35cKh",
+	"cm+0qOPyxyI+bsWqaOCWLdZSXsV0VlcePD438cS0G3/PvMQPqHGpm/o094G28ckHBtV9YgqWjx5T73jC",
+	"gw8M6ZXXzSPCTT8FGH6eEbNWslxh0aZ7ocPqM3FKvpaKmK0koJkAuC+FKwa6ZopsrONof/dDjaDPzGCb",
+	"LeMrppse4MSBIJof8C8KfrkvJ1iw3Dp9LufpPHfBiAMJ1CN67nFrWarcWrUZ5fkuGrHacDGv51qrIVVp",
+	"1lvNv/5S8thR+Y1dJOtid30uBjPNmmlG7HdpwkQ2OGSF3nR/IAfLk6Jr05pbnNLpZMvYVcfchvzPfva9",
+	"VX2Sa0kMy/N6PZu8hhTf8Xl6jzxt4y3zHUF8gqvUkoDXqQUJrVCh0aLZBQSkYVhsU5jd4Bl3SfQD0x13",
+	"tuJw7xdLkoDkQIk7bCBH9IArltSg3j5IOATsfVNTw5tVIzOa+7joAVgONBb3CMdmA49vvP2Ajj0i4X0X",
+	"8BLvBLTKwnsm52MZ+pHkjuKGnUiR707Jd070zrHSg2B+AWb+nCi2kddsuM7at9zrqfjDrkE72gznnp3Z",
+	"exoJFvQdDSMue7CmUdGDQ7GLakEuSUZ3PouxpTlgzIP19uDB+cPZpBHQ/9vPs/tvf56dfP72/3nw8+zk",
+	"4du/n/88O3mMf4oG9p/JzYaKLMYmSRz1B0ns+BOrlN/JUgmas2xK6nl/UEVYK8wysthBAgN5sVy1JihW",
+	"xXSZG6uz3kHiL5kCUwVJ6qQ2N6uMHepqc63LkZGBMcBFv4nbpE6lSAgk8KhIWZ4MYH8IXFgRnRCpe1O0",
+	"X6Jf4lWNyo8jOAa6MuaHmCmnEx2jYvg3KxyxHl8JlpEUhbJNj9FV5mmoMnMrYdaYO7rKneATauwm7+SC",
+	"bEptyIJVkj8QRqz4aoW4lsOLFsUTQFzBBRT2aoIr0Y1qFCnw+IrMQ2AtpAtZGm/zyEbhYqQKJZZhbpeD",
+	"IA8KZuG40Cwt1Y030fGlHceVDRwP391H61fo/G7kLhKTfKWUVN0A+paNdKj+pVk3Fy+JHEED0s2v4d95",
+	"o1gVfHyAlbUCI4ovO2opW2QtezQtZk2Fo9ztAA74+W57y7u9yt7MnbvA3+vfcBqN8Ir5UqqUzUcSreCz",
+	"5zdZl/YjYoOZuhntlEK1ic92pRjuIQxhSuwDsiniU0SNqhHJplJ8WnKB4BbFtIG0sCBFTlMW4Bjucafk",
+	"J27WVhlxQx49eBAegAm4wG22fxDETJlQFP/ceur7W4oKx0J4gAwIWKkLJRcMxcsJhKbbeoBhBykJIcGJ",
+	"AyMp6gEDSaqKunOUaDiWQhjy3Pm9dhDWA3VoEG00AVF0CXb7M3uPaZGofI+Cp1eF/kMGCEY024VaRFkw",
+	"sccJYeVgag/R3H0D1wTpTic9/AH7ajxHpEAAahUFgzOxziMArokU2TxSGl+DxhbZ6FRQqZnqjHLfIGsA",
+	"n1UP/9cGF92hQa5fSRNmq+VSs+3cMVeuqV6PY3Ge1lmqx7OWNCiu2wM5/EGvMRY2wuUeJd516YoxOoQ9",
+	"1kFwctH6t0PsNMIsA23UkMEI0lLLPwyAdtdksac+vg3s9ncezlMoKV7a8wKRGW3hem/mqhS6g5+HvTdk",
+	"ya8dp13dsR620eJFsPyazfUBTV2hOrfAP7hghC+hnM6qnBVHjTPkEJYKUw2VOWsNuR0439SQ2YPzOu1V",
+	"xzzjU6a1yWp+SGzWv6yldCOlW4Pl3O70TWE6ylJqXS4GPe2otPlhqwpOVTdKsqQcIghbd/T70NItZM73",
+	"qhNc5bOqlyOEFESId08nBUbtDeuox4JVdR8wamI0EyNvaFda2DMPR+coPHD+4mVjZai6HEB50Gh/4txN",
+	"X2YcRKohD9UbbmL7e7GPw9wdzmEM0r0Oebgxzr32/uieLWOVliMWeNQJ1uDG6SS4GlGO6G7oeGRrKioi",
+	"xQbpS4MVpvlIqIWITdtXQsm8q9jn+CkZEu/+I5X+xGa8czprjSBa4giM6zUTtS+KQBVGWPsCjHZQMTNk",
+	"H2UecZG1ofnwU0jqIQNq2bytgNc3T08ePH7iEUjOk4M7rEeayy1TJynVjKzZ+2YgvddiDspknDXm2+fU",
+	"ZqP5EbU5hjlwazNtrWmnTGxciUE7UaVkns9zLsr3HS3BuGCu6MSX6Diklq5NHs0Vo9kOyEjhmVib474m",
+	"4PhP48g6GMMWgd3xUWi6YT60AE0xuDaKGqnuafLSLtfrNcvz6OPtB3R+IBQYFVQblgUeVikN0fA48o3n",
+	"77WeN+xgJybwoUtmgm/gvpQpH03mmuAOnhIrylQx5GxFEwNsnEvhfXrHv2mHilSJ1k4Ewuit80eYe5qj",
+	"DXXTbmfkO/tpUxckSOoLmpxeis4ZuavpDvJ/aCcHicRWVF2bobZ0rVFPm5K7J0QHt0Hof3ULqND3BVdM",
+	"j7pn8JncNvhkAbNSogWLr0Zb9lpedRh+5ThKoJg16C2/hrlX+/D+uX6GdaXjHPpCySXP2QDOfLisyVdW",
+	"KLbk77vJ3jp5KA+BYBy5vmzXsD98Mqu3bnIl7SHd9WQ2oDRgb87iYDPYGcPt3/Y+68lKu6fHFzRaStxR",
+	"ZQdhQizdQ6rYDRVIhq+hXg0xTHwg9U4utd51hBisonIk1z+++frkn442mxFmB0xSKogU+c6qeRdzzjAi",
+	"bXUxjjCeDtjspbJO1PZEndj/Fy2EG2P1HUDJQgezqHEZ7SToCuZkNeFI15nnIye5TXwDmwoqgKwK2G1y",
+	"Lq6s5WHWTEU0TduOrfVhc9d2StXtFDV/nHrmr66jZhQ1neASOKjvaWz2UF+Kw9x76GWD1jpYQOPTgfuw",
+	"sC3lhotVck626900GBIYeEf8BgAyMN0CeLF5aGFRpc+04Wkw9mrhfLwUA6Eu70c03WmyXUuNPS/QJuln",
+	"uJ1OVrToW99/0eIAgALK5pJp9dVTkrjOHNDXxsiicP9db8wmpIHmMCtaJFBXHhIslAi2Za7xDUzXoJ4c",
+	"8azro/hpI0uTyn539YW7DMQUkLf+RI8KHNqJoyXuSNRGrW7zYELdXfeKpVJlh9gSXLjJb4DOTdilNTq4",
+	"3t7JhZX7gD5CQgBEPUCPHGCLt/PckR2+9v2Uh2kj0BNd2qhqm3xElsiNZO9RU/j42Hx9TbtZKxupWmiC",
+	"RmRppmTDNgumNLbs0SRZ2mckeN6aNdtUrR+ePCL/5l/UZm0/7jc5n7zTUpy+otvv3Qaxw+Isz55BBcb+",
+	"QnbXlwS452Et7kuI8EHRabHv9y2XxhAVdhKVLH2BTU//HbgscDkeIP34mufsJwcr34+Hlsr9/Tit1IEF",
+	"8QZI7cp/3v/8wcATvxMCgg0TN0y9rHGwtwUSc8MspJaHJLvhOGOFIe6MctlpicQNHYziHX4vdLUgD2YY",
+	"GZIaMQl6ak9KZ8sM2v4+wtje/fC0GMjfWcj4pfDRyPzbOHKhOA44QCDwgCgUxx5RTdmOGTiVd4DWgmsQ",
+	"bkAahJKN4suNvGbxGXGIO7SZEQEHARIabwzhwLy6/lo/snt2nXZTIu3FQuL1iCjj5oJ8/fy7r5BWAAgX",
+	"4IXRD4TpAaN+u5YYKXFmCnJnWptfMZp5mDFaPkICREEq+197w/Ym0WmvS4xLOK2LUpjBm+Q+/oUmUKtP",
+	"OByXTiLghEJiNH9ORegKRnWKGd7rxPHHDr6ci8FDqfr+9BK8a6MY3dTdlHAa5nLV75a4++ufX/u07u4+",
+	"I9bxG0Zzs+49Vm4VvtcAPQ4gZo1AFA/p7W+4iLFjbOj7uTW3u1gPofuozPM5zNA1zYfyJoCdK4Vgqbdv",
+	"RtxYSGWOeaM01LDe/iqOV8ARg3g2wztlgviGa6v9v6S7LoKScVwju70gRcwdcLnkffR/roEchylVFoZl",
+	"U+JB+2BS5wAcFqxOlNMQCU/WEXmqC2geuB2DD3t3PwPQPEKw44Q4RaOAuP5jmaaMZV0/byvbKwoP0SZ+",
+	"mNtzK6PWSZZXGll+VrlDpXnNtZIya1QNLijgpOwp3avIMqgTq0Zff45bujDb1RTsh2/qmxzE7BsZCzuO",
+	"YhSpCWyHCXRLWe5CScPSIZ1cXlZXDktl1x49xa8/MGdxVzTau7Qr7z96dmGdjop2RRuHDjZ7DlOcfCPl",
+	"1Q9uufb71+Y+XivqcF+guuKKpfazpkSzBhg4kcslUzq5cJYPJd7RaIaUGrVOT0/+Fz35dXby+dvqP0/n",
+	"J28/+/v/jOZs40JPseFth6sAyCWrqqYQKdIGnYfh/R5cO93IGu5l6TvT8lVwmm6yusavXdpiYDw4pvq1",
+	"H6YTiCA5wtHhR2nqK01GlMSH4pQYkUzo09rziFA3ADeVzmg5uJmkNs/wymPxbZB3HHlTHS2xL1kuzX7P",
+	"8/u5jPqGCXNB9vqhnpIf0CVAuq3TG3daQT63vhu+lYsvFHfN9+xtqRSGpuMgbXBjAK33vPE7qs1X/lp/",
+	"sz1E3YhHvXkMTAit61yaaNT1pzUTVQtK38grdD1bcgUe4rBhobLrDQjjVQELU2kBnw3fPyqhDKv3mISr",
+	"XiH2EQ5YFnp+Hz5eWVBm49O2xx3jgZXtkJ70ObM+HfDaXmevhwaofbFse9HrcrOhahftZDWEQ7+ba6gV",
+	"AQDAKlnsCKPp2u1yJIVN+NJ/fHI6JMl3gKTINawKC946N1oGkV/jDqqioLKDGm4cCtPqZI3bEEEnR5mr",
+	"r9n8nVx0+Jyu8H7e6PDZ08e6O6vR8bPdva1XtOhzcRQ+yUCwD9jpgAqQ8MzYp+y/uT7UaWN2Omf2GCjG",
+	"TWyIUYBM37SuxffCr62OlStki3Yl47UmbLfA0BuBe9wIgDK6sXsTs9KiQ3blKsRfEtBiBPrDNgiNh9am",
+	"3Bos5hj9N5L+JMaecFjCsw6so4dBDkLNeFttyBFSVytD+zVGvSwPZoMBdH1k3OUc6Uke7UJGfcOuob6O",
+	"4lYg5VER7NzToR0+Vcx3w/KdaH1BCA2G1X7wW6+pioWWXnjSHqlru4IzDYza2nE8wyfcC2MwUsbTwMi4",
+	"Pg+R9o4SJOcR6non3KZdiKVJvgzWyGnQb8PgOghl6hsIV81PNvSqmlyXSwO7Yks12TCqSzWMyKB9btWn",
+	"ZerX4kZhdKnNj1D+eMOzajSZfzNv/bRpBg0ef8Z1F1/oiKd0NYo9QNxe42y/vHz/j2WMt/0Isqy7U+5j",
+	"GkDtKZjnsWAy+fHH518GID9JqUYSuOAmze5//vDJcsZOHqf36ck/0ofs5HP6+NHJLPtH9nDxz+X99MGD",
+	"Dtj/Pz+chP9+NOC/7z+Ilwl8KxcxGFlAfUXCKhDlnrsSlC5GzGNiGP6ejh6vFfSlxeIKJJq+iALiYXDp",
+	"MAV2DHLao3fmH6esaojJOjy00tWyKJer+Zh0qb3eJWJ71yOXK5KuS3E1bE02UrE51up2YxSWpYIjE67z",
+	"BxtUxLoWKoC10oYCtY4ceJ416IyqneqCUbcCnhtLglQoufKtjXocALzuxh7AGMG7eYnfoLfkMsbfLDdc",
+	"0ByCW4GRrDLOQAKGAw8NVWM11qCWvN/KRdWQt6JdOniAucugZ5pjHOnStOP6jztc6lyKgTW48bxUtU2q",
+	"b6oqNJyEV+hJp3eaXxM5SjoDOXV4hdNSlQaKWfwhLnyjUtjbYIJqaJQYB6njvO4RoVd44Xihiy1qffmq",
+	"guobGcrfysVRMZ20ovfpTauozRAVPY6Y8nhKuvEab0TFVYsw7qAXb6/+CS7e79sb5qpjk3wJGU9+Ha1z",
+	"1zzqylY0gdrIokUS+GB2sKle60lCCpacV/aBtgf2zmdmIQwOMWYhtxckWZZ5npwjqBDbrZ0OePkYSrcj",
+	"cTutWXdv7JjyeMzEx5IHOTjWar+NiElniLZSODXXtQfmkdbgLzVkDsDZEJrTgIAEVEhVQJh3dRsO2ixK",
+	"O4G9isLZBq1lhRudr7iAs0cxXUihrbRXRnzXC/+bqYzftEE4rAgcXiNAi3BTzbwecMt1NdjWDkulMFyU",
+	"LLlw2/Wc4EIB2DVZSrViJjknmZIFxobsprMXM5El55A3wCqdNVNsSuyfSSILJliWELqiXPQXpMT3RzXs",
+	"mAg28qyd6CZnO1SAbK4hVMdEBiSw9eJwTbeu/1crIJvTQrNsOLJgLfOsC20YLwySV1OSlmYKVioUNjgG",
+	"P2imOJel0lNSKPl+N6elWU+JybW9BgEp8BPgOI+t/HncRUxqyuh3RFoS3Mg6+I5veDSR5rrszsdghvsA",
+	"n06Jd8QkXyDvn70ES+IVc4poBK6z1Tdk/wqFiOkBc1v7mtbQ9x7Wen9018j0Ks4uSHMeA9cnO6axBA2P",
+	"dEcXCOV6mOeySsE1OCP2GRrJFXOZXoXmOQ1KhhpNZSnsdhxwSDfjRRFoAzcYHKYZs+OEsIJiS8VAh08H",
+	"18mneandRMS5CbvoQzqcg76SwoJ3YDq7GNMi79o34buWPl6tPebEgmUdbIhUjMvf+eZoe6znTBwGrKAg",
+	"bZnywSJufcGQHuBLhNwNXOPWXOHnxKdr9QxCUvtpTutfWnUNifNKRWDFyKJWTzv1dRAIenLHIUkyaijw",
+	"kduj6FdtMrJUFMMTP3z57esXP0xdT1fIepyT5LfLibmcnJMNT5XEyiF9KYCal9z//B+zKbmcaHvB5URe",
+	"Tog2GRwilxOG/2JK2V1xOaGXEz+0y8nG3mHYe/PBUXCMCPN2aM8v2WGVWTXIn33+j/uPH/QVbtqZaqh9",
+	"+954zFVpA67/EeWhUQxsNxzMR0HDxzxutvqPl6AeVbgawcAOE2wsFKnNih+3X7o6RtbNc8c2+M5N6vFx",
+	"EtEbBQb2HiU35P7QvGK7wgZlHkx6K+6ecShqvluZH9Abytf6hnIcuK9jlj5yoW8QwkF62K/inVT6erka",
+	"XOj7fVXWdhMq1UHsqFWlDCbSp0RDOl8H7gBrMX0yotSe6NMh2tSDtx5FolpbF0BEfCpy26fCHu4yLw10",
+	"Ol9jFaersB2wCh8Of9vLHNt7j+hF9tS1TyKpkoJsGBXaHe2LnTWAWb6MdBlYs1hzlGf2EXJJ4Gd9gcAG",
+	"xWhWE0mqTDMTTJ6Qz+z/bZvKUVvZPnhun6EPd/h+LoysaG/gBlcSZKhVTqnr0u5HOjsnYGKLHf7vFeC6",
+	"sMO1az5ByUYKX/iA59rDJ4/72us6SEf3XFlPVCPlmFxCuRK0gTCufjfPoM+aoyBTzJlWjSm8/3jMHBaq",
+	"FAfGA4W0dggwVdhzotaYHKqFWwv4GF6uSzHk9YoZq7Rim8MPwU63cD3nvdEZcDv3SPWE+jAezsij4ZPg",
+	"e3lV939VWgk/e0kV13fan6u2XX1n6Q4MU608B9HjrhE+3enQJ6TdH4QbLK2mXER6AV4xVsx9KVmLkTEg",
+	"pbAE33ovXvS1xK2RwZsVcwrCtY2KWjHwJuvUxJqd4NPkEhWEX9qwCeCvUBROgeTerHUAoEng5xs0hANa",
+	"uCJqUt4RQ3inXDbmtB11+vxJHJvpmhfMl4qm8VdiwZIC5kGrjkLv3TDtIYCAoQM7kIzuyIbu3Fc23EBZ",
+	"LvKaQYrtVGF/lWJOdQyytH8Ei0x2SMM3cktyKVbY8xBUhp9rqO5fMLKAtpUGEHsDLCm/GPHTGehd90bx",
+	"UkmYJh9ZwWZAXDdYdurNH7Ag4WRDBV0xdXY/aiL/EGu2enI/0sfihiAv+y62rbNt9BhOe8ZPbNWg9iTC",
+	"BH+g6C+09HjhA1VWpbttB+sJxBa+IynAu6mPvEIoeUkVEtH41ddrx9XQGwWq6vAPtXXxaMxlqZl9DaS9",
+	"XBzEt57Ea4Rs26uPB3YajInei1Dvc0AJk6Jc5NaZ0Z6GBD06bprFk5zpUwLsnfAkb0hVCbu2TSlHBJxw",
+	"3Rvgvvsx0DwiQW/7uXuAYzv06mXRqYVMSVy3UPASF2xFRTtyuoCuNGB4gn4uQAk4HLI/47ZUEysbXe1u",
+	"BxZ7jeng9lHS3/6GcdAWjxEa2NPhyAZoceTLDcETL+pL0FpJsQPDd1+CvqdAJylVBl0NgURr59rEAsrc",
+	"mUuuNKPpAE8JzbV0NjU3ns43qEMws+ORibSrIdNT148Ne9LZG/e9btDA0cei8aDjgfneTuRxarHvHXuY",
+	"MzMcVu9e4BEbXLATFuiZzMtNtDx4ZDP08MTOdugrJcsIF8/TTbBIKPaKt6eQPZXO8a9ASQT+5hT/gExI",
+	"4MksmNlakxYJnqxh2RYLuAPj2XtcixJpnzl6jV47YZtup70cOzQIpW46z948ybGjuzPmvJ1uN1Fp5IYa",
+	"nkYNFt+JtNXn2WH866mdt6N4TnOaxksX3M4A07MUDVHxYwjxiuDMzNddGIa9VtZR1uuaxIID4CQXYWL3",
+	"NFGOAPK2pDYOrATGrSqwxp3HW1/FaK+rtzdu1I9C39Ww3zFJugZVXmOERax007TSm2Fnei3hpr7jsG5M",
+	"2Ag6wE4B84S2seO/ALbSsH0Tw95DB20u4H8gkA//IWVu/9ceZtBhu8RhzjfwM+yBhPwNzLEZMZLc/7t9",
+	"SpaQv63Ze5qxlG9oToA9/8cfn39pf7UeJaZ8rRJJyN+sqLH3Rv+9N10bXzqcmwMsuy2Vt89JBRyMh6jg",
+	"qSYJnqL2u7FiyPOzbSuGMgqUbzixgzdLnQYyslFClC1qI2MNVzhNuQ5R5fNau3bixj4lLNduxFGihDXL",
+	"441Du+VvQ98PhU/woRZVp0y772gcdr0KL3iOMRgsjVk4X7MtKZgscoYcgtxAxflGw9KCBeySyDuIhlB9",
+	"xTJiOmrmKpGNWRh+m0biA9x0oEgw3jB1PqErNViwNReZAxqN3zi1Kw7uoXimP1inRxgivbTstYdHh1ZV",
+	"QkR2SAr579JgTOedXACZJWjkSGT9QCfMfsAKeFFwPNUPseBgWZ8LSDxT8KTxPbCI1DXWrIBivbCVKO31",
+	"a0MXOcPe4ciITnleKoatjJelpnmVpkq2SopV6A7ZgtM+ib+1VhEQUZU+TG39Q0RTOEuMLMs8JzwjkMXb",
+	"0qb+qdvb1QHTyyi+kUIaKXiKTM+nwxK8wWI/qJPhotGolACC6i+uz+VqjsQqsVKmL3AvhzomwCiHnLZc",
+	"+Z6odgxWihAhYn90aGbkvgdUIioL0FPoXJGnIbDjqGTR9c84sjUY19pkiEqvQH+t2GFOuXBHo29xj7w9",
+	"civacd1RnI6dHZyHdmyvoEPPYYsiTUMtvqAZ6wgh86wWJ67cE3Q1MHrnO9nU+/r5duqgfGClXAwFm2tm",
+	"U4Kw1hrnq9uU6OQgLbWBXj2NLrjOf14wJs5dUAf+bre9ru01uEobnueu4yxetinT9Z400EoQ1qDM3Bis",
+	"iYf5MJCWQbT2jqGGvedm3uKTbiAXR5eixH2YUKKnqriDvcN+PhKrJf/66g05owU/u75/9k4u9NlviFH7",
+	"cGbvSQZiRJyemw9D4tVCgh1RzgomHLIycE+d7jmUmYwg+njNsOlJjy6CJGjfE7+A97+GS139Pe0nrXqN",
+	"l70uKFq3Dr4/XKXWGcD7v8Q/fm6kQQrT8d3cQcZuFFS7ZireL7aXvge6m8awwwUTiORhHEwNmlrjI2fZ",
+	"itm9qojmORNpRy6uyUgXAcOVDA6jQW1s/TG0zBkzQ+Xxy5J1hJq2Zl2jk23Tsx7CwusufiKEbXb89N7M",
+	"F6B3Bw5ZSBMIh6LhdG2q/CgVxNEW1SOarlscJc2YcL36d7n0CMPIj6L7t2O4wyrCvzo3Rjeq3F8xXzvv",
+	"ORawsl/uA2FwEGEeVZEtxU5DiOc2pRKdAPfwosDE0T8maLvXRXIlY86dmwiWuWAkgEvWpciAe9czpaA/",
+	"jx36td3PKYMNCKm6qtT3AjrE4QkKEXAk/EJArrYntAt4V2e2JlTnjBWnZBao2QVzElLndwlAl/sNEOhs",
+	"Op6xawBtC81zx5hSJcXbJC23Rs2C6J46MQsQvNvJ8GsPXC3OnLKDcufNeG4Wz9zqtlG12byiaO/x1r6I",
+	"ClyTbKxJQ9agemvwxqFEBjXfmqppm0Ymqh27tkpsr9Y0e8xxfhlKUKN+VnC772mCocyIEVX55skRLVB8",
+	"dv5ZqLYaU8FbKsWECR7sMSn+qOOxbTzyIE1ADWCwRyzfHl7r0dEVWVMdUVlQaDglrs5wSlyZ4ZT4KkOr",
+	"aD3id0ibpgbRZbddykQG1k0EBoXJvanvj+PKbhjNopVuQ1n/Xf/xVveVOCVbFf0faku2sV/92fy760LQ",
+	"oNfrT36Douj3bOEy/23KkzMOmhwnEsPmJVABtEJk8spF9rGP2tj6THzsTWzv2ld0YnR6kVmhw1LfmsfD",
+	"qnh7dHvX+GTbBen2KIKyV7eXrD3gyZXJjplToAK3B1dyjqVxVF2xLBSick3kNVNZyerZMn/CRQ6/wNAV",
+	"S5719u+o4FsFT6/mNJyfkxFl+KBotlQTCEXWErqSZBL8jqm1AIoqmNQAnb5Zc41WF8Q37KfSfM8A1xdW",
+	"X9ayIZvTjk62YBU6uu/BbWSiNvG3r1/8QJxwYl9lcOFltvOYR0E9awwQQTADy1R92xkAL89m8ZKkURn/",
+	"Rp+viBO2oe/n9VbwHZ1MDl7R0xheMaN2dlniOZCqHjhMwKPZ59GyJZ/UrWbqJU+vapbzZNqdCq1uKpU4",
+	"b8IVzx1U7rxXnttNYzF74hPH7ltCd7Pq0+MaIRwCHWdw/dDdKm4MEw1KdHcSn5Jn1m+BnpbbtcSe3hVP",
+	"al0nrEqqkEzBqFIDc0GHClgpuonVTqfxDq3j+i91f7UkVF+RJJNbkUuauYEkjkyrMwMeh6GeYLWWD0ZG",
+	"P1Xqrv4a3eBJDMBjmFRkzLUN9MkVF57VuG5WPXl+ehdv9RH86uaoVtJr+uDxE1iDET34uynB9zrxgcz6",
+	"gytwINX767sh+OXtkGK7QvHUYIE/jrBEnOD1pQXDgzuH5MjLOppXaFAGvrHGGvuK3AzSiK5aJjuKRTuq",
+	"XUc0UvJ3DI9vToMjEnpVx5iPu9H1B5iPmVJSDR04M3Q+RjuMmke8YcysFEyljgt5H9ffG3qpEP+Fd9mq",
+	"w0Wn1NPAHN5+UATqB3Ijs7cRBmz1yIJo5+FSeCw6wfdyxKJD6E57SkO+DEWkmBXSp4O5D6r+du0qsbpl",
+	"NyVuAs/JvRA7vZwIvlqbfAcF5X7jrqTMXD7EjvQhWbvMlFlTgbBw/yX3okp1NDCYR4325wLzeuC2ELxo",
+	"epsMftWyxjnVbsFfakeF9097CFZ2pCvMXHF9NT4K346pdwa2u34uxcEL9k8K44mg/Jibz5j679wPBuJ3",
+	"dJwxjeXZ9+rCC5JzYh+za+6xDTON+mxdMHpVBY99V5VTkrhRJ+fVA7AWbMPMlCxKU+0O6+xsIaMLThVw",
+	"llhv/FJQl1acWnM5dzgN3OBTRO9ilWjF0u2i3fUNpyVZ0qp2y3cPhfyTHWltVqGPeuuL4W32g2C67RX4",
+	"CKyplhuG6OCVZBpC5Vu6m9a/ecPM6aVIGouEbvNe4sUV0tgdeEqCg21tMShjE7LxXTs7kfbVzqrbMRMc",
+	"auCwCPxftylMDXMb/KtXPhK612yy0zcbQvbDHeoiKsivWGo/dfd6zVisERhgmuZVBfq+Rwqdbhth032j",
+	"K6RA9voZT11nXWkPlja6Ygtdka1Wv2I7V36m4vwZtZLDCN9iNbYuoEKH92o6U6PbtcwZ0XbarNWPx5m9",
+	"vA568T2E45DLeiV+L6WMLwCpxZQ7qSMai/oK/fOREXa5FaOj6wNK5jHu/BTqCSNNHPiQxmXcpTCDLTuY",
+	"NkgZz7D3IdrzJEQ5DoeSoWayP/KBdQlzMAOOI1wJQ2o+zH/6284JtoZ7hDikkOi+DzHZO5jPv2RCYzqU",
+	"6hTpEAfDnb+6do1F2lM/jixqdbujCqRMkYHJUEnXA2e1V9U9goOmHVx0JMv2VnHD1MDZ6uJAREGoP8wP",
+	"vVukamqkKVXHbEOQz14fUzOtuRTHfWzt5v790km8WSOkHU4423fl+BbNozYIo5p1NqYeQdX4sYhEZReI",
+	"O5HW6jX0iglncyqPizslyYoWSMzrXFgHdrWGLV3Ia4TO+dA+2n2KbbmwJugSAFPudtgN4Pfm9reMXzO1",
+	"ciYsWMWXAjcKGJBmzTRzL9NTspJECs8aUn+bRnS3YFuCd5+SJM2lDq99Jxcw2KK0b2ta1a4+VzrChoBI",
+	"kUuomLQG/N8St5YJ8lJo+fdpi1H1lCSeBhffeSmQ1tGON/xkVwqI47i4pjmHttZQ3EQ4kIBQsqIFwRtP",
+	"A/Z9/k4uknOkZgWnBc0ez9KKdnN/crMawuAu5/6WwNY1qnAo6EAvdXty3pLhLqVRIY7bnJe53GIlARer",
+	"3q7qt94x9rgmKG6MIwYR7vGo970I4XuOGYbod0fchoOJLLi8AlxMJ2uq5xHDvs6syWhu1sMx4d/g9Y5s",
+	"d8R9Ms8asMQumGAtVdX2ZGoSPlTPc8HNfMzBcMV8Af2+N2P9q5qDZncxINU58C7Fu9cGLPSovrc1R60K",
+	"m1pv6XxtTKHPz84E1ef/nM1mZ8AOcjbph4AMW6caBmR8d0YUtNCxNzscVEU6zYDlx+jMgkFBkon6w55z",
+	"43wU82htZBuasXm8av85hntolrlCA2QwqioNtMTRQMM5x3gbrdEpHM3ZQKgNsKK1fezm2OrFIYRnVfFx",
+	"jQmoM4rbBXm0bu9c0+uuwrs+yOSQAG0lV6HTyhjuiAMNaWvOftChVc+Mht6Lrn9zAprqfXrgfJoGvGRX",
+	"l9UGvLG+B51kBJ3b0VTl8Fl6XH/WdoBqEEViBAJSHVah7Na9MNa3qovgqqHI/v//9/+bkvAX/AMURLe5",
+	"CBstTP0GrS0b4WK/OHAQ2eMxSu5jEE0OK1I9RF1Vyc2XNGKGtasJMhrn+IW43Sgq+IbyGHJ9C4B9BIx6",
+	"rDZBsHALYVz/0j28cfVRh+f6m2BTRdAbXLu2DS0ytwuycRQTUDGNkPlSGJ4TLTcMEyD23MFqNweIiO5z",
+	"rGE7fPju1+FCUSr13HpYTVdCzgDwZlj1O/TEXeSuhmdI/r1Nm9lHlWnVqGCZo8cEtkzPnnkBRQM8ZyFn",
+	"xMP18cS4VIyvxBzXMTKAr3nOtC9bXIY8qvHBa18MCKycUpGUCvvPBQO078CaW8XGyf6yzPMe4wrrAYDq",
+	"GGqLl9ZUhbSRFCTnV2hbDV7QrkqkVh3WtSvzBkF6OANOxqlnydywjFPhrZeML5dMYZ/3QbPEhS5YOtqc",
+	"77BfwDoPTLE9lZXYsszftZIyw1vHWfX23sBvOuqNDVrSwXf62uwWT5Gu0/lPDtDCHrDft06VofqsdEes",
+	"R/BhhnL23hwxl7XbgLM36q8Bk6UjHoFrQ8EOzSBx3B2cc98xfkywvuNvCws86tbWudxBzuIIpqBS1jcJ",
+	"QKtzUCiJZnPgsTkwx35HB05ep5khPV5nKa5Uw2NQDVHS0Apc1AMtGli19RHqtbiBCGw4J0ZUY00nugS9",
+	"dpD1Fmc1p3wTuKqhryYgeoBnBYrDauS41EC0FAKi9vot14zIbOCJBEixUUcS0LWCvbL/HT+CGbMNjUWs",
+	"BCBrq+PrtDcL5iPENafJM48PzAsejfNpBapizOjN8k00AUqhp/EiTm+FsG29cT1ZsxwRFRG+TZZnc/vT",
+	"gFnsfCwBWjnrIdEWiQUy8QgZCi6XdUaENdUAjLGfYKQEdt3BOrzRFPlGbf7iRdaBt6CxBBpmvaL16W8b",
+	"vB9ad+3o4vEPD2obNgkgAvOlVDEVAWyslZRMhgfga6yW9T6vHkznv+CwQxKIPPY8QPy2+T4gukGWvZtD",
+	"2W73z8OIHhoRrl4K8xbrgLvz7a1s8k/eFBXNwLvuifqx+pW2uk11tzjzGLEd9i2RAAwDdziK+YL7evxY",
+	"KAbDrKemPCNaDtZbv5/eZnfXf77eOa2jU9qNNHZDvveo2OBswWbfwxuwAZO7L4ZqJbsXu7kq81Di57rf",
+	"ce15ezJGfai+KRtID68JN6ckse/MknPEdFLPjrtdSyDH1XF2XJJJ1mDadGNx3xavExyOXgutvJ2GL3iT",
+	"PLXVeBu3VH2yDm/M75vJoL0DCuhUMciDM+b4Y7lZg7MXCTbludyyrLM0yyVuOlpEtCqjjYRy/JH6YZlL",
+	"V18xsqz5bvdcd+T7TRVDarXW2c/eRRnsErzboSPahjLZSnWlfaS8IcG+pYSQe9x71gZ3Kw8R/vAAwYx9",
+	"4ClJqlsS5M2sVWZdM4V06Tv7P6fE944WEuo5Q78PF5xv0QTjuBoJmDhPcL14PB5W3XCtoerf0yc7XKkj",
+	"82Ii0w0zsWMjwsQf3kzxlmP9XZ73GWVGNnPsrflqPP/wR7zmvzIdzQkcM7Ivaf/g4NE9g+ooFBBsm9S8",
+	"rAYongrCBbeSAy6uIhwEablznZShD3aCTMlB2zuqjipZlzTLwrcTBA/AU13zasds4hprx6S0+pAfi+yI",
+	"PN0IWMwIu7ersP+GDUQGjyCOca64GHraWziefBe20cRIBIvtH0lczAGUFYnig5qB+Axy8EvFV1zQnCCK",
+	"C+rj4AyEwD2GfC5IcgagLyhN8azVR1UHxtkz6PtRIZZCMUA4zwvFr3nOVp2pe0NXVoAyroYMdL9qKtwd",
+	"3621YPSIXm7Bja91FZLkirHigswgVoUhC/sXjaRPi50PtEADpjwnvzIl3RWwKpDk6WwlxfNdo1/o/dms",
+	"nysK7l3LUh19s+8sdcSt0MXt6BdvGbs6/mb0E/0BUO8jN/AJO0aPmLQbxe1kTH9cc7aF9lvQawFdFCtf",
+	"uZbIu2atApYBBtSjOKaEZhsuwMpviZY/FfCxISoDcRy4KX4WyG13GwHX/75OIZUAwya6Gi0WjqF0Ua/k",
+	"9gamieMMHXbwy20MzhgKjDt2fpNz1G57zHDbnQ3JAoc2Hc1KacfuXx/VWaU4rsTnZiGU2DgEF6tv5eJm",
+	"lSejsO5Uj4eojynS6Kug6K6aeO1JRI6qyh5Vj31kVGjoPR0R5kzxZUd2sqIxAlLpNdfEhWGtlbKUKmXA",
+	"axTFGLLlEj99HiZh3pEDrM2Se6zdd2hFb6goaV7nhhlS9YSFpHHTAwIWGRvZgmCUPz5K7iFXPzpL/w73",
+	"59BMO05jfELGBA4wFVwKPYho9gJtpMZKSkU8b1WDKzMsxcAmXO0Sr6aQDalXqTpRHFSYbowv3OXYjmI9",
+	"/CBCIueXFDHpe718xndFq90yZukGIzQq6zlksONbhI5ggX5Do8tWghM6Tv7H9Xar81XHuMsg4b6SrtYe",
+	"QUiKCmygiAw/NE1ZYVjmGVYBtDBFuojKCbSu2YoZBzwxULOvSU6xZghfPBfSzCWginz9kL33UlQNEoUk",
+	"aymv7D6xq5t5InHfyBMbUfrnYcPHDKLNYBi6CvgQtmz1hTwlPwA6HFK/YehBxcs8w5KfW6ElQ763jhZR",
+	"eIg0ieE62wwPDEzP6/jr5s7a3zZ+H9dOBCfTQV1WJ0l9+1Sqo6l2us68OooaT9tWpLy2CW6SPPSa6hvf",
+	"FnOE5/uFa8spRb67CO03c87qoGYQrQWDvrZGEiWlqbr9teJE0OvfNS/pLQWX8sprKbxRl2k6oKK2fiPC",
+	"h8bfUR9kgIxPtJHFZBrF61QtWZYkwWck6JN5kkDP8++9MvewlZxL0dHobMNkaebNpuxPZntt2V80ertt",
+	"Luz/L5yWYgIp4YJj+88njxqO7f0Bjm1NjF5U5+MIb8R9/KBWBLUjdUFFtuVZDJP8XDQamN/TxGqFi1rJ",
+	"qGn00RIe9wqOkRXiDff4JGR7cF09BpeWf+EHt8+tGqt3TqlJ13PfgNFLlD0ItNmTqadW3l2qJF1zV7kj",
+	"l0sINwEJyTngXhCWZJ+BhaPGM286f0KKlAHSx5pcjaaJ/sVWfUTFL/TRHWIHoXaxDh43xrOehc/ck9g3",
+	"2JCbLNiKC03Kwu4SLaFzCfY3wULXXJoplqm6AuDAv/dOLu5pwjOy4tdMnx6S8GjcZ0PfW4u1b6BP3SxT",
+	"D5Szag67ZQNHsz3+gT1eEwyvu0pZI+XV3Eg5t9cn1nEB+hkUu8ZoHzz+/MGASBfQTc6dHmyM+eG+Qvii",
+	"ai/iitWccF8QRCt6ghbUG8tSATIPu8AjEAv7pB+c1/uHBorv65ndr92L/dWhfbs9dN7JhROFSrliRozu",
+	"oLytYmX0oPFAxL9tDf1+7/xuuciizWfiiuaU1CSDa5KV0IxM84zV0j2e6ImAaqLVHdjdZ1UKj2wfrHV+",
+	"gnH2qZsPt2AwHB+Ra1TwDfOGvCPfl4qrHn0oLPO6YOlYhJRqQ51m5AH5zP7ffjKcRmwhiLtR5X6B2YiF",
+	"qIckYnWVxF1AXAas2ZpyL3nSg9GqxOlxPOfjQwXtCrp22YkCgc53Vm9bgQeXKbHzm4CuTOz+STyqk+RS",
+	"XkG36XjAaIwvuxdS6tI738gtkXkWZx7EZNoFmZ1jcyzjHJMpnDug/+0dtEBKGrJSNGXRvmpVJuL+44dP",
+	"huQzbiH60Dq/DMmZ/ULQ7RBxSdB1HN6ruhmq6OnUdFTk4mYhiPaJve8gezo7oQ2jUIYM03UONfv2Vge2",
+	"cinW0hQlaPUFEOyRsog0Raulnf/289OT/0VPfp2dfP62+s/T+cnbz/7+P6NEvj5I0upgU9p1co3CXK7x",
+	"giRqcw7ZXFmq4d1nXWTlwCEBnUh/KZn73Wqrmm/dOgSf/vA0UJvb+fw1FLm7nc216xIBR1mlRb8qrZo9",
+	"e0kV172d5eKVok2Riup9MHI8gcRrNjZZcqPi2N6C14OdQZpD/1HfANkbMbHbWMC9b4nI5ggmCeg9KZFQ",
+	"os3ux806YOVajAn3NEnwLQk0pYwIRm2Co5DsNoNdJE2RbbjwIL5qKY+juqsvp5ufjsVUzLyyu3KPSGug",
+	"MrwpzYC//0YhI/iM//bdMo77kBEF4vHOHB3F/Lc1QYf6eeAE6C4mwzsgE4T3DTeXawsU68F/d9yEfqQH",
+	"Zq2TS06x5dhPfOXzVA2bY8OFhyfdJa8cjDf+oXBVl3iktKALnvM9Dr3edJVvIDlohr6ViwOElxjf6qVH",
+	"xKuOIsj0dxwuwhlGoxkgBH3toY4Q7bEiUV0v5DFa5sDeqQlX7R2RqWxNjJOMsKoHhLJz9wFILdqu9sWy",
+	"Vt9635W+yzyzbg6EUgcbnU/xHW13cl86wa7uRHUc9pEggzVSAvCemqD2NSzzvVD6SO4WMtYuOCq6nWqh",
+	"byw9aEywAFdzxa75iARoxZ82aGWRGqSW1Tu8vvXqnfrh//hxlDFTG5rng7fnKC351K78t3KxN5GzmPot",
+	"laDDBwIp294RvMCrQjuaPpHCipOBbd2w098I/d2kI6+KG0fsDbQB5qF1XTS0vwqxXLQKSE6zDJpmkVKz",
+	"tj8dfU0ux5hEuTTPcso3QxYaCDR7n2gvel1uNlQ5UILVLkNpXdumZyXjDTmrq8K2mmq266mXWFUnjNc/",
+	"+2rA7ZP4UWEwD9ViBS8a8dwQhNsvqRTdjz0OrRjpI3n/lgiwftRMxUiwjm7/ie2/AljgoG9/zZQrX/Z5",
+	"Ny6W9sR3+BPI+XPD047qodd8JZ4fiQCN6N+WZ31/ephO/8ZNV+PxnMNzFvZxFI27pMiwFjCIPnzsEkU+",
+	"P+DbckBSFH9MlkpuMASN+cYEMLwJklPZMZLFDhs7O6zMO7lwmRpIH1tV67h8ubkUWwePwVuxifs1U2TL",
+	"85ws2Kl/IdeeQYJXVYPyqp1VsspFY09BADueEiBCATMQSJoQeY2t2rkgC2a2QHi1puZSAAhZSBhygrnf",
+	"ZIq5SAzMUC1d7inxlmACuVMH6eaKONLce5pYGT8nCYBn5HKZTN1/u+YeU5KgpnIp0OoPrj/o9FIkqf3v",
+	"+bty07gASyWSi3pndTcekoT+PUKauWIp49d4r8+dzyGtSucAn5rbqYBfgTBojrxM2KfUPgDWJTklT2HO",
+	"LgXipKRjIwGYLvYisbMgrExQ7b4Tm54kU/esuZXWpKKkcKvoW1ZcEIqALvdoqZyweK5lhBnYkTgmlAVy",
+	"dDpFfylgnSp2FOTmcFc51hRXkuqnaAq1wxRz/NdModCGoGz4Ot+iclmaUgHeOC0NgrlahApKbkZ4VKM7",
+	"LfkbxsH0AqPIETGM+hgjA5jiJ/t3RHWRi8FHUN4jqp+Qegz4Wcc0PRt8rbICy9g4BqY/dvH+PtS2N7Ty",
+	"8RC1o/fGHmK292PGOb8ja/n7EZLuRXWL1GEmHVCyKZSHttaXoa9CuyIyY+97LXT3kOdwcY29c+iNrXhy",
+	"09x4RbnVroH9CYbk2n3qI2p9wuCm7usOBOtrM/Tcz0QEdbhQcqu567CsmfUU7L8Uo9mFY/8A/FemEKq0",
+	"rZGDWNMFWjUtpYKs9j5c8xBzWDUjDQKxjBq6oHpwRYZRnN1FnwwgTB6jEGu9M6I9YVNATDuGzCaFdqT5",
+	"X4ssYFHyPBtYjD2sFWBNQG6A06mT3Q7zsmsb5zBO5yDlrH/MK+g7Ecvh+/utTebQLjlQPHBzQE4/+Wk8",
+	"Lu6Vje3/W1DlWpv2UVYdcUK6trsdkaB4rviujy6jGBvyuV3Jxsi8x468rgPtRknUCjUTY+Xr5AhvwifO",
+	"mEnbdFsDwFz48teMRfrGFm5I/TQAuoPUQl5Zt8vRlqDDxTaF2SXt+EA/MgLo5A/ouHoM7kZWuDsC5zkX",
+	"Yw6cDhJezI6MOGBaH+6ZuV1apzm4G0ldrZC3DoH7fBbFYL+TC8LeF4DZgyIn3SrvLDggoLix/jHSIYsG",
+	"svbJ7NE/B6CCXyNC93URZbl40aQUr3C80d3RdlxHclCPpQhtt1av3td8VlR+dyLtTBO77pEjWgPBDdHG",
+	"QBD8HZQLeYaX2sNqVENGqKSIqLI8rzpYVYW6RuYOCg9oNgpzUBWY7SDb6NuDKibYFoIpGx/HSCEuRQUB",
+	"xQJnf7DEkRFUXjM1PDFpv9y38mmh4N6fyA0H/Pmu2kdjM/FfcoXQ099r88npZEuFiRFzlXk+Bw2cnCOS",
+	"C/uauQR1Y4p7TvehifAg+V1b5q8kdrRYHzM80Jx/EJPn6iu4NJ4jjqEF8dewjYc5cZkX/Y6izur3un5Y",
+	"M68UXHNog7seNjmEPBFeaKWWZYMXr70V+zKBd50Gz7tKXYEI2LreqALjpMgYXR45V6hCK52qfVtFr3gL",
+	"zboqBR72skHdQtoceT1cr61ehBLV5it/7RE59+Oy6TWC5WG0MhU9ypD081g80h86E44U0/MWN9MAcqVO",
+	"YF5n/nw/B+5eHTto3tBVm9tYZmXqirkPZk3rPnsN739+8va3+9Mu5/2NLHhaDw75hlwN7sNmfy7nH9Tb",
+	"dFlXF2ABZcaRUJUp7N+1pkKwXEcTyW8UX63QCg31xxV5CuTXTqA6WZXiRMjtXguwTPE8nqP+UUet2yPY",
+	"aDwDSJyQZJR60Xwl5nxcTmQsmkA5Dq/DfFM5O9gPDh5S+/Telmp2BEdxgH8UsMQNZqWNDnCP6pqDH9zn",
+	"VPuXCnrUxm3U7PzfJ28/i25f+87jQ624a4eqcNhSfeY1PrJreo7i8TywAUfEIG4CIZkdTdZZSd4RtHc3",
+	"ogT9ibEr11XKv3oDZ4gprUBvsVnRuoSUM7fqHPg9dBmnfXAVvuOYOp62GtrsLkhiZOItPwm8zQ6QsmFU",
+	"6Ko2OaO7QD3skzg7BDdQeCLeth958YSL+wEB+wtapzlbGiJLM7i82c1lw3T5x6DKNY9gOOgW5TK9wiDQ",
+	"wEv3oj+AGTAysvEQGlkqbnav7UOcy7piUb/7spzNHqZYl5jBP9gp/g0jcIibxB8SZxZsYEcyqlitFcfa",
+	"mAJ9PHnFOwCZ9jg8gXIovOrCUewkalPHtTi0EdbyWfOALHbuym/evHkJHdikLHwfGG4f717rj8/JfP6N",
+	"1OZEbaoR0oL/m1kFBmDfpYx474KRVAqjaGrAKyqYLIA6tTRyA0yTWG1rp0afXopLkZzRgp9d309w1CjQ",
+	"kBBlCvOhSFdzSl7zFfi0yMygAVKHOLArxgrHuG0/4pQkZ/CG+mPxlT5UpWvPuhTJ09KspeK/wgjPyRew",
+	"NGTU0sLHfPaZ8yn16Wefka8AugZ+PkRBBXn19TPy+aPH/yAFXkYymZYbYHJyracNNDxMUpmx5IIsFBUp",
+	"BE7xL1OHTZOCGPbetxJICNeXIimVOMcc28mGCrpi6ty95hxHbR/hR0uehjHgIxUrGDXajqFcbLgxLCNQ",
+	"WTUl3BBQn9o3SFpyBlRS9oO/49rozz4Dx9UeniBrV2x3DrAmksCBqvmvDJZqWtVih2LCFSNSTOFvSXX8",
+	"Jo6tY42P9RpwRQHqdimS1nGdnJIfJNn7a01LMpHBZ9unbegOOGXIEplaJfjYVBCqr5j/tJ8oN1ys7FL+",
+	"BHsrsW4I1vAiyxf5G36Frvg2Hs7+Xvf0ua7FAZBsFGuUua711RRsSxzPBLTVsm+4ZuqCUHEpMHRaPU8b",
+	"nufkwWx2Sl4xmrk2Z0ISYK1AlirYFo5Omi4A8Og+6hWss/usly9ev/HNvcAWBRQASZ5nbFNIw0S6O/k3",
+	"2zkyM6DzuGK7Co8IfwGafddg7cEjskYqlxqDjxs6XVEupg4l5/FwcPOjBw9Iwqt3zjdcb6wvk0xrZGau",
+	"uRh8PbDoPpp93ryNi/ky56u18bvxDd+wzz6zk2Z33sOHDz+3m/7HN8+mxIokhlsg7D8lWYlUuJpounNQ",
+	"ylJw4yERQM0GiLucp0xgha9Tli9lvvtaqg35QYpUbjZMpZzm5P7p7HRmjzmVOwWvz8/OCpnvrD1VKGkP",
+	"nFOpVmfukfpM1B9whg+AdKsJPdir/V2DnpxPwrWyYIIWfHI+eXg6O304qWWRg1o8q/ebtpaw1JHDzWpc",
+	"lgWdC5yneeb03pRoaGkAKR2qPW0VyrJgp+QLadbQEaKSe/8jIFfKBrGRPS2s9FihdhLqm9vbOy8FyBq8",
+	"yGF3PMMqLkqgMn6e2XmShhr2rN4328Xiv5DZzhVcG3ei06LIObbMOHunMayK5kOvcRFe8Mq+ECgNmqaG",
+	"M2oU04W0C2yf+GA2u7URQEbEpabg1c0V/EFC1PXDdPIIXxp7Vhjc2Rc08zF7uOV+/y0/Clpai9PY8bMM",
+	"7/u8/75nUixzV/T4ePZw0IuuKc+h1wx8p0uJ9t33NVxWt+om5z8He+7ntx/eWhvepaYnrxDqW8GD72kn",
+	"7x4Wd/6zu/et9TbQWXF/sS+pthgTSub2cD+wwyoiXoSGc4OV7vhKhwfDxiEahB+aCwnpdSoc3UiORt1N",
+	"9Q0UdDQchlPiylcqQ8w+8lJUChs3GTbwcxq6cY8zU2DrwjPJihmnicP34tE7LxG8TgVxPXSmLkedIbT6",
+	"Wl6x7FLgYx7N7u8/gYtrmvMsie1wuPaOtvVX9tlhI3zcDQ3v7t7Q8HP+B9jTj+4P2NNvpPyOKswIPHrw",
+	"+aAbvqdi5z5Ifxrl0VAYb0olCLWH2gl2RAVxBsC+L3ABgjvXAfGQEsGwU1OJvJMLffYbQiY/nFFl+JKm",
+	"Rp/9Zi2PD4gDUnTDDMSlfo5/T3XJ2bdyAeHV39Drc8gdZ8YEopa6sE9rghtizrVAtuO+RyxsBAf5djop",
+	"ypjnHB6SuBIMR+CYcw3Kq9WgHgtcrD0tscesVYrnZPUrL+yl1qpo4hEJJTm3hojrbECddwzGvnu4LnNz",
+	"fikA3ACRF67DE/1oBBRyCEa+ff3iB0dnDnCIyuh/TGazGSjUR+R7/gX62qckgUkJn4derYPb+rJKD5AM",
+	"3g4wIl6KMD1Ar2JXRk+hXgiqZOxkFDS9sr4M2oRnftqgNw2iME7JSyDJhI7+0HAfrTmpMnSuLwX85L/i",
+	"/gPyb/7FBeB1lLF/94eAXC41M+gisfcFS617WKl+L5dzvC5xPrq/0v8Za6H8QO2sULtZrKtzKSDOlORU",
+	"mwRgS6ncsPpZRsMCrana5Ezr2LFQlOapG8xk2t4bIPK/lEztKpnHoR2U+m5CsPuzfzz8x6P7/3zwqC8L",
+	"Fn85NGqpv6pNyrZXw/l26IknU8PMiTaK0U3z9Amfs+CCwmjaW/bjWrBuubrPvDdWSj7+gTfgWPlaqgXP",
+	"Mibwjkf9d/wgzdeyFB/tTH0w5ONdH0t/Ov6OzPFvAEZ2DTWhPjJOSW6/z2nv0WY51vQdsMmfOnX4YEYg",
+	"1j0lj2czouBMsf9ALRla2bui0Ybifw3brkPxnlvDwH5TTguI51zxogC8B4ETh+tLgeZ9oKFd0SIJbQUd",
+	"ha5XrqfkhWDEKCo0TZ1hDwOP+sUIjbgbsxlxF5/IbsaXdyuRnzyjsvmjaJPRymHA1/xLCvYnt84H6JJ3",
+	"cuH382j1UeP4iquPFyLfYZsID3aGdI1Y8pWLMFr319qT0iG1U+sd5yxbsQzxZGDtWQ8ce4ARlmuICT+a",
+	"PSKJo+0Q0sx3slQ6OSUo9ahuIJp/KVLM+0j7sYCyYVlMHyyZSdeO8OuOtEKLTuwjq4UmBVzMuFgzzHPo",
+	"vyyMI/TC72h/f21lGTYdridZsDUXPlxNFFsyhajj8XseUGuHIuVlwZRmmQ+j4Q0+acUBIi+1tVlQNWKS",
+	"fsUM+k8eFqf9Y7LEuj6pFCk0BrVa4RxC5NggQtT5C1yNx6VYlnm+CwQX9SyUxkS+1UmSZDKmCWTBhOMe",
+	"uzNF0GA2++iKoE7216EIAlj+L+tgpHXwpP8GT1n1o9BlgTL6J7EsvmArLqyHgn4UyfkyMCzjLcdqnLPf",
+	"KsTsh7M0l5h2HBfzc6L/PJtAMK4zEVFQdcUyonciRbyC80Gw7oKEpDDUYDS1B4ysrj4+TbrrmR2Gj43/",
+	"5yWvvgIie3/4eH9zvPDtRHo4ZeUkxZ0SpyQJ6O3EnzU8XfsG+GiYZqWii3xX2aMXjtvJt8mnC3nNXLsj",
+	"l3NHEZwidMAhhygXlwIzyr6BW2U/n5LEYf6TWukEcOcz15bEHsP2PPVmMzQtqBViBHgG9SObhjBow4y/",
+	"FMDDj9norKqPmaK97hwAJrKKvD4HBErTGYAPq8E7YHNUnV2sh+DnMXZuw2Ld0YFdK+H62Kd1VXDZcVTj",
+	"hP11Uv/n+fFPq/0+xU2OuNct5Qg6DHWJQxUfABDPoALjRPmGNytsP9COn9Hsqb3ulavsuLuTrnpLxw64",
+	"4qBaXVQQxn2jk++Y5arhJmiGHoai3OparGeB4QHkD08Es1ZMA/AOkdV+ebD4pb4+DvX9oSN7+BQ+GMPB",
+	"kBDccoGgOR9aocTQ1dShn2t/ByhZzpi58KA1+4NOZcGq0lMAMP3kmObgTbpg9AqOEOz+b/WyXYF7mriJ",
+	"64i35jRlDZEZZ7w9X/63g3gNz/0cK2nQb+ljp39uIOd/KrV/VKrmhnu2wjopJ5wHdiTWXOxpzG5lmXNt",
+	"nvqytnFS/5Ku2Gv+KwOkwoBr3yB0YrrPcVIwkTiEFGgma83VA64AseI5EymgEbEHYSxXi+wm0WQtculW",
+	"TRndPxXTMr+GshEaLbrrSgtrTzg7HRzccDd0PtLR3VaPO0zb3PWYqg/vsIFhb4b4s9oEdTd/oqGrwc+B",
+	"xkqoUu9Ss0GpWUSxORy6Padgh3xsjXYjxfEd18aNe4pcE3bjkMWOeMnFmMEUw5yCbQN9w7BDf0/HnP0G",
+	"/zvn2Yd+2+zOzbJOn8T+eMPow8gI/82NNut8ulkbZo6NUuQwXxB5OrSmZzWVPD6+Vb2jK7r1gySKbbjI",
+	"mNKhAsVKLTSB14butONMAcoFUNsaaaQ1y5eN2JdDPMHQvYaPIlRr31SJ5R2Zbz9IA2rmw+9B9P+zM2gf",
+	"3457TR3VlpYbBgU1uZRXOjRgPryzQ1XtQa175kT9Lnbnc8yDp7TUzNX3gME2dQE+tNtcEBDJy7DklV3T",
+	"vHQp9aXjO1rS1EyR4HNXQdrBnxu6cd2Pf23avzbt3W1aSFVYAV/syJqK7FY2qXNk7mST7p2T11zzRc5O",
+	"yWt4K2B0YYtupC8nMXwDtPqIjPcdsx3ffagec6MevkHdDXe+QV+76fwUIZG/9uzvb89+wcgvJWfG9XTg",
+	"xlU2ooAfs4OB/Odg/MTRA32s8EnMraYpkm5Egwf3Z8OjB9SzMt00DIFFGO2wweHObXfr69tl6vf1HVH6",
+	"73/73kJ4wM6I/+BpVwxA77Rhm54wo+fqr/ZJq6EQcBNAxQ41IR+L1i+wQpRKS3WOja3xiIIrd7Ikei23",
+	"p+Qn18Um0VykLKlDp6raSHyMfY+QW58zPr0UiWJQ8+KZBlzi113ONTFSEplndgC5pBmmvTtLl+2ufxa6",
+	"EwyoYIExTw4XrHTXpoygzIkiXZGZ0MiCp/qC0DxvEsYgDXaRQ2MwV9QSDd3BAxpfMaw/OrCxHe6QDhTY",
+	"OxAuOzNDlOJPlJvJnWoMXGK7VbpOeif2f6jI4E8hBxsk+MBWj4T7HPvdCSR9Dp6Mz/DKf3PM9N7pQrn3",
+	"HFotGPDppw3JYqZMLonnEPRZM66Qs6W+HnWewQErMmgxPsZC9G0ZO4xPvA5h+hc7365/0KxXvlcLXQfc",
+	"LO77x2eQK4YUoG+6ozSyG97wHPL92351j1T8lTS+DR/oe3rFHOoNhfGgZMeNOXvZ2W/uv3xOJ2M5Q6bD",
+	"pvDj3yvhb0nRo3178Eu446Yw0Dv3eG+0DPiNoxdi2p0665zh2afZp3+cBNrQNTg2h+amzYfn4nAoV+Xi",
+	"W254+7uGVnJsbqXImdZ1nkC8B27T2NbUm28XVesGKRhRDEN7/BDW6ehj6s6BTqNPqNlfJ9R/QljP46DC",
+	"RgbOJ2O4WOlbOuDOMpbza+a75HXa0V9Wl32kmN9d+rjua3b9gbFqej7+HviYB8Z32ADHlaJbbdsZGruz",
+	"I6RXVo3v2XKTUyqaRHrFaJ7vkNJs6rj/PHPkjOgpobmWNSJbNyp7MnlOa8R6OxaciljQtZlWkGDylUux",
+	"U8p+3Ecwdbzod1IRpJCWXgKHUaKrNtXYUDJp9/z+UxuzrxkULtmlIWatZLla15e/b1NEUyupkuKkUMzu",
+	"mM7I8ctSsXPPI4ncqtLKDXkK/Lp2QX4NzbhTKlzfUAgkcw28pWGdUpmXGwH+flTw3FieKciADIjrpiqU",
+	"4sZ5idoE7AOTJ79iM9NBz410abzbqKiS4qVbtK6dw40LtUPRh2uFu+TqE5wdn8JWQY9DOQroqkwMxJci",
+	"3DjEXEMPkp4g35pbyd91bpQXy6q1US4Fm3p0TUZ3Vov9+OYZkSIUebAdAc6bC0LJhkO2X+cIyfEMlxnd",
+	"2W1m79+67AsVu7rr0pUc+caN9dMmRYE1P4oGv/+oxhD2qNlUcTg12FFI67vcmm7a+2056IcT9CJX0Ebg",
+	"j4dvBisN6BagvijjmZVw+AO0WsDP3I/wYjugvv0GFx3yBL5xXYU+Td3Ey8C15b4uJqK/jMUEtNK2dTkB",
+	"MsBVx4vauP6eA6pjRxWKYUfAoVvqpb+hc/BcQAyFp85E0MaeSTm/YvBJHZ9TKGnYPhTi8FD8La+hDKUr",
+	"G1vbe5SkUmDjkY5xUGO1QnsYccrBu1IqUpuhGsVttT+eJvENwvo1RJff9D2QQ3s+qWmdbzZwJjvmWahX",
+	"Rw8qAd53JD5d8WsmgIz5cvJccMNpTrx1cDkJYcMNFSXNz4NFRaSVqsXuUqhSAO4BXa6ANEZ4BDcOA4UM",
+	"n44D15XxByoJNB1ixzomuKww/F6zW3Zsrl3XR05uVW/OusKHKBTWsqqkwSoiDiqqudh/xRg/id3+NMt8",
+	"pbJdmRVDkFDOvXcJK6ebaP19RbEfboRrzn5z5mIrk9YiqfKEy3Zf1rsVArK3CrtAY+ZT8ootgecdO3DU",
+	"COuAow46cPwNELvw7kWpd8nf95lhcDBua/9pcnejRe52kn1BfqAdQPCDeuVlGvfqfgJyUWxq4+urE9dR",
+	"JMFCeM2AzZwkfDn3v0ydPteBMAUHBqzNDn3nutkAJ4PrZnMayRjR7Cilj/Cs6eic0h1aMYd08587pu1C",
+	"EmupzVAjZ9Ri29n1UWVq0nUs++mjw55vE5nxgKBcyEAIclH11/CBEbKSBLujN0WzhL6LQW3djUHhmjt+",
+	"5Fzk709a/7IQYBtZ72aKrCVOnq0aZQL+a8AG6zUOqpY0J2CiH45AfOUvfoPX3nXTk/CqQwg/HHczaXYR",
+	"Ohjcn83+1IkSRNZ7Jddy/fQ0RFIx7qYDr+8AA+F4ndyR6buWdZ/1nialqNoG6VOCnWywswPaNYDMr/Aq",
+	"PJvW9DR0K0KLB1vpN/oS1aPgl0KvSwS/BPvE9x1zPeT4SlgjuNsVbQrk79UpbY7y07inYQwHd2wwL6Gd",
+	"CjGSFFSbv5zRT4rhtJuiHT5aAqfhHRw1Z7+5nl6HfdQ60cJTNybj8RKgP7AK1RFE5qAQ8ZeYf2GV0N5e",
+	"7vdCUXv9uRGk+I0A8GvKwF2eF/0uGyxSG6fSFq53cqHHI1R6D62nLskZztHEnz/QhMnQ1okGwVG0zzIX",
+	"Og0nlmMBBYejfhkkT+GnR7PPL0VS8PRqTuf+tuSUJP/66g3xXx4EWicg7FB/7RuVVtUdCXymTi58rz2y",
+	"YZuFddHlMvwIgWCFUZ3uo+9bufi9nnffysWYQ252my/uOt7eyQUqKJorRrMdhDz01ClSv6yYkpECT7wH",
+	"swcfaWh/HbCfhpHFQP80UW1WIsX+uQpqrBfJ1FZ+FajjkPf2Olz1JwCS+o/pTxVWDsMnShd+SodQ19Z8",
+	"GAToFvy+2Bni1+v3epD48X2KYrUwN109KP5K1P0OfCNdSfDhnTROZZ/9VrMoDztCPtEGBKUhc2e9H+sZ",
+	"BbMD8nArCan6ruxbbTv+VT3XSKgdscwHSui653n2qdTHHyiBNHgtbnp49Zs1fpIPldy9Qp5zqKzDJCPy",
+	"iDRSpQHGvoKWEs75cnlzd9E8dRov+Tvhywpas6WaLKk28cwplCwdf87eebHd+CN29tcR+59Wb+cXIl5w",
+	"d/sH7pkqxfFxo/F642B/WaioLR11ZRUooFajGEkWjBQ8vWIZKYtzaOuTSgHxI8xrw+lvzQAILTyYzRx/",
+	"XvhenxNPQpEE10Qul9Ha3VL83m32V2W9ddzvKtrzV1DnP0JtlaK+UYXcHqerfPC6M3Tzrb3g01a3/L55",
+	"/msq/Xaet9faoWdz1kD48S92nckHP/AV3tFNeOiFpKsO4tHw+j+j+AqZ3wZ2SnDXd9UcgJeKSlExYF5e",
+	"csH1GirRumggr9nhooO9VzkINPDuKST363j8UslNnA4vowZR85MB5Sn+hQgt6KpMkePf9PZuj67+GCl0",
+	"v/vDVVHYUXcWy+9F0iM1V/aas9/eyUWri8RhTGwP8NUaBHXc698KJVeKaU1SWQqj/x5FwhLr8iL0xbUr",
+	"DJbcpXAv31B1hZUVmmypgXbeS6nIkxnR59g4HECO0MkAm/5qLE9DSzFO0UKzY/J7vzO87e/NPPoEwZJg",
+	"+FtB8DI3ZEOMXfpv5aKdjW9spLOUipTl470q/+BOwvEGEiQY3pXgu77XCFEHMnHHyXpBoFvnlut6m2y4",
+	"gptpwM9vpcqwbRxfhr0MZcuu4+2lAIfKfqg/0Zq+lN3KsTw6zAjus9YeuHMX4am+Qj3xVwVFo/xGX7mM",
+	"PAgSeNe4THmjYH5YRra5Adi1HUDngfIV/Iy2UblZQMPZjAnN8h22orl/Gi1z/1Yu8NbR2vqpNY5es19+",
+	"H0S38BFdRgl+4TQAeB8HAO+fXn3f04Q50QCmaurE45Mo8VyuOgU4gfFhc2eO+Cccqe+mCYVC6boUVxVU",
+	"z1oaF/jHw7JPEvsf85wLlhBtKDQNdQza4ZGXAjv4wePtpVOSGMrzZP9S4q9049KSbKjYIfD0lLyomoCa",
+	"tWKsMsW2NcMPbS9/JlQG2AGb6ju5utlG7XJlYGoG0nuP4Jew09d2Jt1DZrMhpBWfXLF8J1ddauU7u9hT",
+	"sl3L3MmG1THQtOEBmc1mDobstM5/kMbJ5SqoG5gXIJ2CrUiJE7RPon3OMrkVuaRZZ2TMX9C116L7B3dK",
+	"vGmnYe9NrWmn+6fIQArf3tRvf3/intSQ57B1F1xQrN1sxyFgIGdFTnnr3vaVUf8HFlgTuB0IgmCBpWDk",
+	"29cvfiDYOMOttVN51q9NqLH/vzaK0Y39L3trYg2TNaMZTPFvk2f4pSdfcg0RPS77Rvhn3ldfOnkMewu1",
+	"TQ6y+fH3kJLbbhv0aysDFW54u5aaEYxS2iOdArR4SnSZrq30JEsuMisFGV8uE6ClU8xxhSRYfROedk+T",
+	"xL47AbQd/Oagx6fkOcZIpMqYItzRQ12Kyidb2pWw12xOyb9ZAbGOXAoQYXf6otI6xwPdCrfIiH2fP8Xt",
+	"AV11AXel9MGHIyvpa4MQKA2cGaHS3doVgJzDubA+YZlnAPQmG7yJCvL4/gPyPf9iSuzSWD87bgg4o/2V",
+	"XYg/Aebyldz2hxLtSvwHHJ/Aw+iEzm/3EOT/GHt9ww62vf3+TiFHP2qw+eLtyFKIc366hgu1QQQWG81X",
+	"gmWE10tZ7N9OuOgLEm/YWUG13koFlkgU+fOVyDQ28cFAE3HP9iopzMleYAiCxC/98+8mT+4fjw1mhkFv",
+	"IjBAvD37A+Saj8oEP3owIPz0Rsrvqdi5z9I37/mIQDAp2D2kISgqURgpp9VpfjCV/KK67A4VRHhLV+X2",
+	"V7hZQjEEZgvh7E6pIBSjc5+4a0u0sGqvbc6wNkbymqkW8+y+1n7hL7rLpfHv6GKehyzVp5v5Z/B+iM0i",
+	"naheLyRt7ohBMw45ELo5vB1e+ovucMbdOw6RGPixNkgy+crqmE+8B0x9dK6VHbSFUMitDS1bJdnQdM0F",
+	"02NpL+ukUwcX6lX9wj8zCSYgKBpcXG3yRnDgvceWStCkes0YxlkhAeZYf3+nHI9hLQdwxzZm4g9L+Kia",
+	"0uu3SOPPY+gfQ3tK9p5rw8UqcczwfmKRaxGI/qBVOjLrO4pmdISlgJBP5SUDUX4FZ7OGLPMI9uo9jlGD",
+	"Z3aKlpxl5G/IzQFn5BXbwX8q5ET/O/xRWNO4PpxT8jRYOlVjGmCbzBix770AGfZE/jUZ7y5TrqTqdwtY",
+	"DSP8NMwctRnqOIcqAfqrN9rtkTyqumT27v19Jo36pWe/NdCTvRVjGTXUMWRgkAv2b5vLsbbtS6xhcRUp",
+	"9ZeJealZN6NjY//1u5NfS7WS9iz6C5dQlxg7Lcw0hAYU4gjJ6eB2/D/sXXtv20a2/yqD4AJNLijZyU0v",
+	"NvYfi2xbYLvYNsUqRYCts+aIPLK4pma4M8MoatDvvphzzvAhDW05tmxF8V9NLZLDx3nNefx+IQ1Am5nM",
+	"AFpwWXI1lm208Lsv7Gk7Felc2vNgp7n5rXNeKiyChHKKBVwcz/EWdnnPusz2234+QAnxZobtc7Of7Wtf",
+	"B32MITSumaFdevGHQWs8NC9+sMiNfSOujZBlqZfI1RJsaMMjJNiH33l8cNQx2EeyqkDlN+/M3NTAWBb8",
+	"nSkcjLQqVwT6jvSSfTqaC63glEp9VszAETdMA8bXyX4o+Oj8lndWXNSk45vexYJ7jU/0XfOMO9L5doEJ",
+	"uM/OoE/gIKFUHwBNh8HSSZ47+sQoS2XJDBHa4B+02rVmLWThxUyqDLYEsxuIon9qL7Qm1ddD1C30h4OH",
+	"qPPPSA1+d2FEk50YQkzhebnrJa84eQqiIyvMJKSB8nYGpzUwDTPTZQ5mLLpG9Ue0oXOJ3QxOxy/G8i7+",
+	"radnSgYajoSZuAKYqo/0F7BA7NTlXGPwr5fK9rK7GfY+0Etdzy/xqAE1z1fyAizuBqyOJWgsuGG5vntr",
+	"HV3r0XB/kbhpbOkfLGSi0alRtwVgO6TSS1i1zc8y9yrLOiN0BcquK5TXW6+GScNhKh2lUy3TbOdj8a5N",
+	"4VBlJiRRQ0+0d3qY1+Gw62k602YBJn0W+Mk41fuBBzOB5siozAPI9o2AAhrZ+/wNL9lurdB4kMIrjYAk",
+	"/itga5Q/HT4yrMlUZpcxK8DQQ/hCey0PB5MquovMD9GwI7JD83VvnADabXh/2gpxYEpteXfbmn56CauR",
+	"zPMUVQB7/oCqBHNpha2zDCD3Ur2tXztTDcQFc05iWV4LpbnvBnv/DJ5wKhqeVtQgRBjJude504RInpcX",
+	"p1lMonIjFfCP6R8QewM3/V+/a6NNqz59+eLFs27GdU3d19o9mp5cQvAC64qMWw85Lsh9WEC527iDjejV",
+	"DjB8eos8utQv2aX2fIdgXUXV9DK/Jq+JcFrfr6s9qi3cRaoiWkB9G7GyU8j0AuKaGuJn8qGUubgyW8FN",
+	"0apNgFhxyQ3NrYk/U10HbXW7SbDIBo4milCmC0eOVfxFu3nsE50Q7kKh0JiRnW09vjQg5FKuup4da8G4",
+	"enKmcOPcNlt708bRBxeC327UYrlXSHS7DsZn6ky9Lku97BSXWk/gxasy+kMAcY94u8Q/Ag0xUzzCw/ZJ",
+	"PG6ikYVL8PKUJqFR60xtOJAwHex0mQtbqEDRiTseflTKTwUwbrqs0u6cbpkJ2TdQ2lo7T3dYOB7cl4rc",
+	"0iWsvGuoED8iwRF+hg1oPjXWZDB+apzqiWjiOTyuiSi9z0JScfFOKhcRWP+rFy2USLNIA774ixci/A2F",
+	"9DwY7vRZw8eACrzmnsRTfiX/J1ID3rB2zoz5o9rCA/ijX+1jMv4g/d2D9Ob+EPYzsYg8tCc2MVujqjtw",
+	"kp9HbrClJ3zX304TcuxQEE5NAUqfd34597+kDUOCVvAsoWZ42hqg6XDaWz2nNaKfaERCX+s/OlPYerBm",
+	"3psVEYCKzkmfjcWbBtBBWpH+8mbSMiTEuCHSbfqG9pjooHeTN+keeoSg+yp5BbqRO4dZbaMfarvuM8tu",
+	"h3NxpZkqdXY5PHH4ujOCn+KhKW7X24m/hMCKmp31HFPgAkFvDWXF8Rn0TOjaWIyokdlkynER0eX5QIZz",
+	"VmyXA/3jmbJyZXnsmxub/ZcYmt37Oz7QTgfWs8ur2sLxNR12J8lkrpc8ypld8l5l6aPpHtnsA7WabCv5",
+	"HW84mrOX3UUK7m1PjbFshJJOrtuOxY8hIaXLIluJmd9+LWr/IrE24x0w7mEKx8jTNjT4lpokGLdQQk6t",
+	"LmsHopK0TzSA25alNpdW4LxOLx32jeWCFWeHr8jXC2wlDhcRCpy/6EkbSS0lNpP1894UXOA9KACC8+jv",
+	"8doVm8OZiLrI05CwxhNksbGLPBVSxC9GvZPXF7V2SAy7tsrWWbfHXc7XFAhgK2ZIUXUEfbftxz3TV5VS",
+	"7dL0cVn6PzXUtFGwwIwY8cI6mjrpOnFDpOa2ZPOkdLCjg+D6HUX8xT/qztUdV3nU9Uddj+k69MMiytQW",
+	"SkEu0FVWplaQJyKbA4LGe8+8AGlr0wO4GzQEN98AhOzwCLPDO83dI4MiJVG7IF+ynwdt63Kv67xwPpJ4",
+	"Q3lf6EzMLaTB92Mpg50EgNYm2eMPCtXtPKHQI5omLayQAW6R2Yufbp80tXO9/Ae/wgm+wV3lEjpr3BOC",
+	"fv+5hlg4cMDrEDskHyB92Wys+jWbHYQAfbU/ouHTXSn/VR2UXpF7gjbhOdh9cpaH2bziXVJT0ItMJYeJ",
+	"5LuWPVv8vu3g+GqCx24FE5fLlY2DxL06TlpgxJfXwiLezzgSPVlEAr/HuT+aH2ffvwDlvoKU0hwnLbpD",
+	"dNKKC4OlfClyufK/6mUidJnH8OP3JbXUEP0dfQr/vEu0eiS68DsjnOFWOXzsgdfHoOqjQ34TvrcvfcQv",
+	"PMf3gHCoQ4EKH/VVDPmFhw2ZdcCWhoJyelMQU6OXtmfcG5ndgeJsQbnFq9+Fmh2BcmvQJOutqWXuFQrN",
+	"R0LUCwGlgtm3wuWUv6TXMMjTDgQhax1tRHKIQ3+HZ/qBb2fjHa7DZ3A2llMe7SdsAB2PrPlwtFwu0wGY",
+	"kEq6+QBM6tGTpAtr8qfnr16gF2xwTqIoJ18e3qF/2VsglLCI7L0tuN85duahbuWwNSSHaSlQjW+77bnh",
+	"PQ9tkv4qLVZxEFK1DDBO4XYRDIb7sLnpi2wQdT+3O6wTfxH6iWBUuXKDXdNTKNQFAbZQiUTEOjXOFPXG",
+	"Kb1WfzYNimYvg0WnxbIjeB+dMGNPQoCkrVfzSzQNCi0+7IK7Nx9hLmKk2kEkMYjA5Oi2xuG2+mpBGkIR",
+	"iLcriKoH9kXQGCuRSQtUVxCVdA4M99Km/8vx9p/T8N1dNgcrJMNA+4uchr1YepRSl2tC8TUe4V0uatGZ",
+	"unHUEK1P+gccDsyHsMv6pYZBdrnjLXx+ZCxyCiXmpYpQMR6IP2qVrzHSbYQcX2GQcSIc4r7pGdbL2bs6",
+	"fYFBeRJCz6RBZaHX3fjhZhgfE9c4ebOQK0yeixlwMl1REhulXDVjNtYVZUmDY5L63f29PUY9/RmuQuXY",
+	"dWH7IU/4MHsf+lhwdTVsFDl98PL4ZTOvSNFECysXoJcpWBjIFuAqu/ThuMCQ66YyMvEqz7AbxvZvfrz3",
+	"aX7IalO41ZOT3973sK+hLJst+uY38YEX6fEU0G9cAzNc1dOyyIZhCAkvliJAJFPjpBK+4EAuonLq4Dr+",
+	"/+Nj6kji+Q6EJssLAxmmx70xCv1FGZxGbr+gqDZfoC/OEYewQfYO4IaU4hqLn1E4DegKsAyqtEN6Ja6c",
+	"lmW4LOFfXeh42Ok/BI2tBpHdxRSDq6tOIe4+MQG3gHJPWvj0Nf6PCbjRd1pfFrBntB97CnqyBxbipzCu",
+	"3VetZh5MK6KpFRbcqK5Qvbe0El03wof57fDw/J0Pq18ePxdpoT7IssjPe+ByxM63NFpdUASOU238h7ay",
+	"/3ZutHMl5MHH4nHTlZB5bsBGPJC/uR931b0zwYvfSJl3z8swCfpLVjVDlSWI2K7NPFTl/kyt+3ablX5V",
+	"8oMsytv09Qxoqv9oyJHjVbMR7C0JAoZ0UlNv3c1r6/7sN7XbCq+BxU3X7lYidV/ycbspMcygMcXI6HMI",
+	"RtqNwFVl7Elz1P2Bn8f25dxRfScs+71Mzd3w9jOK7edcb9NBMah9Z1I5bOf8cjYR8FFmrlydCFla3cOb",
+	"CPlOTH5KtULyqIFUhz+QN4fRbMeLb7/dIrvyk8zh/rjwcbUvigg/KND1uZZGIb88nPnm1gd58bdOqtaW",
+	"jfagSfoVjzgAYjP/INeLRbNdfCAWgnt2bFTA42fuCBDJRRx1iKOK2JQthqZ7Olzr7+1hEPm3J1J7BOK/",
+	"g3qTCi91G3let4VHn/x/rsPcfxtmXEH5G885XcUDJlPgGZOcB9v9oed4yDCwPqvO9XH393Tpx0pjj5WV",
+	"pg5v9u1vaqj8J1oHJ49QBGIMSbsCu84NKIYlx4uNggKTujkstBcfpY3IC0tHbiNLhI7eyNJurOjDIKIf",
+	"iBU9wEkl5jdsle8bK7ymJe3MjDbUhLqtSS6UdbIsjz7NihKu6IMNe7ZKWq8viDVCaJf2RKR8lbGdp0n7",
+	"f5V93kJItXW8tMsUl47Fz1pYyAzNKMuFJnjABSLphjVo7MoStzFRubX7SLyZTBrsG4shZTKTNK85ULvn",
+	"Fr2wsStKuLJ6z+0KT06e/Ou316N/ytHvx6NX79t/js9H7z8dJ69e/fE/t96a6cyBGxF5+E35zqNq7J9u",
+	"fG8tsAMZuYbgmxowUGbAcDNI86mG+e+apFx/Df8WKSf223v/nql8Rh+6NiV2XPq/84U3WlAxkW9qqol5",
+	"91KoC8ElMs7BhfQIZ6QizHagqxI6NJf+lm3nVNLJWCKAiP86p4IyulxwFrGT44idToC2U5ld1pUVF3oc",
+	"yQ4VED+znez151tRV0kg8tYJl/kQBG9JqHbUw34JVe+VcMYotsQPHyGrif9TzzpsoCdksRJmfEa0I6wj",
+	"qlyU+qJzdURV2bwwA3w2e3EE3gt4F92bazbrm9f4LtABMmiGAh8yiAqM1SoRM6MXwkgkf3Pa36kucbix",
+	"/U5ubsDi3GRnSVmCiX8puSJcKCjLZp3OidlcKgVl7NSWczYJGHeJkHVeuETMQZZu3n1mIveMZ+Swo/Eb",
+	"K2yRw1i8Mdxbmsmy9FYdJS/l+nGqK1ATsDj6IKQjdBnruK2rg/9ySn3bWoFI7Uplqah4JNRhodgVCxLw",
+	"M4WEWIYg/4gyyRH2nxVWL4AQr5wWVq5ORZqV2kL3FqS4MDKDWV0KUPlYEA2uv32sxnQ7L+mvRPPIg65L",
+	"ac9U6QWeEG0RTpBxYZfSjgV2WEnxt8mbnwXiXVBrWmW005kuTxhZdrSQSl6AOXqeJo31mpaw4OVSb5IJ",
+	"q1HXRlQGZsXHxC+KUoXzr2SkTjeAvhjplmE9YrCGYsroO+Fjeu0d6dmMPGGQQ//jkz/e//HfAAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -19,7 +19,11 @@ func (h *Handlers) ShowRecoverySheet(ctx context.Context, r ShowRecoverySheetReq
 	if err != nil {
 		return nil, err
 	}
-	if repository.SheetSaved { //guard:sheet-reauth
+	exchanged, err := h.exchanged(ctx, repository.ID)
+	if err != nil {
+		return nil, err
+	}
+	if repository.SheetSaved || exchanged { //guard:sheet-reauth
 		own := ""
 		if r.Body != nil {
 			own = r.Body.OwnPassword
@@ -57,6 +61,14 @@ func (h *Handlers) sheet(ctx context.Context, r *fleet.Repository) (RecoveryShee
 		sheet.Username, sheet.AppendSecret = credential.Username, secret.Reveal()
 	}
 	sheet.Password = password.Reveal()
+	former, secret, err := h.opened(ctx, r.ID, fleet.SecondPasswordSlot)
+	switch {
+	case fleet.Is(err, fleet.NotFound):
+	case err != nil:
+		return sheet, err
+	case former.Former > 0 && former.KeyID != "":
+		sheet.FormerPassword = secret.Reveal()
+	}
 	sheet.Text = sheetText(r, &sheet)
 	return sheet, nil
 }
@@ -67,11 +79,20 @@ func (h *Handlers) opened(ctx context.Context, id fleet.RepositoryID, slot fleet
 	if err != nil {
 		return nil, restic.Secret{}, err
 	}
-	secret, err := h.sealer.Open("credentials", string(c.ID), "sealed", c.Version, c.Sealed)
+	secret, err := h.open(c)
 	if err != nil {
-		return nil, restic.Secret{}, fleet.Wrap(fleet.SecretIntegrity, err, "A stored secret of this repository cannot be opened; set it again.")
+		return nil, restic.Secret{}, err
 	}
 	return c, secret, nil
+}
+
+// exchanged tells whether a repository's password is another than it was at first.
+func (h *Handlers) exchanged(ctx context.Context, id fleet.RepositoryID) (bool, error) {
+	c, err := h.store.Credential(ctx, id, "", fleet.PasswordSlot)
+	if fleet.Is(err, fleet.NotFound) {
+		return false, nil
+	}
+	return err == nil && c.Version > 1, err
 }
 
 // sheetText is the sheet as people print it.
@@ -88,8 +109,12 @@ func sheetText(r *fleet.Repository, s *RecoverySheet) string {
 	line("Location", s.Location)
 	line("Repository id", s.ResticId)
 	line("Password", s.Password)
+	line("Former one", s.FormerPassword)
 	line("User", s.Username)
 	line("User's secret", s.AppendSecret)
+	if s.FormerPassword != "" {
+		b.WriteString("\nThe former password opens the repository, too, until its key is removed.\n")
+	}
 	variables := []struct{ name, value string }{
 		{"RESTIC_REPOSITORY", s.Location}, {"RESTIC_PASSWORD", s.Password},
 		{"RESTIC_REST_USERNAME", s.Username}, {"RESTIC_REST_PASSWORD", s.AppendSecret},

@@ -289,6 +289,7 @@ func (h *Handlers) viewRepositories(ctx context.Context, list []fleet.Repository
 		if err := around.complete(&views[i], &list[i], &healths[i], deleting[ids[i]], fleet.At(h.store.Now())); err != nil {
 			return nil, err
 		}
+		around.passwords(&views[i], &list[i], of[ids[i]], deleting[ids[i]])
 	}
 	return views, nil
 }
@@ -313,6 +314,7 @@ func toRepository(r *fleet.Repository, credentials []fleet.Credential) Repositor
 		if c.Slot == fleet.AppendSlot {
 			info.CanDelete = CredentialInfoCanDelete(r.CanDelete)
 		}
+		info.KeyId, info.Former = c.KeyID, c.Former > 0
 		view.Credentials = append(view.Credentials, info)
 	}
 	return view

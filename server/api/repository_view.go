@@ -15,6 +15,7 @@ type around struct {
 	jobs  map[fleet.JobID]*fleet.Job
 	hosts map[fleet.HostID]*fleet.Host
 	held  map[fleet.RepositoryID]int // jobs that wait for their turn
+	waits map[fleet.RepositoryID][]fleet.PasswordWait
 }
 
 // readAround reads what the views of repositories need of jobs and hosts.
@@ -40,7 +41,18 @@ func (h *Handlers) readAround(ctx context.Context, list []fleet.Repository, heal
 	if a.hosts, err = h.store.HostsNamed(ctx, slices.Collect(maps.Keys(hosts))); err != nil {
 		return nil, err
 	}
-	a.held, err = h.store.CountHeld(ctx)
+	if a.held, err = h.store.CountHeld(ctx); err != nil {
+		return nil, err
+	}
+	repositories := make([]fleet.RepositoryID, len(list))
+	for i := range list {
+		repositories[i] = list[i].ID
+	}
+	waits, err := h.store.PasswordWaits(ctx, repositories...)
+	a.waits = map[fleet.RepositoryID][]fleet.PasswordWait{}
+	for _, w := range waits {
+		a.waits[w.RepositoryID] = append(a.waits[w.RepositoryID], w)
+	}
 	return a, err
 }
 

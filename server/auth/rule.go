@@ -105,6 +105,7 @@ func Operations() map[string]Rule {
 		"deleteMaintenanceCredential": Admin,
 		"setSecondPassword":           Admin,
 		"deleteSecondPassword":        Admin,
+		"useSecondPassword":           Admin,
 		"setMaintenanceHost":          Admin,
 		"replaceMaintenancePlan":      Operator,
 		"listLocks":                   Viewer,

@@ -144,4 +144,17 @@ type Credential struct {
 	Sealed       string       `db:"sealed"`   // by server/secret, bound to table, id, column and version
 	Version      int64        `db:"version"`
 	UpdatedAt    Time         `db:"updated_at"`
+
+	// Of a SecondPasswordSlot.
+	KeyID  string `db:"key_id"` // the key that it opens the repository with, as was proven; empty: nothing is proven
+	KeyAt  Time   `db:"key_at"` // when that was found out
+	Former int64  `db:"former"` // its version while hosts used it as the repository's password; 0: they never did
+}
+
+// PasswordWait is a host that has not fetched a repository's password since it was
+// exchanged.
+type PasswordWait struct {
+	RepositoryID RepositoryID `db:"repository_id"`
+	HostName     string       `db:"host_name"`
+	Hosts        int          `db:"hosts"` // how many such hosts the repository has
 }

@@ -33,6 +33,12 @@ const (
 	OperationForget    = "forget"
 )
 
+// The operations on keys.
+const (
+	OperationKeyAdd    = "key-add"
+	OperationKeyRemove = "key-remove"
+)
+
 // finding is a job that ended, with what it found out, on its way into the health of its
 // repository.
 type finding struct {
@@ -60,6 +66,8 @@ type facts struct {
 	DryRun         *bool      `json:"dry_run"`
 	Errors         int64      `json:"errors"` // of a check
 	PacksBroken    int64      `json:"packs_broken"`
+	KeyID          string     `json:"key_id"`  // of key-add
+	KeyIDs         []string   `json:"key_ids"` // all, or the first of more
 }
 
 // fillers says for each operation how what it found out fills the health of its
@@ -73,6 +81,9 @@ var fillers = map[string]func(ctx context.Context, tx *store.Tx, f *finding, fou
 	OperationForget:    thinnedOut,
 	OperationLocks:     locksListed,
 	OperationUnlock:    locksListed,
+	OperationIdentify:  keysListed,
+	OperationKeyAdd:    keyAdded,
+	OperationKeyRemove: keyRemoved,
 }
 
 // noteHealth puts what a job found out to the health of its repository, and raises or
@@ -228,6 +239,9 @@ func (f *finding) space() {
 
 func inspected(ctx context.Context, tx *store.Tx, f *finding, found *facts) error {
 	h := f.health
+	if err := keysListed(ctx, tx, f, found); err != nil {
+		return err
+	}
 	if late, err := f.olderThan(ctx, tx, h.Inspect); err != nil || late || !f.job.Result.Good() { //guard:inspect-late
 		return err
 	}

@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"restic-manager/restic"
 	"restic-manager/server/fleet"
@@ -24,36 +25,79 @@ type SecretValue struct {
 
 // FetchSecrets opens what an agent's references name. Only credentials that the
 // host's configuration or one of its jobs names are given out, and only in their
-// present version; anything else is SecretNotYours, whether or not it exists. It
-// also fails as Attend does, and with SecretIntegrity.
+// present version, but for a password that was exchanged and is kept; anything else is
+// SecretNotYours, whether or not it exists. It also fails as Attend does, and with
+// SecretIntegrity.
 func (s *Service) FetchSecrets(ctx context.Context, a Agent, session fleet.SessionID, refs []SecretRef) ([]SecretValue, error) {
 	if _, err := s.attendance(ctx, a, session); err != nil {
 		return nil, err
 	}
-	var usable map[fleet.CredentialID]fleet.Credential
-	err := s.Store.View(ctx, func(q store.Queries) error {
-		var err error
-		usable, err = credentialsOf(ctx, q, a.Host)
-		return err
-	})
+	given, waits, err := s.secretsFor(ctx, a.Host, refs)
 	if err != nil {
 		return nil, err
 	}
 	values := make([]SecretValue, 0, len(refs))
-	for i, ref := range refs {
-		c, ok := usable[ref.ID]
-		if !ok || c.Version != ref.Version { //guard:agent-secret
-			return nil, fleet.Errorf(fleet.SecretNotYours,
-				"The configuration of this host names no such secret, or another version of it: take the configuration again.").At(fmt.Sprintf("/refs/%d", i))
-		}
+	var fetched []fleet.Credential
+	for i, c := range given {
 		value, err := s.Sealer.Open("credentials", string(c.ID), "sealed", c.Version, c.Sealed)
 		if err != nil {
 			return nil, fleet.Wrap(fleet.SecretIntegrity, fmt.Errorf("open credential %s: %w", c.ID, err),
 				"A stored secret of this host's repositories cannot be opened; an admin must set it again.")
 		}
-		values = append(values, SecretValue{SecretRef: ref, Username: c.Username, Value: value})
+		values = append(values, SecretValue{SecretRef: refs[i], Username: c.Username, Value: value})
+		if c.Slot == fleet.PasswordSlot && slices.Contains(waits, c.RepositoryID) {
+			fetched = append(fetched, c)
+		}
 	}
-	return values, nil
+	return values, s.noteFetched(ctx, a.Host, fetched)
+}
+
+// secretsFor finds the credentials that references name, and at which repositories the host
+// has not fetched an exchanged password yet.
+func (s *Service) secretsFor(ctx context.Context, host fleet.HostID, refs []SecretRef) (given []fleet.Credential, waits []fleet.RepositoryID, err error) {
+	err = s.Store.View(ctx, func(q store.Queries) error {
+		given = nil
+		usable, err := credentialsOf(ctx, q, host)
+		if err != nil {
+			return err
+		}
+		for i, ref := range refs {
+			c, ok := usable[ref.ID]
+			if ok && c.Version != ref.Version {
+				former, err := formerPassword(ctx, q, c, ref.Version)
+				if err != nil {
+					return err
+				}
+				if former != nil {
+					given = append(given, *former)
+					continue
+				}
+			}
+			if !ok || c.Version != ref.Version { //guard:agent-secret
+				return fleet.Errorf(fleet.SecretNotYours,
+					"The configuration of this host names no such secret, or another version of it: take the configuration again.").At(fmt.Sprintf("/refs/%d", i))
+			}
+			given = append(given, c)
+		}
+		waits, err = q.PasswordWaitsOfHost(ctx, host)
+		return err
+	})
+	return given, waits, err
+}
+
+// noteFetched notes which exchanged passwords a host is about to be given.
+func (s *Service) noteFetched(ctx context.Context, host fleet.HostID, fetched []fleet.Credential) error {
+	if len(fetched) == 0 {
+		return nil
+	}
+	return s.Store.Write(ctx, func(tx *store.Tx) error {
+		for _, c := range fetched {
+			if err := tx.FetchedPassword(ctx, host, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // inHand tells whether an agent has a job: it journaled it, or may be about to say so.

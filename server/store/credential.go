@@ -7,7 +7,7 @@ import (
 	"restic-manager/server/fleet"
 )
 
-const credentialCols = "id, repository_id, host_id, slot, username, location, sealed, version, updated_at"
+const credentialCols = "id, repository_id, host_id, slot, username, location, sealed, version, updated_at, key_id, key_at, former"
 
 // Credential reads the credential of exactly that repository, host (empty: of all
 // hosts) and slot. NotFound when there is none.
@@ -86,7 +86,7 @@ func (tx *Tx) PutCredential(ctx context.Context, c *fleet.Credential) error {
 	c.UpdatedAt = tx.Now
 	conflict := fleet.Errorf(fleet.VersionConflict, "Somebody changed this credential meanwhile: repeat your change.")
 	query := `UPDATE credentials SET username = :username, location = :location, sealed = :sealed, version = :version,
-		updated_at = :updated_at WHERE id = :id AND version = :version - 1`
+		updated_at = :updated_at, key_id = :key_id, key_at = :key_at, former = :former WHERE id = :id AND version = :version - 1`
 	if c.Version == 1 {
 		query = insert("credentials", credentialCols) + ` ON CONFLICT (repository_id, host_id, slot) DO NOTHING`
 	}

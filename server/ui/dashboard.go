@@ -228,9 +228,13 @@ func (v *visit) conditions(alerted bool) ([]attention, error) {
 				all = append(all, attentions(string(r.Name), href, r.Conditions)...)
 			}
 			if !r.SheetSaved {
+				since := "yet"
+				if !r.PasswordExchangedAt.IsZero() {
+					since = "since its password was exchanged"
+				}
 				all = append(all, attention{
 					State: web.State{Tone: web.Warn, Glyph: "warn", Word: "Not saved"}, Object: string(r.Name), Href: href,
-					Message: "has a recovery sheet that was not saved yet. Without the password in it nobody can read these backups when this server is lost.",
+					Message: "has a recovery sheet that was not saved " + since + ". Without the password in it nobody can read these backups when this server is lost.",
 				})
 			}
 		}

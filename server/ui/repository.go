@@ -180,6 +180,7 @@ type repositoryView struct {
 	Jobs     []api.Job
 	Sheet    *sheetView
 	OwnPass  web.Field
+	AskOwn   bool      // the sheet is shown for OwnPass alone
 	Depth    web.Field // of a check
 	CanRetry bool
 }
@@ -201,7 +202,8 @@ func (v *visit) showRepository(status int, refused *web.Banner, sheet *sheetView
 	r := frame.Repository
 	view := repositoryView{
 		repositoryFrame: frame, Sheet: sheet, Depth: depths(r), Facts: repositoryFacts(r, frame.Locks.SeenAt, v.u.now()), CanRetry: r.State == api.RepositoryStateFailed,
-		OwnPass: web.Field{Name: "own_password", Label: "Your own password", Type: "password", Autocomplete: "current-password", Hint: "Asked again, since the sheet was saved before."},
+		AskOwn:  r.SheetSaved || !r.PasswordExchangedAt.IsZero(),
+		OwnPass: web.Field{Name: "own_password", Label: "Your own password", Type: "password", Autocomplete: "current-password", Hint: "Asked again: the sheet holds the password of a repository in use."},
 	}
 	jobs, err := get[api.JobPage](v, "/api/v1/jobs", url.Values{"repository_id": {string(r.Id)}, "page_size": {"8"}})
 	if err != nil {

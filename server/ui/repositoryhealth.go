@@ -294,7 +294,11 @@ func sheetSaved(r api.Repository) []finding {
 	if r.SheetSaved {
 		return nil
 	}
-	return []finding{{State: warnLook("Not saved"), Text: "Its recovery sheet was not saved.", Note: "Without the password in it nobody can read these backups when this server is lost.", Do: &doing{Label: "Go to the sheet", Href: at(r, "#sheet"), Need: "admin"}}}
+	text := "Its recovery sheet was not saved."
+	if !r.PasswordExchangedAt.IsZero() {
+		text = "Its recovery sheet was not saved since the password was exchanged."
+	}
+	return []finding{{State: warnLook("Not saved"), Text: text, Note: "Without the password in it nobody can read these backups when this server is lost.", Do: &doing{Label: "Go to the sheet", Href: at(r, "#sheet"), Need: "admin"}}}
 }
 
 func roomLeft(r api.Repository, now time.Time) []finding {

@@ -2,6 +2,8 @@ package ui
 
 import (
 	"net/http"
+	"strings"
+	"time"
 
 	"restic-manager/server/api"
 	"restic-manager/web"
@@ -12,6 +14,18 @@ type keyForm struct {
 	Password, Again, Confirm web.Field
 	Kept                     int64  // the version of the second password that is kept, 0: none
 	At                       string // the host that adds it, "": nobody maintains the repository
+	Second                   *secondForm
+}
+
+// secondForm makes the second password that is kept the one that hosts use, or takes that
+// back.
+type secondForm struct {
+	Confirm, Own web.Field
+	Key          string    // that it opens the repository with; empty: nothing is proven
+	Former       bool      // hosts used it before
+	Since        time.Time // then: until when
+	Waiting      string    // then: who has not fetched the other one yet
+	Remove       *web.Copy // then: how root removes its key
 }
 
 func keyFormOf(r api.Repository, f *form) keyForm {
@@ -23,10 +37,34 @@ func keyFormOf(r api.Repository, f *form) keyForm {
 	}
 	for _, c := range r.Credentials {
 		if c.Slot == "second_password" {
-			k.Kept = c.Version
+			k.Kept, k.Second = c.Version, secondFormOf(r, c, f)
 		}
 	}
 	return k
+}
+
+func secondFormOf(r api.Repository, c api.CredentialInfo, f *form) *secondForm {
+	s := &secondForm{
+		Confirm: f.with(web.Field{Name: "use_confirm", Label: "Type the repository's name to go on", Mono: true, Autocomplete: "off", Required: true, Hint: visible(string(r.Name))}),
+		Own:     f.with(web.Field{Name: "own_password", Label: "Your own password", Type: "password", Autocomplete: "current-password", Required: true, Hint: "The one you sign in with."}),
+		Key:     c.KeyId, Former: c.Former, Since: r.PasswordExchangedAt,
+	}
+	former := r.FormerPassword
+	if former == nil {
+		return s
+	}
+	var names []string
+	for _, name := range former.HostNames {
+		names = append(names, visible(string(name)))
+	}
+	if more := former.Hosts - len(names); more > 0 {
+		names = append(names, plural(more, "more", "more"))
+	}
+	s.Waiting = strings.Join(names, ", ")
+	if former.Remove != "" {
+		s.Remove = &web.Copy{ID: "remove-key", Text: former.Remove, Label: "the command that removes the former key", Lines: true}
+	}
+	return s
 }
 
 func (u *UI) addKey(v *visit) error {
@@ -65,6 +103,33 @@ func (v *visit) keyNotAdded(f *form, err error, word string) error {
 	}
 	banner.State.Word = word
 	return v.showSettings(http.StatusUnprocessableEntity, f, banner)
+}
+
+// useSecondPassword has hosts use the second password, by the key that the page has shown.
+func (u *UI) useSecondPassword(v *visit) error {
+	r, err := get[api.Repository](v, v.repositoryPath(), nil)
+	if err != nil {
+		return err
+	}
+	f, err := v.typed()
+	if err != nil {
+		return err
+	}
+	if f.raw("use_confirm") != string(r.Name) {
+		f.wrong("use_confirm", "This is not the repository's name.")
+		return v.showSettings(http.StatusUnprocessableEntity, f, refusal("Not exchanged", "Look at the field that is marked."))
+	}
+	_, err = send[api.Repository](v, http.MethodPost, v.repositoryPath()+"/credentials/second-password/use",
+		api.SecondPasswordUse{KeyId: f.raw("key_id"), Confirm: f.raw("use_confirm"), OwnPassword: f.raw("own_password")})
+	if err != nil {
+		banner, err := f.refused(err, "own_password")
+		if err != nil {
+			return err
+		}
+		banner.State.Word = "Not exchanged"
+		return v.showSettings(http.StatusUnprocessableEntity, f, banner)
+	}
+	return v.goTo("/repositories/" + v.param("repository") + "?done=password-exchanged#sheet")
 }
 
 func (u *UI) forgetSecondPassword(v *visit) error {

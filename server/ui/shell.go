@@ -105,6 +105,7 @@ var done = map[string]*web.Banner{
 	"password-changed":   said("The password was changed; your other sign-ins have ended."),
 
 	"reclaim-started":                said("Asked for. The snapshots are thinned out first, then space is reclaimed."),
+	"password-exchanged":             said("Hosts fetch the other password with their next configuration. Save the recovery sheet anew: it holds the password."),
 	"second-password-forgotten":      said("It is forgotten here. A key that was added with it still opens the repository."),
 	"maintainer-saved":               said("Saved. That host's agent has it with its next request."),
 	"maintenance-credential-saved":   said("The credential was saved. It is handed to the maintenance host for one job at a time."),

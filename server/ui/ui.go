@@ -122,6 +122,7 @@ func (u *UI) routes() []route {
 		{"POST", "/repositories/{repository}/credential", u.saveCredential},
 		{"POST", "/repositories/{repository}/key", u.addKey},
 		{"POST", "/repositories/{repository}/second-password/delete", u.forgetSecondPassword},
+		{"POST", "/repositories/{repository}/second-password/use", u.useSecondPassword},
 		{"POST", "/repositories/{repository}/prepare", u.prepareRepository},
 		{"POST", "/repositories/{repository}/delete", u.deleteRepository},
 
