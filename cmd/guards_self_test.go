@@ -1,8 +1,11 @@
 package cmd_test
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -143,7 +146,7 @@ func TestAGuardIsOnlyProvenByATestThatFailsWithoutIt(t *testing.T) {
 		}
 	}
 	missing := twin{"long", "p", "TestMissing"}
-	if _, err := p.prove(t.Context(), missing); err == nil || declared(os.DirFS(root), missing) == nil {
+	if _, err := p.prove(t.Context(), missing); err == nil || !isMissing(root, missing) {
 		t.Error("a test that does not exist is no error")
 	}
 	broken, err := newProver(root, t.TempDir(), map[string][]mark{"x": {{"x", "p/p.go", span{0, 7, statementForm}}}}) // what does not compile proves nothing
@@ -153,6 +156,125 @@ func TestAGuardIsOnlyProvenByATestThatFailsWithoutIt(t *testing.T) {
 	if _, err := broken.prove(t.Context(), twin{"x", "p", "TestLong"}); err == nil {
 		t.Error("what does not compile is no error")
 	}
+}
+
+const togetherTests = `package p_test
+
+import (
+	"testing"
+
+	"m/p"
+)
+
+var dirty bool
+
+func TestA(t *testing.T) {
+	if p.Allowed("long") {
+		t.Error("long was allowed")
+	}
+}
+
+func TestB(t *testing.T) {
+	if p.Allowed("no") {
+		panic("no was allowed")
+	}
+}
+
+func TestC(t *testing.T) { p.Allowed("long") }
+
+func TestD(t *testing.T) {
+	if dirty = dirty || p.Allowed("long"); dirty {
+		t.Error("long was allowed once")
+	}
+}
+
+func TestE(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) {})
+	t.Run("PostgreSQL", TestA)
+}
+
+func TestF(t *testing.T) { t.Error("always") }
+
+func TestG(t *testing.T) {
+	if p.Allowed("no") {
+		t.Error("no was allowed")
+	}
+}
+`
+
+// TestOneProcessProvesOnlyWhatStandsAfterIt proves twins of two packages of tests
+// together. The process dies in one of them, and another one is never well again.
+func TestOneProcessProvesOnlyWhatStandsAfterIt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds a package for each guard")
+	}
+	root := t.TempDir()
+	texts := map[string]string{"go.mod": "module m\n\ngo 1.26\n", "p/p.go": guarded, "p/p_test.go": guardedTests, "p/q_test.go": togetherTests}
+	for path, text := range texts {
+		path = filepath.Join(root, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	twins := []twin{
+		{"strict", "p", "TestDefaults"}, {"refused", "p", "TestG"}, {"most", "p", "TestDefaults"}, {"long", "p", "TestA"}, {"refused", "p", "TestB"},
+		{"long", "p", "TestC"}, {"long", "p", "TestD"}, {"long", "p", "TestE"}, {"long", "p", "TestF"},
+	}
+	want := []twin{{"long", "p", "TestA"}, {"most", "p", "TestDefaults"}, {"refused", "p", "TestG"}, {"strict", "p", "TestDefaults"}}
+	marks, err := findGuards(os.DirFS(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := shards(os.DirFS(root), twins)
+	if err != nil || len(list) != 2 {
+		t.Fatalf("got %v, %v, want a shard of each package of tests", list, err)
+	}
+	p, err := newProver(root, t.TempDir(), marks, list...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proven := p.proveTogether(t, list)
+	got := slices.SortedFunc(maps.Keys(proven), func(a, b twin) int { return strings.Compare(a.guard+a.test, b.guard+b.test) })
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestShardsKeepTheTwinsOfATestTogether(t *testing.T) {
+	fsys := fstest.MapFS{"p/p_test.go": {Data: []byte("package p\n")}}
+	var twins []twin
+	for i := range 3 * shardSize {
+		name := fmt.Sprintf("Test%02d", i/5)
+		twins = append(twins, twin{fmt.Sprint("guard-", i), "p", name})
+		if i%5 == 0 {
+			fsys["p/p_test.go"].Data = append(fsys["p/p_test.go"].Data, "\nfunc "+name+"(t *testing.T) {}\n"...)
+		}
+	}
+	list, err := shards(fsys, twins)
+	if err != nil {
+		t.Fatal(err)
+	}
+	where, dealt := map[string]int{}, 0
+	for i, s := range list {
+		dealt += len(s.twins)
+		for _, own := range s.twins {
+			if at, ok := where[own.test]; ok && at != i {
+				t.Errorf("%s is in two shards", own.test)
+			}
+			where[own.test] = i
+		}
+	}
+	if dealt != len(twins) || len(list) < 2 {
+		t.Errorf("%d of %d twins are in %d shards", dealt, len(twins), len(list))
+	}
+}
+
+func isMissing(root string, t twin) bool {
+	_, err := declared(os.DirFS(root), t)
+	return err != nil
 }
 
 func TestMarksAndTableMustAgree(t *testing.T) {

@@ -147,26 +147,31 @@ func checkGuards(marks map[string][]mark, twins []twin) []string {
 	return bad
 }
 
-// declared returns an error unless a test file of the package declares the test. It
-// also makes those files inputs of this test, so that the go command does not answer
-// from its cache after one of them was weakened.
-func declared(fsys fs.FS, t twin) error {
+// declared returns the package clause of the test file of the package that declares the
+// test, and an error unless one does. It also makes those files inputs of this test, so
+// that the go command does not answer from its cache after one of them was weakened.
+func declared(fsys fs.FS, t twin) (clause string, err error) {
 	files, err := fs.Glob(fsys, t.pkg+"/*_test.go")
 	if err != nil {
-		return err
+		return "", err
 	}
-	found := false
 	for _, name := range files {
 		text, err := fs.ReadFile(fsys, name)
 		if err != nil {
-			return err
+			return "", err
 		}
-		found = found || bytes.Contains(text, []byte("\nfunc "+t.test+"(t *testing.T) {"))
+		if bytes.Contains(text, []byte("\nfunc "+t.test+"(t *testing.T) {")) {
+			file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.PackageClauseOnly)
+			if err != nil {
+				return "", err
+			}
+			clause = file.Name.Name
+		}
 	}
-	if !found {
-		return fmt.Errorf("no test %s in %s", t.test, t.pkg)
+	if clause == "" {
+		return "", fmt.Errorf("no test %s in %s", t.test, t.pkg)
 	}
-	return nil
+	return clause, nil
 }
 
 // A prover has the tests of each package built once, so that every guard in them
@@ -182,9 +187,10 @@ type prover struct {
 // switchName is the variable that names the guard to take away.
 const switchName = "GUARD_OFF"
 
-// newProver writes the guarded files anew, below temp, so that each can be taken away.
-func newProver(root, temp string, marks map[string][]mark) (*prover, error) {
-	overlay, err := writeOverlay(root, temp, marks)
+// newProver writes the guarded files anew, below temp, so that each can be taken away,
+// with a driver for each package of the shards.
+func newProver(root, temp string, marks map[string][]mark, shards ...shard) (*prover, error) {
+	overlay, err := writeOverlay(root, temp, marks, shards)
 	return &prover{
 		root: root, temp: temp, overlay: overlay,
 		built: map[string]func() (string, error){}, stood: map[string]func() error{},
@@ -296,7 +302,7 @@ func (p *prover) run(ctx context.Context, t twin, parts share, off string) (pass
 
 // writeOverlay writes the files of all marks with guards that can be switched off,
 // and what the go command needs to take them instead.
-func writeOverlay(root, temp string, marks map[string][]mark) (string, error) {
+func writeOverlay(root, temp string, marks map[string][]mark, shards []shard) (string, error) {
 	byFile := map[string][]mark{}
 	for _, list := range marks {
 		for _, m := range list {
@@ -330,6 +336,16 @@ func writeOverlay(root, temp string, marks map[string][]mark) (string, error) {
 			return "", err
 		}
 	}
+	type home struct{ pkg, clause string }
+	tests := map[home][]twin{}
+	for _, s := range shards {
+		tests[home{s.pkg, s.clause}] = append(tests[home{s.pkg, s.clause}], s.twins...)
+	}
+	for at, twins := range tests {
+		if err := add(pathpkg.Join(at.pkg, "guarddriver_"+at.clause+"_test.go"), driverOf(at.clause, twins)); err != nil {
+			return "", err
+		}
+	}
 	data, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err
@@ -343,9 +359,8 @@ const guardSwitch = `package %s
 
 import "os"
 
-var guardOff = os.Getenv(%q)
-
-func guardStands(name string) bool { return name != guardOff }
+// guardStands asks each time: a process may take one guard away after another.
+func guardStands(name string) bool { return name != os.Getenv(%q) }
 
 func guardValue[T any](name string, value T) T {
 	if guardStands(name) {
