@@ -54,6 +54,16 @@ type Field struct {
 	Unit    string // of an int, as it stands behind the number
 	Default string // what holds where it is left out: one of the Options, else words
 	Rare    bool   // few people need it: forms show it when they are asked to
+
+	From []Source // where its values are found; empty: nobody has listed them
+}
+
+// Source is where values of a field are found: in a column of the rows that the last job of
+// an operation has listed.
+type Source struct {
+	Operation string
+	Column    string
+	Prefix    string // what stands before the value; a row without it is about something else
 }
 
 const (

@@ -102,7 +102,11 @@ func keyRemoveOperation() Operation {
 		Description: "Removes a key, so that its password opens the repository no more. The key that is in use is never removed.",
 		Fields: []Field{
 			repositoryField(),
-			{Name: "key_id", Type: FieldString, Pattern: "[0-9a-f]{64}", Required: true, Label: "Key", Help: "the full id of a key, as identify lists them"},
+			{
+				Name: "key_id", Type: FieldString, Pattern: "[0-9a-f]{64}", Required: true, Label: "Key",
+				Help: "the full id of a key that was added since its maintenance host watches; no order removes another",
+				From: []Source{{"inspect", "object", "keys/"}},
+			},
 		},
 		Lock: LockExclusive, Slot: SlotMaintenance, Places: []Place{PlaceMaintenanceHost}, Deletes: true, Confirm: true,
 		Facts: []Column{{"keys", "Keys left", ColumnInt}},

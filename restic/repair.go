@@ -33,7 +33,10 @@ func repairSnapshotsOperation() Operation {
 func repairPacksOperation() Operation {
 	o := repairOperation("repair-packs", "Repair packs",
 		"Saves what is intact in damaged packs, and removes the packs. What is damaged in them is lost; repair the snapshots afterwards.",
-		Field{Name: "pack_ids", Type: FieldStringList, Pattern: "[0-9a-f]{64}", Required: true, MaxItems: 1000, Label: "Damaged packs", Help: "full ids of packs, as a check names them"})
+		Field{
+			Name: "pack_ids", Type: FieldStringList, Pattern: "[0-9a-f]{64}", Required: true, MaxItems: 1000, Label: "Damaged packs", Help: "full ids of packs, as a check names them",
+			From: []Source{{"check", "pack_id", ""}, {"prune", "pack_id", ""}},
+		})
 	o.check = func(p Params) error { return RepairPacks{p.Strings("pack_ids")}.Validate() }
 	o.Facts = []Column{{"packs", "Packs repaired", ColumnInt}, {"blobs_lost", "Pieces of data lost", ColumnInt}}
 	return o

@@ -38,6 +38,9 @@ func toOperation(op restic.Operation) Operation {
 			view.Fields[i].Options = append(view.Fields[i].Options, o.Value)
 			view.Fields[i].Choices = append(view.Fields[i].Choices, FieldChoice{Value: o.Value, Label: o.Label})
 		}
+		for _, s := range f.From {
+			view.Fields[i].From = append(view.Fields[i].From, FieldSource{Operation: s.Operation, Column: s.Column, Prefix: s.Prefix})
+		}
 	}
 	return view
 }

@@ -59,13 +59,15 @@ func (f *form) wrong(name, detail string) {
 // checked tells whether a check was set: a box that is not sends nothing.
 func (f *form) checked(name string) bool { return f.raw(name) != "" }
 
-// lines gives one item a line, without empty ones. A name may begin or end with a
-// blank, so only line ends are cut.
+// lines gives one item a line, without empty ones, of all controls of a name. A name may
+// begin or end with a blank, so only line ends are cut.
 func (f *form) lines(name string) []string {
 	var items []string
-	for line := range strings.Lines(f.raw(name)) {
-		if line = strings.TrimRight(line, "\r\n"); strings.TrimSpace(line) != "" {
-			items = append(items, line)
+	for _, text := range f.values[name] {
+		for line := range strings.Lines(text) {
+			if line = strings.TrimRight(line, "\r\n"); strings.TrimSpace(line) != "" {
+				items = append(items, line)
+			}
 		}
 	}
 	return items

@@ -113,7 +113,7 @@ func (u *UI) job(v *visit) error {
 	if view.Waits, err = v.waits(j); err != nil {
 		return err
 	}
-	if view.Result, err = v.jobResult(j, o); err != nil {
+	if view.Result, err = v.jobResult(j, o, shell.User.May("operator")); err != nil {
 		return err
 	}
 	if j.Progress != nil {

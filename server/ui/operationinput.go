@@ -13,9 +13,10 @@ import (
 
 // input is a field with the kind of control that it gets.
 type input struct {
-	Kind  string // field, area, choose, check, snapshots
+	Kind  string // field, area, choose, check, snapshots, offers
 	Field web.Field
-	Picks []snapshotPick // of "snapshots"
+	Picks []snapshotPick // of "snapshots" and "offers"
+	Other web.Field      // of "offers": what is not among them
 	More  bool           // there are older ones than those
 }
 
@@ -27,6 +28,9 @@ type snapshotPick struct {
 // input makes the control of a field.
 func (v *visit) input(o api.OperationField, p place, f *form) (input, error) {
 	field := web.Field{Name: o.Name, Label: o.Label, Hint: asSentence(o.Help), Required: o.Required, Unit: o.Unit, Autocomplete: "off"}
+	if in, ok, err := v.offered(o, field, p, f); ok || err != nil {
+		return in, err
+	}
 	switch {
 	case o.Type == "bool":
 		field.Required = false
