@@ -52,8 +52,11 @@ func (u *UI) repositories(v *visit) error {
 }
 
 func repositoryRowOf(r api.Repository, now time.Time) repositoryRow {
-	h := healthOf(r, nil, now)
-	row := repositoryRow{Repository: r, State: h.State, Check: lastly(r.Health.LastCheck, r.Health.NextCheckAt, now), Prune: lastly(r.Health.LastPrune, r.Health.NextPruneAt, now), Who: string(r.Maintenance.HostName)}
+	h, known := healthOf(r, nil, now), healthNow(r)
+	row := repositoryRow{Repository: r, State: h.State, Check: lastly(known.LastCheck, known.NextCheckAt, now), Prune: lastly(known.LastPrune, known.NextPruneAt, now), Who: string(r.Maintenance.HostName)}
+	if r.State != api.RepositoryStateReady {
+		row.Check.Note, row.Prune.Note = notBefore, notBefore
+	}
 	if share := r.Health.ReadShare; share > 0 {
 		row.Read = percent(share)
 	}

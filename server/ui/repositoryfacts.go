@@ -10,7 +10,7 @@ import (
 
 // repositoryFacts are the numbers of a repository, in rows of four.
 func repositoryFacts(r api.Repository, locksSeen, now time.Time) []web.Fact {
-	h := r.Health
+	h := healthNow(r)
 	unknown := func(f web.Fact, known bool) web.Fact {
 		if !known {
 			f.Big, f.Note = "–", "not known yet"
@@ -42,8 +42,24 @@ func repositoryFacts(r api.Repository, locksSeen, now time.Time) []web.Fact {
 	if r.Maintenance.HostId == "" { // the plan passes over what deletes
 		thinned.Note, undo.Note = "nobody maintains it", "nobody maintains it"
 	}
+	if r.State != api.RepositoryStateReady {
+		check.Note, thinned.Note, undo.Note = notBefore, notBefore, notBefore
+	}
 	odd, foreign := foundFacts(h)
 	return []web.Fact{stored, saved, growthFact(h, now), snapshots, check, read, thinned, undo, lockFact(h, locksSeen, now), odd, foreign, deleteFact(r, now)}
+}
+
+// notBefore is when something is next at a repository that cannot be used.
+const notBefore = "not before it can be used"
+
+// healthNow is what is known of a repository, without what is due next where plans pass
+// over it.
+func healthNow(r api.Repository) api.RepositoryHealth {
+	h := r.Health
+	if r.State != api.RepositoryStateReady {
+		h.NextCheckAt, h.NextPruneAt, h.NextRetentionAt, h.NextMeasureAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	}
+	return h
 }
 
 // sizeKnown tells whether the stored size was measured. A look at the folder and a

@@ -82,7 +82,7 @@ func (u *UI) unlock(v *visit) error {
 		}
 		job, err := v.sendUnlock(l, f.checked("force"), f.raw("typed"))
 		if err != nil {
-			return v.notStarted(err)
+			return v.notStarted(err, "unlock", nil)
 		}
 		return v.goTo("/jobs/" + string(job.Id))
 	}

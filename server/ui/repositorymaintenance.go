@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -93,6 +94,9 @@ func maintainerOf(r api.Repository) *maintainer {
 		w.State = web.State{Tone: web.Warn, Glyph: "none", Word: "Nobody"}
 		w.Text = "Nobody maintains it: old snapshots are never removed, and space never comes back."
 		w.Power = "Whoever owned this server could delete nothing there, as long as the credential on hosts cannot."
+		if credentialIn(r, "maintenance") {
+			w.Power = "Whoever owned this server could still delete the whole repository with the credential that can delete, which is kept here. Remove it below if nobody is to maintain this."
+		}
 		return w
 	case m.Mode == api.RepositoryMaintenanceModeFolder:
 		w.Text = fmt.Sprintf("%s maintains it in its folder %s. No credential that can delete exists on the network.", who, visible(m.Location))
@@ -113,6 +117,11 @@ func maintainerOf(r api.Repository) *maintainer {
 	}
 	w.Floors = floorFacts(m.Floors)
 	return w
+}
+
+// credentialIn tells whether a credential is kept in a slot.
+func credentialIn(r api.Repository, slot string) bool {
+	return slices.ContainsFunc(r.Credentials, func(c api.CredentialInfo) bool { return string(c.Slot) == slot })
 }
 
 // floorFacts are the host's own limits; they are its file's and cannot be changed here.
@@ -161,9 +170,7 @@ func (v *visit) fillWho(view *maintenanceView, f *form) error {
 	if m.Location != "" {
 		view.Undo = &web.Copy{ID: "undo", Text: "restic-manager-agent storage undo --path " + quoted(m.Location), Label: "the command that lists what can be brought back"}
 	}
-	for _, c := range r.Credentials {
-		view.HasSecret = view.HasSecret || c.Slot == "maintenance"
-	}
+	view.HasSecret = credentialIn(r, "maintenance")
 	view.Username = f.with(web.Field{Name: "username", Label: "User name", Autocomplete: "off"})
 	view.Secret = f.with(web.Field{Name: "secret", Label: "Password", Type: "password", Autocomplete: "off", Hint: "Kept sealed, never shown again."})
 	view.Reach = f.with(web.Field{Name: "location", Label: "Where it holds", Mono: true, Autocomplete: "off", Placeholder: visible(r.Location), Hint: "Empty: the repository's own location."})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -90,21 +91,26 @@ func (v *visit) showRetention(status int, refused *web.Banner) error {
 	return v.show(status, "repository-retention", view)
 }
 
-// lastPreview finds the newest job that only planned.
-func (v *visit) lastPreview(r api.Repository) (*api.Job, error) {
-	page, err := get[api.JobPage](v, "/api/v1/jobs", url.Values{"repository_id": {string(r.Id)}, "operation": {"retention"}, "page_size": {"50"}})
-	if err != nil {
-		return nil, err
-	}
-	for _, j := range page.Jobs {
-		var params struct {
-			DryRun bool `json:"dry_run"`
+// lastPreview finds the newest job that only planned, however many have thinned out since.
+func (v *visit) lastPreview(r api.Repository) (found *api.Job, err error) {
+	err = everything(url.Values{"repository_id": {string(r.Id)}, "operation": {"retention"}}, func(q url.Values) (string, error) {
+		page, err := get[api.JobPage](v, "/api/v1/jobs", q)
+		if err != nil {
+			return "", err
 		}
-		if j.Operation == "retention" && json.Unmarshal(j.Params, &params) == nil && params.DryRun {
-			return &j, nil
+		i := slices.IndexFunc(page.Jobs, func(j api.Job) bool {
+			var params struct {
+				DryRun bool `json:"dry_run"`
+			}
+			return j.Operation == "retention" && json.Unmarshal(j.Params, &params) == nil && params.DryRun
+		})
+		if i < 0 {
+			return page.NextPageToken, nil
 		}
-	}
-	return nil, nil
+		found = &page.Jobs[i]
+		return "", nil
+	})
+	return found, err
 }
 
 func (v *visit) fillPlanned(view *retentionView) error {

@@ -120,7 +120,8 @@ func (u *UI) startMaintenance(v *visit) error {
 		return v.showRepository(http.StatusUnprocessableEntity, refusal("Not started", "What you typed is not the repository's name."), nil)
 	}
 	var first api.Job
-	for i, o := range what.operations {
+	var started []string
+	for _, o := range what.operations {
 		if o.Operation == "inspect" && r.Maintenance.Mode != api.RepositoryMaintenanceModeFolder {
 			continue // nobody has the folder
 		}
@@ -130,11 +131,12 @@ func (u *UI) startMaintenance(v *visit) error {
 		o.Confirm = api.Confirm(f.raw("typed"))
 		job, err := send[api.Job](v, http.MethodPost, v.repositoryPath()+"/jobs", o)
 		if err != nil {
-			return v.notStarted(err)
+			return v.notStarted(err, o.Operation, started)
 		}
-		if i == 0 {
+		if len(started) == 0 {
 			first = job
 		}
+		started = append(started, api.OperationTitle(o.Operation))
 	}
 	if what.leads != "" {
 		return v.goTo(at(r, what.leads))
@@ -142,8 +144,8 @@ func (u *UI) startMaintenance(v *visit) error {
 	return v.goTo("/jobs/" + string(first.Id))
 }
 
-// notStarted says on the page why nothing began.
-func (v *visit) notStarted(err error) error {
+// notStarted says on the page why an operation did not begin, and which did before it.
+func (v *visit) notStarted(err error, operation string, started []string) error {
 	var p *problem
 	if !errors.As(err, &p) || slices.Contains([]int{401, 403, 404}, p.Status) || p.Status >= 500 {
 		return err
@@ -154,6 +156,10 @@ func (v *visit) notStarted(err error) error {
 		banner.Link = web.Link{Label: "Choose who maintains it", Href: "/repositories/" + v.param("repository") + "/maintenance#who"}
 	case "confirmation_required":
 		banner.Text = "What you typed is not the repository's name."
+	}
+	if len(started) > 0 {
+		banner.State.Word = "Started in part"
+		banner.Text = "Started: " + strings.Join(started, ", ") + ". Not started: " + api.OperationTitle(operation) + ". " + banner.Text
 	}
 	return v.showRepository(http.StatusConflict, banner, nil)
 }

@@ -1,10 +1,8 @@
 package ui
 
 import (
-	"fmt"
 	"net/url"
 	"reflect"
-	"strings"
 
 	"restic-manager/server/api"
 	"restic-manager/web"
@@ -44,7 +42,7 @@ func (v *visit) showRestore(status int, w wish, f *form, refused *web.Banner) er
 	if view.Dry, err = v.dryRun(w); err != nil {
 		return err
 	}
-	view.Plain = plainRestic(w, view.Staging)
+	view.Plain = plainRestic(w, view.Staging, view.Host.Os, view.Snapshot.Paths)
 	return v.show(status, "restore", view)
 }
 
@@ -166,62 +164,6 @@ func (v *visit) restoreHosts(name, label, but string) (web.Field, error) {
 		field.Options = append(field.Options, web.Option{Value: string(h.Name), Label: label})
 	}
 	return field, nil
-}
-
-// allowing is what root types at a host so that files may go back where they were.
-func allowing(os string, paths []string) string {
-	folder := "/srv"
-	if len(paths) > 0 && paths[0] != "/" {
-		folder = paths[0]
-	}
-	if os == "windows" {
-		folder = strings.ReplaceAll(strings.TrimPrefix(folder, "/"), "/", `\`)
-		if drive, rest, ok := strings.Cut(folder, `\`); ok && len(drive) == 1 {
-			folder = drive + `:\` + rest
-		}
-	}
-	return "restic-manager-agent policy allow restore-in-place --under " + quoted(folder) + " --for 24h"
-}
-
-// quoted makes one word of a shell of a text.
-func quoted(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(`/._-:\,@+=`, r)
-	}
-	if s != "" && strings.TrimFunc(s, plain) == "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
-// plainRestic is how the same is done without us.
-func plainRestic(w wish, staging string) string {
-	if staging == "" {
-		staging = "/var/tmp"
-	}
-	var b strings.Builder
-	target := staging + "/by-hand"
-	if w.to == "in_place" {
-		target = "/"
-	}
-	fmt.Fprintf(&b, "restic restore %s \\\n  --target %s", short(w.snapshot), quoted(target))
-	if w.verify {
-		b.WriteString(" \\\n  --verify")
-	}
-	if w.to == "in_place" && w.overwrite != "" {
-		fmt.Fprintf(&b, " \\\n  --overwrite %s", w.overwrite)
-	}
-	for _, p := range outermost(w.paths) {
-		if p != "/" {
-			fmt.Fprintf(&b, " \\\n  --include %s", quoted(visible(literally(p))))
-		}
-	}
-	return b.String()
-}
-
-// literally keeps restic from reading a path as a pattern.
-func literally(p string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(p)
 }
 
 // dryRun reads what the last dry run said, and whether it was about the same.
