@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -243,6 +245,13 @@ func leftOut(out *output) *Error {
 			Next:    "correct the paths of the schedule, or bring back what is missing (is a disk not mounted?)",
 			Detail:  firstLine(out.missing[0]),
 		}
+	case out.items.Count > 0 && allStoredAgain(out.items):
+		return &Error{
+			Code:    CodeStoredAgain,
+			Message: fmt.Sprintf("the repository had lost parts of %s, which were stored again; this snapshot is complete", plural(out.items.Count, "file", "files")),
+			Next:    "check the repository: snapshots from before are whole again where nothing else is lost",
+			Detail:  firstLine(out.items.First[0].Message),
+		}
 	case out.items.Count > 0:
 		return &Error{
 			Code:    CodeSourceUnreadable,
@@ -257,6 +266,14 @@ func leftOut(out *output) *Error {
 			Next:    "look at the job's log for what was left out",
 		}
 	}
+}
+
+// allStoredAgain reports whether all that was said of items is that the repository had lost
+// parts of them: restic then reads them again and stores them.
+func allStoredAgain(items *ItemList) bool {
+	return !slices.ContainsFunc(slices.Concat(items.First, items.Last), func(i Item) bool {
+		return !strings.Contains(i.Message, "not found in the repository index; storing the file again")
+	})
 }
 
 func plural(n int, one, many string) string {

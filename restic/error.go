@@ -49,6 +49,7 @@ const (
 	CodeWrongPassword           Code = "wrong_password"
 	CodeSourceMissing           Code = "source_missing"
 	CodeSourceUnreadable        Code = "source_unreadable"
+	CodeStoredAgain             Code = "stored_again"  // what the repository had lost
 	CodeSourceFailed            Code = "source_failed" // a named source's script
 	CodeSourceEmpty             Code = "source_empty"  // likewise: it wrote nothing
 	CodeSnapshotNotFound        Code = "snapshot_not_found"

@@ -1,6 +1,11 @@
 package restic
 
-import "time"
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+)
 
 func rewriteOperation() Operation {
 	return Operation{
@@ -46,7 +51,8 @@ type Rewrite struct {
 
 // Done is the value of a restic that says nothing usable beside its exit code.
 type Done struct {
-	Changed int // how many snapshots it says it changed, or would
+	Changed int      // how many snapshots it says it changed, or would
+	Lost    []string // the files and folders of which a repair says that they lack something
 }
 
 var _ Op[Done] = Rewrite{}
@@ -97,11 +103,19 @@ func (p plan) change(forget, dry bool) plan {
 
 func (r Rewrite) decode(out *output) (Done, error) { return doneOf(out), nil }
 
+// lacking is how repair snapshots tells of what it has left out of a snapshot.
+var lacking = regexp.MustCompile(`^\s*(?:file|dir) ("(?:[^"\\]|\\.)*"): (?:removed|replaced)`)
+
 func doneOf(out *output) Done {
 	var d Done
 	for _, line := range out.lines {
 		if wouldSave.MatchString(line) {
 			d.Changed++
+		}
+		if m := lacking.FindStringSubmatch(line); m != nil {
+			if name, err := strconv.Unquote(m[1]); err == nil && !slices.Contains(d.Lost, name) {
+				d.Lost = append(d.Lost, name)
+			}
 		}
 	}
 	return d

@@ -3,6 +3,8 @@ package runner
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"restic-manager/agent/spool"
 	"restic-manager/restic"
@@ -80,12 +82,23 @@ func readWords(c restic.Check) string {
 
 func damaged(report restic.CheckReport) *Ending {
 	message := fmt.Sprintf("the repository is damaged: the check found %d errors", report.NumErrors)
-	if len(report.Errors) > 0 {
-		message += "; the first is: " + report.Errors[0]
+	if report.NumErrors == 1 {
+		message = "the repository is damaged: the check found an error"
 	}
+	if len(report.Errors) > 0 {
+		message += " (restic: " + report.Errors[0] + ")"
+	}
+	missing := slices.ContainsFunc(report.Errors, func(text string) bool { return strings.Contains(text, "not found in index") })
 	next := "do not prune; look at the errors in the result, and read restic's page on troubleshooting before repairing anything"
 	if n := len(report.BrokenPacks); n > 0 {
-		next = fmt.Sprintf("do not prune; try to get the %d damaged packs back from a copy of the storage; without one, repair packs and then snapshots at the maintenance host", n)
+		packs := "the damaged pack"
+		if n > 1 {
+			packs = fmt.Sprintf("the %d damaged packs", n)
+		}
+		next = "do not prune; try to get " + packs + " back from a copy of the storage; without one, repair packs at the maintenance host, then back up every host: what they still have is stored again"
+	} else if missing {
+		next = "do not prune; back up every host that uses the repository: what they still have is stored again. What is missing after that is lost: " +
+			"repair the snapshots at the maintenance host and have the damaged ones removed"
 	} else if report.SuggestRepairIndex {
 		next = "do not prune; repair the index at the maintenance host"
 	}

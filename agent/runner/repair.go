@@ -56,7 +56,8 @@ func runRepairPacks(ctx context.Context, t *Task) *Ending {
 	e.tellUndo(t, made)
 	e.NextStep = nextAfterRepair
 	if lost > 0 {
-		e.NextStep = "repair the snapshots: those that need what is lost cannot be restored whole; then check the repository"
+		e.NextStep = "back up every host that uses the repository: what they still have is stored again, which makes older snapshots whole, too; then check the repository. " +
+			"If files are missing still, repair the snapshots and have the damaged ones removed"
 	}
 	e.facts(map[string]int{"packs": len(ids), "blobs_lost": lost})
 	return e

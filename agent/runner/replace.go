@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"restic-manager/agent/spool"
 	"restic-manager/restic"
 )
 
@@ -139,7 +140,29 @@ func replace[T any](ctx context.Context, t *Task, ids []string, op restic.Op[T],
 	}
 	t.settled(after.Value)
 	changed, found := compared(before, list, after.Value)
-	return t.replaced(ctx, changed, found, changes(result.Value), forget)
+	e = t.replaced(ctx, changed, found, changes(result.Value), forget)
+	if done, repairs := any(result.Value).(restic.Done); repairs && e.Result == spool.Succeeded && found.Changed > 0 {
+		e.tellLost(done.Lost)
+		if _, repairs = any(op).(restic.RepairSnapshots); repairs && !forget {
+			e.NextStep = "the damaged ones are there still, and each check finds them: look at what the new ones lack, then remove the damaged ones"
+		}
+	}
+	return e
+}
+
+// mostLost is how many names of what is lost stand in a message; the log has all.
+const mostLost = 10
+
+// tellLost says which files and folders a repair has left out.
+func (e *Ending) tellLost(names []string) {
+	if len(names) == 0 {
+		return
+	}
+	text := "lost is what these had: " + strings.Join(names[:min(len(names), mostLost)], ", ")
+	if more := len(names) - mostLost; more > 0 {
+		text += fmt.Sprintf(" and %d more, which are in the log", more)
+	}
+	e.addMessage(text)
 }
 
 // readyToReplace keeps aside what could go, and writes down whose places are taken. A

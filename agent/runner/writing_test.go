@@ -312,13 +312,40 @@ func TestACheckFindsDamageAndWhatRepairsIt(t *testing.T) {
 		done, _ = p.order("repair-packs", map[string]any{"pack_ids": []string{pack}})
 		done.want(spool.Succeeded, "")
 		done.wantFacts("repair-packs", map[string]any{"packs": 1.0, "blobs_lost": 1.0})
+		if next := done.outcome().NextStep; !strings.Contains(next, "back up every host") {
+			t.Errorf("next step %q", next)
+		}
+		done, _ = p.order("check", nil)
+		if got := done.want(spool.Failed, "repo_damaged"); !strings.Contains(got.NextStep, "back up every host") || strings.Contains(got.Message, "1 errors") {
+			t.Errorf("%s; next: %s", got.Message, got.NextStep)
+		}
 		done, _ = p.order("repair-packs", map[string]any{"pack_ids": []string{strings.Repeat("0", 64)}})
 		done.want(spool.Failed, "pack_not_found")
 		done, _ = p.order("repair-index", map[string]any{"read_all_packs": true})
 		done.want(spool.Succeeded, "")
 		done, _ = p.order("repair-snapshots", map[string]any{"forget": true})
-		done.want(spool.Succeeded, "")
+		if got := done.want(spool.Succeeded, ""); !strings.Contains(got.Message, "lost is what these had: "+filepath.Join(p.source, "big")) {
+			t.Errorf("it does not say what is lost: %s", got.Message)
+		}
 		done.wantFacts("repair-snapshots", map[string]any{"changed": 1.0, "removed": 1.0})
+		done, _ = p.order("check", map[string]any{"read_data": true})
+		done.want(spool.Succeeded, "")
+	})
+}
+
+// TestABackupStoresAgainWhatTheRepositoryHasLost has the host still have the file.
+func TestABackupStoresAgainWhatTheRepositoryHasLost(t *testing.T) {
+	t.Parallel()
+	eachSuite(t, func(t *testing.T, suite string) {
+		p := maintained(t, suite)
+		writeFile(t, filepath.Join(p.source, "big"), incompressible(300_000))
+		p.again()
+		done, _ := p.order("repair-packs", map[string]any{"pack_ids": []string{p.flip()}})
+		done.wantFacts("repair-packs", map[string]any{"packs": 1.0, "blobs_lost": 1.0})
+		got := p.do("backup", backupParams()).want(spool.Warning, "stored_again")
+		if !got.Confirmed || !strings.Contains(got.Message, "lost parts of 1 file") || strings.Contains(got.NextStep, "exclude") {
+			t.Errorf("%s; next: %s", got.Message, got.NextStep)
+		}
 		done, _ = p.order("check", map[string]any{"read_data": true})
 		done.want(spool.Succeeded, "")
 	})
