@@ -263,6 +263,7 @@ func sampleFleet() *contract {
 	repository.Name, repository.Conditions, repository.State, repository.SheetSaved, repository.LastSnapshotAt = "nas-main", nil, "ready", true, ago(time.Hour)
 	repository.Credentials[0].Username = "web"
 	c.sampleRepository(&repository)
+	sampleFormer(&repository)
 	ended := c.answers["GET /api/v1/jobs/"+jobID].(api.Job)
 	ended.HostName, ended.RepositoryName, ended.ScheduleName, ended.WaitingOn, ended.Trigger, ended.CreatedBy, ended.Slot, ended.CreatedAt = "db-2", "nas-main", "nightly", "", "schedule", "", ago(10*time.Hour), ago(10*time.Hour)
 	ended.Outcome = &api.Outcome{Result: "failed", Code: "repository_locked", Message: "repository is already locked by PID 4120 on nas", NextStep: "Wait for the prune on nas to end.", DurationMs: 4000}
