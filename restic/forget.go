@@ -39,6 +39,9 @@ func retentionOperation() Operation {
 			"first seen in the storage, within the floors of its own policy. A dry run only says what would become of each.",
 		Fields: []Field{repositoryField(), {
 			Name: "dry_run", Type: FieldBool, Label: "Only plan", Help: "remove nothing, and say what would be removed and why",
+		}, {
+			Name: "doubted", Type: FieldStringList, Pattern: "[0-9a-f]{64}", MaxLength: 64, MaxItems: 1000, Rare: true,
+			Label: "Not confirmed", Help: "snapshots of its schedules that no host has told of; the server fills it in",
 		}},
 		Lock: LockExclusive, DryLock: LockNone, Slot: SlotMaintenance, Places: []Place{PlaceMaintenanceHost},
 		Deletes: true,

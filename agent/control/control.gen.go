@@ -1139,11 +1139,14 @@ type SlotClaim struct {
 
 // SnapshotRecord A snapshot as restic lists it.
 type SnapshotRecord struct {
-	Bytes          int64     `json:"bytes,omitempty,omitzero"`
-	BytesAdded     int64     `json:"bytes_added,omitempty,omitzero"`
-	Files          int64     `json:"files,omitempty,omitzero"`
-	Hostname       string    `json:"hostname"`
-	Id             string    `json:"id"`
+	Bytes      int64  `json:"bytes,omitempty,omitzero"`
+	BytesAdded int64  `json:"bytes_added,omitempty,omitzero"`
+	Files      int64  `json:"files,omitempty,omitzero"`
+	Hostname   string `json:"hostname"`
+	Id         string `json:"id"`
+
+	// Original The id of the snapshot that it was made of, by its own word: by tag, rewrite, repair
+	Original       string    `json:"original,omitempty,omitzero"`
 	Parent         string    `json:"parent,omitempty,omitzero"`
 	Paths          []string  `json:"paths"`
 	ProgramVersion string    `json:"program_version,omitempty,omitzero"`

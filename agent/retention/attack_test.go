@@ -181,6 +181,39 @@ func TestNoAttackMakesAGoodSnapshotGo(t *testing.T) {
 	}
 }
 
+// TestNoDoubtOfAServerMakesASnapshotGo has a server doubt what it likes of good histories:
+// whatever is kept without that is kept.
+func TestNoDoubtOfAServerMakesASnapshotGo(t *testing.T) {
+	eachHistory(t, func(seed uint64) string {
+		w := newWorld(seed)
+		before := Make(w.good, w.schedules, w.floors, 0, w.now)
+		doubted := slices.Clone(w.good)
+		share := w.rand.IntN(101)
+		for i := range doubted {
+			doubted[i].Doubted = w.rand.IntN(100) < share
+		}
+		after := Make(doubted, w.schedules, w.floors, 0, w.now)
+		goes := map[string]bool{}
+		for _, id := range slices.Concat(after.IDs(Remove), after.IDs(Later)) {
+			goes[id] = true
+		}
+		for _, d := range before.Decisions {
+			if goes[d.ID] && d.Verdict != Remove && d.Verdict != Later {
+				return fmt.Sprintf("%s was %s (%v), and is to go", d.ID, d.Verdict, d.Reasons)
+			}
+		}
+		for _, s := range doubted {
+			switch {
+			case s.Doubted && goes[s.ID]:
+				return s.ID + " is doubted, and is to go"
+			case !s.Doubted && before.floored[s.ID] != "" && after.floored[s.ID] == "":
+				return s.ID + " was kept by a floor, and is no more"
+			}
+		}
+		return ""
+	})
+}
+
 // attacked returns how many snapshots go without the attack, and what the attack costs.
 func attacked(seed uint64) (removed int, lost string) {
 	w := newWorld(seed)

@@ -8,7 +8,9 @@
 // suspects fill no bucket, count for nothing and are never removed.
 //
 // What this cannot tell apart is a snapshot that its schedule's own host could have made
-// at that very time. Whoever controls a host decides what its snapshots hold from then on;
+// at that very time. Where hosts share a repository, another of them can make one like it:
+// the server knows which ids a host has told of, and names the others, which are doubted
+// and suspects. Its word can do no more than that. Whoever controls a host decides what its snapshots hold from then on;
 // what was there before is kept by the rules' own count of days, and by the floors, which
 // ask for no schedule: a server that names others, or none, gets no further.
 //

@@ -68,6 +68,7 @@ type Snapshot struct {
 	Schedule  string // of its tag, "" if none
 	Size      int64  // of what it would restore; 0 where it does not say
 	Unread    bool   // it cannot be decrypted or parsed
+	Doubted   bool   // a server says that its host has not told of it
 }
 
 // Verdict is what becomes of a snapshot.

@@ -177,6 +177,29 @@ func TestShadowSnapshotsTakeNoPlace(t *testing.T) {
 	}
 }
 
+// TestWhatNobodyConfirmsTakesNoPlace has another host of the repository make what the
+// schedule's own could have made, each day an hour after the good one.
+func TestWhatNobodyConfirmsTakesNoPlace(t *testing.T) {
+	good := daily(30)
+	before := Make(good, []Schedule{nightly}, floors, 0, noon).IDs(Keep)
+	all := slices.Clone(good)
+	for i, s := range good {
+		s.ID = fmt.Sprint("forged", i)
+		s.Claimed, s.Ended, s.FirstSeen = s.Claimed.Add(time.Hour), s.Ended.Add(time.Hour), s.FirstSeen.Add(time.Hour)
+		s.Doubted = true
+		all = append(all, s)
+	}
+	plan := Make(all, []Schedule{nightly}, floors, 0, noon)
+	for _, d := range plan.Decisions {
+		if d.Doubted && d.Verdict != Suspect {
+			t.Errorf("%s is no suspect: %s %v", d.ID, d.Verdict, d.Reasons)
+		}
+	}
+	if diff := cmp.Diff(before, plan.IDs(Keep)); diff != "" {
+		t.Errorf("kept without (-) and with what was forged (+):\n%s", diff)
+	}
+}
+
 func TestALongBackupIsNoSuspect(t *testing.T) {
 	s := taken("long", time.Hour)
 	s.Claimed = s.FirstSeen.Add(-7 * day)

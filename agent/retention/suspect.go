@@ -47,11 +47,12 @@ func suspicion(s Snapshot, now time.Time) string {
 // unusual marks the members of a schedule's series that are odd beside the others, and
 // returns which members of any series are. The series is in order. To take a member out
 // makes rules and floors keep more of the others, never less; so it does not matter that
-// what is added can make a good one look odd. What must not happen is the reverse, that
-// something odd passes for good because of what was added: so where a crowd lies among
-// those that a size would be compared with, the size is not judged, and the snapshot is a
-// suspect like the crowd. What is of no schedule is nobody's to judge: it counts for
-// nothing, and is no suspect.
+// what is added can make a good one look odd, or that a server can say so: that may not be
+// believed when it calls something good, and cannot cost anything when it doubts. What
+// must not happen is the reverse, that something odd passes for good because of what was
+// added: so where a crowd lies among those that a size would be compared with, the size is
+// not judged, and the snapshot is a suspect like the crowd. What is of no schedule is
+// nobody's to judge: it counts for nothing, and is no suspect.
 func unusual(series []*Decision) func(*Decision) bool {
 	day := func(d *Decision) int64 { return dayNumber(d.FirstSeen.UTC()) }
 	perDay := map[int64]int{}
@@ -63,6 +64,8 @@ func unusual(series []*Decision) func(*Decision) bool {
 	for i, d := range series {
 		before := series[max(0, i-medianOf):i]
 		switch {
+		case d.Doubted: //guard:retention-doubted
+			odd[d] = "its host has not told of it"
 		case crowded(d): //guard:retention-crowd
 			odd[d] = fmt.Sprintf("its schedule made %d snapshots on that day", perDay[day(d)])
 		case slices.ContainsFunc(before, crowded): //guard:retention-after-crowd

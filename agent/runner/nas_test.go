@@ -251,6 +251,16 @@ func TestRetentionRemovesWhatNoRuleKeepsAndTheRestCanBeBroughtBack(t *testing.T)
 		if facts["removed"] != 3.0 || facts["dry_run"] != true || len(rows) != 6 || n.tree() != before {
 			t.Fatalf("the plan: %v, %d rows", facts, len(rows))
 		}
+		// What the server doubts is a suspect, neither relied on nor removed.
+		_, facts, rows = n.must(spool.Succeeded, "", "retention", map[string]any{"dry_run": true, "doubted": []string{ids[0], ids[4]}})
+		for _, row := range rows {
+			if doubted := slices.Contains([]string{ids[0], ids[4]}, row["snapshot_id"].(string)); doubted != (row["verdict"] == "suspect") {
+				t.Errorf("with doubts: row %v", row)
+			}
+		}
+		if facts["suspects"] != 2.0 || facts["removed"] != 1.0 {
+			t.Errorf("with doubts: %v", facts)
+		}
 		outcome, facts, rows := n.must(spool.Succeeded, "", "retention", nil)
 		if left := n.snapshots(); len(left) != 3 || facts["removed"] != 3.0 || slices.Contains(left, ids[0]) || outcome.Rows != 6 {
 			t.Fatalf("left %v, %v, %s", left, facts, outcome.Message)

@@ -125,7 +125,7 @@ func statsOf(s restic.BackupSummary) *spool.Stats {
 func recordOf(s restic.Snapshot) spool.Snapshot {
 	record := spool.Snapshot{
 		Id: s.ID, Time: s.Time.UTC(), Hostname: clip(s.Host, 255), Username: clip(s.User, 255),
-		Paths: restic.CutTexts(s.Paths), Tags: restic.CutTexts(s.Tags), Tree: s.Tree, Parent: s.Parent, ProgramVersion: clip(s.ProgramVersion, 100),
+		Paths: restic.CutTexts(s.Paths), Tags: restic.CutTexts(s.Tags), Tree: s.Tree, Parent: s.Parent, Original: s.Original, ProgramVersion: clip(s.ProgramVersion, 100),
 	}
 	if record.Paths == nil {
 		record.Paths = []string{}

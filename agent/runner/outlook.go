@@ -220,12 +220,17 @@ func (t *Task) think(o *outlook) {
 			o.names[k.ScheduleID] = k.Name + " of " + k.HostName
 		}
 	}
+	doubted := map[string]bool{}
+	for _, id := range t.Params.Strings("doubted") {
+		doubted[id] = true
+	}
 	var snapshots []retention.Snapshot
 	for id, s := range o.listed {
 		seen := o.ledger.Snapshots[id]
 		one := retention.Snapshot{
 			ID: id, Claimed: s.Time, FirstSeen: seen.At, Adopted: seen.Adopted, Host: s.Host, Paths: s.Paths,
 			Schedule: scheduleOf(s.Tags), Unread: s.ID == "",
+			Doubted: doubted[id], //guard:outlook-doubted
 		}
 		if s.Summary != nil {
 			one.Ended, one.Size = s.Summary.BackupEnd, s.Summary.TotalBytesProcessed

@@ -275,7 +275,9 @@ func (c *court) judgeSnapshots(ctx context.Context, all []fleet.Job) {
 			j := jobs[fleet.JobID(jobOf(s.Tags))]
 			switch {
 			case j == nil && c.setBack:
-			case there && (row.JobID != j.ID || row.HostID != j.HostID || row.ScheduleID != j.ScheduleID):
+			case there && j.SnapshotID != s.Id && row.HostID != "": // nobody told of it
+				t.Errorf("snapshot %.8s of job %s, which told of %.8s, is attributed to %+v", s.Id, j.ID, j.SnapshotID, row)
+			case there && j.SnapshotID == s.Id && (row.JobID != j.ID || row.HostID != j.HostID || row.ScheduleID != j.ScheduleID):
 				t.Errorf("snapshot %.8s of job %s is attributed to %+v", s.Id, j.ID, row)
 			case !there && !j.Unconfirmed && !c.setBack && !c.machineOf(j.HostID).setBack:
 				t.Errorf("snapshot %.8s of job %s (%s) is not known, and the job is not unconfirmed", s.Id, j.ID, j.Result)

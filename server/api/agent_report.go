@@ -81,7 +81,7 @@ func fromEvent(e *Event) job.Event {
 	if s := e.Snapshot; s != nil {
 		out.Snapshot = &job.Snapshot{
 			ID: s.Id, Time: s.Time, Hostname: s.Hostname, Username: s.Username, Paths: append([]string{}, s.Paths...), Tags: s.Tags, Tree: s.Tree,
-			Parent: s.Parent, ProgramVersion: s.ProgramVersion, Files: s.Files, Bytes: s.Bytes, BytesAdded: s.BytesAdded,
+			Parent: s.Parent, Original: s.Original, ProgramVersion: s.ProgramVersion, Files: s.Files, Bytes: s.Bytes, BytesAdded: s.BytesAdded,
 		}
 	}
 	return out

@@ -38,12 +38,11 @@ func (h *Handlers) snapshotDetail(ctx context.Context, repository fleet.Reposito
 	if err != nil {
 		return SnapshotDetail{}, err
 	}
-	known := newNames()
-	known.want(snapshot.HostID, snapshot.RepositoryID, "")
-	if err := known.read(ctx, h.store); err != nil {
+	shown, err := h.snapshots(ctx, []fleet.Snapshot{*snapshot})
+	if err != nil {
 		return SnapshotDetail{}, err
 	}
-	view := SnapshotDetail{Snapshot: toSnapshot(snapshot, known), Index: SnapshotIndex{State: SnapshotIndexState(fleet.IndexNone)}, Version: 1}
+	view := SnapshotDetail{Snapshot: shown[0], Index: SnapshotIndex{State: SnapshotIndexState(fleet.IndexNone)}, Version: 1}
 	l, err := h.store.Index(ctx, repository, id)
 	if fleet.Is(err, fleet.NotFound) {
 		return view, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"restic-manager/server/fleet"
+	"restic-manager/server/job"
 	"restic-manager/server/store"
 )
 
@@ -18,18 +19,33 @@ func (h *Handlers) ListSnapshots(ctx context.Context, r ListSnapshotsRequestObje
 	if err != nil {
 		return nil, err
 	}
+	page := SnapshotPage{NextPageToken: next}
+	page.Snapshots, err = h.snapshots(ctx, list)
+	return ListSnapshots200JSONResponse(page), err
+}
+
+// snapshots shows rows, with what nobody confirms of them.
+func (h *Handlers) snapshots(ctx context.Context, list []fleet.Snapshot) ([]Snapshot, error) {
+	doubts, err := job.Doubts(ctx, h.store.Queries, list)
+	if err != nil {
+		return nil, err
+	}
 	known := newNames()
 	for i := range list {
 		known.want(list[i].HostID, list[i].RepositoryID, "")
+		known.want(doubts[i].Host, "", "")
 	}
 	if err := known.read(ctx, h.store); err != nil {
 		return nil, err
 	}
-	page := SnapshotPage{Snapshots: make([]Snapshot, len(list)), NextPageToken: next}
+	shown := make([]Snapshot, len(list))
 	for i := range list {
-		page.Snapshots[i] = toSnapshot(&list[i], known)
+		shown[i] = toSnapshot(&list[i], known)
+		if d, doubted := doubts[i]; doubted {
+			shown[i].Doubt = &SnapshotDoubt{Code: d.Code, Message: d.Message, JobId: string(d.Job), HostId: string(d.Host), HostName: known.hosts[d.Host]}
+		}
 	}
-	return ListSnapshots200JSONResponse(page), nil
+	return shown, nil
 }
 
 func toSnapshot(s *fleet.Snapshot, known *names) Snapshot {

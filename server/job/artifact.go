@@ -9,10 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
-	"restic-manager/restic"
 	"restic-manager/server/fleet"
 	"restic-manager/server/store"
 )
@@ -166,6 +164,9 @@ func (s *Service) takeListing(ctx context.Context, j *fleet.Job, size int64) err
 		if believed, err := believedOfGone(ctx, tx, j); err != nil {
 			return err
 		} else if believed { //guard:listing-gone
+			if err := inherit(ctx, tx, j, made.Add(-listingMargin)); err != nil {
+				return err
+			}
 			if _, err := tx.DropUnseenSnapshots(ctx, j.RepositoryID, made.Add(-listingMargin)); err != nil {
 				return err
 			}
@@ -230,58 +231,6 @@ func see(ctx context.Context, tx *store.Tx, j *fleet.Job, slice []Snapshot) erro
 		return err
 	}
 	return tx.SeeSnapshots(ctx, rows)
-}
-
-// attribute says whose snapshots are by the job that their tags name, where that is a
-// backup into the repository, of the host whose schedule it is of. What else a snapshot
-// claims, such as a schedule or a host name, is shown and believed by nobody: each host of
-// a repository can write what it likes there. Whose a known one is stays.
-func attribute(ctx context.Context, tx *store.Tx, repository fleet.RepositoryID, rows []fleet.Snapshot) error {
-	named := map[fleet.JobID]*fleet.Job{}
-	var ids []fleet.JobID
-	for i := range rows {
-		if id := fleet.JobID(ownTag(rows[i].Tags, restic.OwnTags("", "x"))); id != "" {
-			ids = append(ids, id)
-		}
-	}
-	jobs, err := tx.JobsNamed(ctx, ids)
-	if err != nil {
-		return err
-	}
-	for i := range jobs {
-		named[jobs[i].ID] = &jobs[i]
-	}
-	schedules, err := tx.SchedulesOfRepository(ctx, repository)
-	if err != nil {
-		return err
-	}
-	owners := map[fleet.ScheduleID]fleet.HostID{}
-	for i := range schedules {
-		owners[schedules[i].ID] = schedules[i].HostID
-	}
-	for i := range rows {
-		row := &rows[i]
-		j := named[fleet.JobID(ownTag(row.Tags, restic.OwnTags("", "x")))]
-		if j == nil || j.RepositoryID != repository || j.Operation != OperationBackup { //guard:snapshot-job
-			continue
-		}
-		if owner, known := owners[j.ScheduleID]; known && owner != j.HostID { //guard:snapshot-owner
-			continue
-		}
-		row.JobID, row.ScheduleID, row.HostID = j.ID, j.ScheduleID, j.HostID
-	}
-	return nil
-}
-
-// ownTag finds the id in the tag that is made like a sample with the id "x".
-func ownTag(tags fleet.List, sample []string) string {
-	prefix := strings.TrimSuffix(sample[0], "x")
-	for _, tag := range tags.Items() {
-		if id, ok := strings.CutPrefix(tag, prefix); ok && uuidForm.MatchString(id) {
-			return id
-		}
-	}
-	return ""
 }
 
 // listingError says what is wrong with a listing.

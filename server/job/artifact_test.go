@@ -47,6 +47,10 @@ func TestAListingReplacesWhatWasKnownOfARepository(t *testing.T) {
 		gone := w.run(s)
 		a.sync()
 		goneID := a.backup(a.jobs[gone.ID])
+		ours := a.snapshot(snapshotID("0a"))
+		told := w.run(s)
+		a.sync()
+		a.finish(a.jobs[told.ID], job.Outcome{Result: "succeeded", SnapshotID: ours.ID}, nil)
 		w.clock.advance(time.Hour)
 		list, _, err := w.jobs.Enqueue(w.Context(), someone, job.Request{Host: a.id.Host, Operation: "snapshots", Repository: s.RepositoryID})
 		w.must(err)
@@ -60,8 +64,7 @@ func TestAListingReplacesWhatWasKnownOfARepository(t *testing.T) {
 		a.sync()
 		besideID := a.backup(a.jobs[beside.ID])
 
-		ours := a.snapshot(snapshotID("0a"))
-		ours.Tags = []string{"rm:schedule:" + string(s.ID), "rm:job:" + string(gone.ID), "nightly"}
+		ours.Tags = []string{"rm:schedule:" + string(s.ID), "rm:job:" + string(told.ID), "nightly"}
 		foreign := a.snapshot(snapshotID("0b"))
 		foreign.Tags = []string{"rm:schedule:" + string(fleet.NewID[fleet.ScheduleID]()), "rm:job:" + string(fleet.NewID[fleet.JobID]())}
 		data := w.listing(ours, foreign)
@@ -197,6 +200,7 @@ func TestOddSnapshotsDoNotKeepOthersFromBeingListed(t *testing.T) {
 	each(t, func(w *world) {
 		a, wk := w.running()
 		large, old, late, named := a.snapshot(snapshotID("01")), a.snapshot(snapshotID("02")), a.snapshot(snapshotID("03")), a.snapshot(snapshotID("04"))
+		a.finish(wk, job.Outcome{Result: "succeeded", SnapshotID: large.ID}, nil)
 		large.Tags = append(slices.Repeat([]string{strings.Repeat("a", 1000)}, 900), "rm:job:"+string(wk.job))
 		large.Paths = []string{"/" + strings.Repeat("ä", 40_000)}
 		old.Time = time.Date(1960, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -245,11 +249,13 @@ func TestASnapshotIsOfTheHostWhoseBackupMadeIt(t *testing.T) {
 	each(t, func(w *world) {
 		a, b, s := w.neighbours()
 		made := w.run(s)
+		a.sync()
+		a.finish(a.jobs[made.ID], job.Outcome{Result: "succeeded", SnapshotID: snapshotID("01")}, nil)
 		list := w.order(b, &fleet.Repository{ID: s.RepositoryID}, "snapshots")
 		b.begins(list.ID)
 		odd := &fleet.Job{
 			ID: fleet.NewID[fleet.JobID](), HostID: b.id.Host, RepositoryID: s.RepositoryID, ScheduleID: s.ID, Operation: "backup", Trigger: fleet.ByRunNow,
-			State: fleet.Finished, Epoch: 1, Attempt: 1, Version: 1, NextEventSeq: 1, NextLogSeq: 1, CreatedAt: fleet.At(w.clock.now()),
+			State: fleet.Finished, SnapshotID: snapshotID("04"), Epoch: 1, Attempt: 1, Version: 1, NextEventSeq: 1, NextLogSeq: 1, CreatedAt: fleet.At(w.clock.now()),
 		}
 		w.write(func(tx *store.Tx) error {
 			_, err := tx.CreateJob(w.Context(), odd)

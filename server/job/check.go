@@ -228,7 +228,7 @@ func (s *Snapshot) wrong() string {
 		return "the time is out of range"
 	case !isText(s.Hostname, maxName) || !isText(s.Username, maxName): //guard:snapshot-names
 		return "a name is no text, or too long"
-	case !isText(s.Tree, 64) || !isText(s.Parent, 64) || !isText(s.ProgramVersion, 100):
+	case !isText(s.Tree, 64) || !isText(s.Parent, 64) || !isText(s.Original, 64) || !isText(s.ProgramVersion, 100):
 		return "a text is none, or too long"
 	}
 	return ""

@@ -151,6 +151,11 @@ func seeSnapshot(ctx context.Context, tx *store.Tx, j *fleet.Job, snapshot *Snap
 	if err != nil && !fleet.Is(err, fleet.NotFound) {
 		return err
 	}
+	if known {
+		if theirs, err := ofAnother(ctx, tx, j, listed); err != nil || theirs { //guard:snapshot-stolen
+			return err
+		}
+	}
 	row := snapshot.row(j.RepositoryID, tx.Now)
 	row.HostID, row.ScheduleID, row.JobID = j.HostID, j.ScheduleID, j.ID
 	if err := tx.SeeSnapshots(ctx, []fleet.Snapshot{row}); err != nil || known && listed.HostID != "" {
@@ -166,9 +171,13 @@ func seeSnapshot(ctx context.Context, tx *store.Tx, j *fleet.Job, snapshot *Snap
 
 // row is a snapshot as it is stored.
 func (s *Snapshot) row(repository fleet.RepositoryID, seen fleet.Time) fleet.Snapshot {
+	original := s.Original
+	if !resticIDForm.MatchString(original) {
+		original = ""
+	}
 	return fleet.Snapshot{
 		RepositoryID: repository, ID: s.ID, Time: fleet.At(s.Time), FirstSeen: seen, LastSeen: seen,
 		Hostname: s.Hostname, Username: s.Username, Paths: fleet.NewList(restic.CutTexts(s.Paths)), Tags: fleet.NewList(restic.CutTexts(s.Tags)),
-		Files: s.Files, Bytes: s.Bytes, BytesAdded: s.BytesAdded,
+		Files: s.Files, Bytes: s.Bytes, BytesAdded: s.BytesAdded, Original: original,
 	}
 }

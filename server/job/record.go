@@ -139,6 +139,7 @@ type Snapshot struct {
 	Tags           []string  `json:"tags,omitempty"`
 	Tree           string    `json:"tree,omitempty"`
 	Parent         string    `json:"parent,omitempty"`
+	Original       string    `json:"original,omitempty"`
 	ProgramVersion string    `json:"program_version,omitempty"`
 	Files          int64     `json:"files,omitempty"`
 	Bytes          int64     `json:"bytes,omitempty"`

@@ -67,6 +67,9 @@ func (s *Service) resolve(ctx context.Context, tx *store.Tx, r Request) (*wish, 
 	if err := w.findSecondPassword(ctx, tx, op, given); err != nil {
 		return nil, err
 	}
+	if err := w.findDoubted(ctx, tx, op, given); err != nil {
+		return nil, err
+	}
 	if err := w.checkParams(given); err != nil {
 		return nil, err
 	}

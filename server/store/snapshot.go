@@ -8,7 +8,7 @@ import (
 )
 
 const snapshotCols = "repository_id, id, host_id, schedule_id, job_id, time_at, first_seen, last_seen, hostname, username, paths, tags, " +
-	"files, bytes, bytes_added"
+	"files, bytes, bytes_added, original"
 
 // SnapshotFilter narrows a list of snapshots; empty fields do not.
 type SnapshotFilter struct {
@@ -81,6 +81,47 @@ func (tx *Tx) SeeSnapshots(ctx context.Context, list []fleet.Snapshot) error {
 		list = list[n:]
 	}
 	return nil
+}
+
+// UnseenSnapshots are those of hosts in a repository that were last seen before a moment.
+func (q Queries) UnseenSnapshots(ctx context.Context, repository fleet.RepositoryID, before fleet.Time) ([]fleet.Snapshot, error) {
+	var list []fleet.Snapshot
+	err := q.all(ctx, &list, `SELECT `+snapshotCols+` FROM snapshots WHERE repository_id = ? AND last_seen < ? AND host_id <> '' ORDER BY id`, repository, before)
+	if err != nil {
+		return nil, fmt.Errorf("list the unseen snapshots of repository %s: %w", repository, err)
+	}
+	return list, nil
+}
+
+// ClaimedSnapshots are those of a repository that have tags of ours and are no host's,
+// the last seen first first, so many at most.
+func (q Queries) ClaimedSnapshots(ctx context.Context, repository fleet.RepositoryID, most int) ([]fleet.Snapshot, error) {
+	var list []fleet.Snapshot
+	err := q.all(ctx, &list, `SELECT `+snapshotCols+` FROM snapshots WHERE repository_id = ? AND host_id = '' AND job_id = '' AND tags LIKE '%rm:%'
+		ORDER BY first_seen DESC, id LIMIT ?`, repository, most)
+	if err != nil {
+		return nil, fmt.Errorf("list the claimed snapshots of repository %s: %w", repository, err)
+	}
+	return list, nil
+}
+
+// LastJobOf is when a job of one of these operations was last at work at a host in a
+// repository; now for one that is.
+func (q Queries) LastJobOf(ctx context.Context, repository fleet.RepositoryID, host fleet.HostID, operations []string) (fleet.Time, error) {
+	var list []fleet.Job
+	err := q.allIn(ctx, &list, `SELECT `+jobCols+` FROM jobs WHERE repository_id = ? AND host_id = ? AND operation IN (?) AND started_at > 0
+		ORDER BY created_at DESC, id DESC LIMIT 20`, repository, host, operations)
+	if err != nil {
+		return 0, fmt.Errorf("read the last jobs of repository %s: %w", repository, err)
+	}
+	var last fleet.Time
+	for i := range list {
+		if list[i].Active() {
+			return q.now(), nil
+		}
+		last = max(last, list[i].FinishedAt)
+	}
+	return last, nil
 }
 
 // DropUnseenSnapshots removes the snapshots of a repository that were last seen
