@@ -101,3 +101,20 @@ func TestNothingIsToldAsPlannedWhereNothingCanRun(t *testing.T) {
 		}
 	}
 }
+
+// TestHowOldAPolicyIsKnownIsSaidBesideIt since a change travels with the agent's next poll.
+func TestHowOldAPolicyIsKnownIsSaidBesideIt(t *testing.T) {
+	c := newContract()
+	h := c.answers["GET /api/v1/hosts/"+hostID].(api.Host)
+	h.Policy.Restore = api.RestoreRule{StagingDir: "/var/stage", InPlace: []string{"/srv"}}
+	pages := newPages(t, c)
+	for path, want := range map[string]string{
+		"/policy": "A change is known here within half a minute; the agent reads the file again before each job.",
+		"/restore?repository=" + repositoryID + "&snapshot=" + snapshotID: "as its policy file allows: a change of it is known here within half a minute",
+	} {
+		wantOnPage(t, visitPage(t, pages, "GET", "/hosts/"+hostID+path, nil).Body.String(), want)
+	}
+	h.Presence = api.PresenceOffline
+	c.answers["GET /api/v1/hosts/"+hostID] = h
+	wantOnPage(t, visitPage(t, pages, "GET", "/hosts/"+hostID+"/policy", nil).Body.String(), "This is what it was when its agent was last heard, <time")
+}
