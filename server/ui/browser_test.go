@@ -42,6 +42,7 @@ func TestEveryPageFitsAndHasNoSeriousFaultOfAccessibility(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := sampleFleet()
+	c.sampleDamage()
 	site := httptest.NewServer(signedIn(c, newPages(t, c)))
 	t.Cleanup(func() {
 		site.CloseClientConnections()
@@ -49,6 +50,7 @@ func TestEveryPageFitsAndHasNoSeriousFaultOfAccessibility(t *testing.T) {
 	})
 	tab := openTab(t)
 	paths := map[string]string{
+		"job-damaged": "/jobs/" + damagedID, "run-repair": "/repositories/{repository}/run/repair-packs?listed=" + damagedID,
 		"dashboard": "/", "hosts": "/hosts", "host": "/hosts/{host}", "host-new": "/hosts/new", "host-settings": "/hosts/{host}/settings", "host-jobs": "/hosts/{host}/jobs",
 		"host-policy": "/hosts/{host}/policy", "host-snapshots": "/hosts/{host}/snapshots", "joining": "/hosts/{host}/joining", "joining-told": "",
 		"schedules": "/hosts/{host}/schedules", "schedule-new": "/hosts/{host}/schedules/new", "schedule": "/hosts/{host}/schedules/{schedule}",

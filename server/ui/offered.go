@@ -186,7 +186,7 @@ func (v *visit) offered(o api.OperationField, field web.Field, p place, f *form)
 	if err != nil || len(list) == 0 {
 		return in, false, err
 	}
-	field.Hint = "As " + visible(api.OperationTitle(j.Operation)) + " listed " + web.Relative(j.FinishedAt, v.u.now()) + "."
+	field.Hint = "Listed by “" + visible(api.OperationTitle(j.Operation)) + "” " + web.Relative(j.FinishedAt, v.u.now()) + "."
 	if !strings.HasSuffix(o.Type, "_list") {
 		field.Options = []web.Option{{Label: "choose…"}}
 		for _, l := range list {

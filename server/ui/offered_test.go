@@ -28,7 +28,20 @@ func (c *contract) listing() {
 	c.answers["GET /api/v1/operations"] = list
 }
 
-func fullIDOf(n int) string { return fmt.Sprintf("%064x", n) }
+const damagedID = "01936f0e-5c1a-7c3e-9a54-000000000031"
+
+// sampleDamage adds a check that found damaged packs.
+func (c *contract) sampleDamage() {
+	c.listing()
+	c.answers["GET /api/v1/jobs/"+damagedID] = api.Job{Id: damagedID, HostId: hostID, HostName: "nas", RepositoryId: repositoryID, RepositoryName: "main", Operation: "check", State: "finished", CreatedAt: noon, FinishedAt: noon,
+		Outcome: &api.Outcome{Result: "failed", Code: "repo_damaged", Message: "the repository is damaged: the check found 3 errors", NextStep: "do not prune; try to get the 2 damaged packs back from a copy of the storage"}}
+	c.answers["GET /api/v1/jobs/"+damagedID+"/events"] = api.EventPage{End: true}
+	c.answers["GET /api/v1/jobs/"+damagedID+"/rows"] = api.RowPage{Total: 3, Rows: []api.Row{
+		api.Row(`{"pack_id":"` + fullIDOf(1) + `","error":"the pack is damaged"}`), api.Row(`{"pack_id":"` + fullIDOf(2) + `","error":"the pack is damaged"}`), api.Row(`{"error":"` + strings.Repeat("a long error ", 20) + `"}`),
+	}}
+}
+
+func fullIDOf(n int) string { return fmt.Sprintf("%08x%056d", 0xabcdef+n, 0) }
 
 // TestPacksThatACheckNamedAreRepairedWithoutTypingThem follows the way from the check.
 func TestPacksThatACheckNamedAreRepairedWithoutTypingThem(t *testing.T) {
