@@ -180,7 +180,11 @@ func writeNumbered(dir, kind string, value any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for n := 1; ; n++ {
+	before, err := filepath.Glob(filepath.Join(dir, kind+"-*.json"))
+	if err != nil {
+		return "", err
+	}
+	for n := len(before) + 1; ; n++ {
 		path := filepath.Join(dir, fmt.Sprintf("%s-%04d.json", kind, n))
 		if err := os.Link(draft.Name(), path); !os.IsExist(err) {
 			return path, err
