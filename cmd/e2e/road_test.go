@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -252,49 +251,12 @@ func TestAStorageThatComesBackIsWaitedFor(t *testing.T) {
 	}
 }
 
-// lock makes a real restic hold an exclusive lock on a repository until release. It is
-// stopped as soon as it says that it has the lock, so that it neither ends nor refreshes it.
+// lock makes a real restic hold an exclusive lock on a repository until release.
 func (w *world) lock(name, repository string) (pid int, release func()) {
 	w.t.Helper()
-	locks := filepath.Join(w.rest.RepositoryDir(name), "locks")
-	cmd := w.plainRestic(w.t.Context(), repository, "check", "--read-data")
-	stopped := make(chan struct{})
-	cmd.Stdout = &listener{word: "load indexes", then: func() { _ = cmd.Process.Signal(syscall.SIGSTOP); close(stopped) }}
-	if err := cmd.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	select {
-	case <-stopped:
-	case <-time.After(time.Minute):
-		w.t.Fatal("restic check has not got its lock within a minute")
-	}
-	if held, err := os.ReadDir(locks); err != nil || len(held) != 1 {
-		w.t.Fatalf("restic check has %d locks, %v", len(held), err)
-	}
-	return cmd.Process.Pid, func() {
-		_ = cmd.Process.Signal(syscall.SIGCONT) // and no interrupt: restic 0.18 may hang on one while it loads the index
-		_ = cmd.Wait()
-		eventually(w.t, "the lock to go", time.Minute, func() bool {
-			held, err := os.ReadDir(locks)
-			return err == nil && len(held) == 0
-		})
-	}
-}
-
-// listener does something once a word was said.
-type listener struct {
-	tail
-	word string
-	then func()
-}
-
-func (l *listener) Write(b []byte) (int, error) {
-	n, err := l.tail.Write(b)
-	if l.then != nil && strings.Contains(l.String(), l.word) {
-		l.then()
-		l.then = nil
-	}
-	return n, err
+	return restictest.LockExclusively(w.t, filepath.Join(w.rest.RepositoryDir(name), "locks"), func(args ...string) *exec.Cmd {
+		return w.plainRestic(w.t.Context(), repository, args...)
+	})
 }
 
 func TestAFullStorageIsToldAsFull(t *testing.T) {

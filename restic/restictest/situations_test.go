@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -105,32 +104,9 @@ func (w *world) relocate(from, to string) {
 	w.access.Location = location
 }
 
-// lockExclusively lets a check take its lock, and stops it while it holds it.
 func (w *world) lockExclusively() {
 	w.t.Helper()
-	check := w.command("check", "--read-data")
-	if err := check.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { _ = check.Process.Kill(); _ = check.Wait() })
-	locks := filepath.Join(w.server.RepositoryDir("repo"), "locks")
-	deadline := time.After(30 * time.Second)
-	poll := time.NewTicker(time.Millisecond)
-	defer poll.Stop()
-	for {
-		entries, err := os.ReadDir(locks)
-		if err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return len(e.Name()) == 64 }) {
-			if err := check.Process.Signal(syscall.SIGSTOP); err != nil {
-				w.t.Fatal(err)
-			}
-			return
-		}
-		select {
-		case <-poll.C:
-		case <-deadline:
-			w.t.Fatal("restic check took no lock")
-		}
-	}
+	restictest.LockExclusively(w.t, filepath.Join(w.server.RepositoryDir("repo"), "locks"), w.command)
 }
 
 func initOnce(w *world) {
