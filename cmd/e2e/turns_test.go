@@ -381,7 +381,7 @@ func TestTenHostsAndAPruneGetOnAndSurviveTheDeathOfEach(t *testing.T) {
 	if len(y.mute) > 0 {
 		t.Errorf("jobs waited and did not say for whom: %v", y.mute)
 	}
-	for _, words := range []string{"prune: backup at web-", "it is the turn of prune at nas"} {
+	for _, words := range []string{"prune: Back up at web-", "it is the turn of Reclaim space at nas"} {
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(y.waits)), func(on string) bool { return strings.Contains(on, words) }) {
 			t.Errorf("nobody waited with the words %q: %v", words, y.waits)
 		}
