@@ -107,11 +107,11 @@ func TestABackupThroughNginxAndHAProxyWithTheirDefaults(t *testing.T) {
 
 func TestAProxyThatCutsEarlyTeachesTheAgentAShorterHold(t *testing.T) {
 	t.Parallel()
-	w := behind(t, func(front, back string) { haproxy(t, front, back, 8) })
+	w := behind(t, func(front, back string) { haproxy(t, front, back, 15) })
 	h := w.addHost("web-1", w.addRepository("nas", repositorySpec{}), []string{files(t, 50)})
 	h.backUp("succeeded")
 	eventually(t, "the agent has learned", 2*time.Minute, func() bool { return strings.Contains(h.agent.log.String(), "server reached again") })
-	w.idle(h, 20*time.Second)
+	w.idle(h, 30*time.Second)
 	if n := strings.Count(h.agent.log.String(), "server not reached"); n != 1 {
 		t.Errorf("the agent lost the server %d times, want once", n)
 	}

@@ -58,7 +58,7 @@ func sampleChildren(t *testing.T, pid int) *sampler {
 	s := &sampler{quit: make(chan struct{}), seen: map[string]int{}}
 	s.follow(pid)
 	s.done.Go(func() {
-		tick := time.NewTicker(2 * time.Millisecond)
+		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			select {
