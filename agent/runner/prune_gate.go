@@ -69,11 +69,11 @@ func (t *Task) grown(ctx context.Context, o *outlook, g gate) (bool, *Ending) {
 	if e != nil {
 		return false, e
 	}
-	if len(stock.Since(g.stock)) == 0 { //guard:prune-meanwhile
-		return false, nil
+	if len(stock.Since(g.stock)) > 0 { //guard:prune-meanwhile
+		t.Say("more was stored meanwhile, which is read too")
+		return true, nil
 	}
-	t.Say("more was stored meanwhile, which is read too")
-	return true, nil
+	return false, nil
 }
 
 // keepAside makes the undo copy of a prune. One that an earlier round made stays: what it
