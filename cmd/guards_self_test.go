@@ -178,6 +178,9 @@ func TestB(t *testing.T) {
 	if p.Allowed("no") {
 		panic("no was allowed")
 	}
+	if p.Allowed("long") {
+		t.Error("long was allowed")
+	}
 }
 
 func TestC(t *testing.T) { p.Allowed("long") }
@@ -220,10 +223,10 @@ func TestOneProcessProvesOnlyWhatStandsAfterIt(t *testing.T) {
 		}
 	}
 	twins := []twin{
-		{"strict", "p", "TestDefaults"}, {"refused", "p", "TestG"}, {"most", "p", "TestDefaults"}, {"long", "p", "TestA"}, {"refused", "p", "TestB"},
+		{"strict", "p", "TestDefaults"}, {"refused", "p", "TestG"}, {"most", "p", "TestDefaults"}, {"long", "p", "TestA"}, {"refused", "p", "TestB"}, {"long", "p", "TestB"},
 		{"long", "p", "TestC"}, {"long", "p", "TestD"}, {"long", "p", "TestE"}, {"long", "p", "TestF"},
 	}
-	want := []twin{{"long", "p", "TestA"}, {"most", "p", "TestDefaults"}, {"refused", "p", "TestG"}, {"strict", "p", "TestDefaults"}}
+	want := []twin{{"long", "p", "TestA"}, {"long", "p", "TestB"}, {"most", "p", "TestDefaults"}, {"refused", "p", "TestG"}, {"strict", "p", "TestDefaults"}}
 	marks, err := findGuards(os.DirFS(root))
 	if err != nil {
 		t.Fatal(err)

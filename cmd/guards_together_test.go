@@ -198,8 +198,9 @@ type run struct {
 	passed, failed bool
 }
 
-// heard reads what a process said of twins, and returns those behind the test in which
-// it died.
+// heard reads what a process said of twins, and returns those that another one is to
+// prove: where it died, those of the same test without the one that it died of, and all
+// behind them.
 func heard(out []byte, twins []twin) (said []run, left []twin) {
 	for part := range bytes.SplitSeq(out, []byte(runMark)) {
 		line, text, _ := bytes.Cut(part, []byte("\n"))
@@ -218,12 +219,18 @@ func heard(out []byte, twins []twin) (said []run, left []twin) {
 	if len(said) == 0 {
 		return nil, nil
 	}
-	died := said[len(said)-1].test
-	last := slices.IndexFunc(twins, func(t twin) bool { return t.test == died })
-	for last >= 0 && last < len(twins) && twins[last].test == died {
-		last++
+	died := said[len(said)-1].twin
+	said = slices.DeleteFunc(said, func(r run) bool { return r.test == died.test })
+	done := true
+	for _, t := range twins {
+		if done = done && t.test != died.test; done {
+			continue
+		}
+		if t != died && (t.test != died.test || died.guard != "") {
+			left = append(left, t)
+		}
 	}
-	return said, twins[max(last, 0):]
+	return said, left
 }
 
 // provenBy returns the twins whose test failed without their guard and passed after all
