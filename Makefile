@@ -19,6 +19,8 @@ RACE ?= ./agent ./agent/control ./agent/schedule ./server/wake ./server/job ./se
 UNWATCHED := -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc=-race=false
 
 export CGO_ENABLED = 0
+# One way to compile for programs, lint and tests: each package is compiled once for all of them.
+export GOFLAGS := $(strip $(shell $(GO) env GOFLAGS) -trimpath)
 
 .DEFAULT_GOAL := help
 .PHONY: help build programs agents run-server demo test lint generate bench proof race
