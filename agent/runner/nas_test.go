@@ -556,11 +556,11 @@ func TestJunkIsFoundAndPutAside(t *testing.T) {
 			size   int
 			works  map[string]bool // with the junk in place
 		}{
+			{"locks", 64, map[string]bool{"retention": false, "snapshots": true, "restore": true, "backup": false}}, // waited for, so the first
 			{"keys", 12, map[string]bool{"retention": true, "snapshots": true, "restore": true, "backup": true}},
 			{"keys", 64, map[string]bool{"retention": true, "snapshots": true, "restore": true, "backup": true}},
 			{"snapshots", 64, map[string]bool{"retention": true, "snapshots": true, "restore": true, "backup": false}},
 			{"index", 64, map[string]bool{"retention": true, "snapshots": true, "restore": false, "backup": false}},
-			{"locks", 64, map[string]bool{"retention": false, "snapshots": true, "restore": true, "backup": false}},
 			{"data", 64, map[string]bool{"retention": true, "snapshots": true, "restore": true, "backup": true}},
 		} {
 			if junk.folder == "locks" && suite != "trixie" {

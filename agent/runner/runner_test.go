@@ -217,7 +217,7 @@ type recorded struct {
 
 func (p *place) recorded(id string) recorded {
 	p.t.Helper()
-	items, err := p.spool.Batch(p.t.Context(), everything, func(string) bool { return true })
+	items, err := p.spool.Batch(p.t.Context(), everything, func(job string) bool { return job == id })
 	if err != nil {
 		p.t.Fatal(err)
 	}
