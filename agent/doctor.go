@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/google/uuid"
 
 	"restic-manager/agent/control"
@@ -129,6 +130,9 @@ func (x *examination) state() {
 		x.found(Bad, "state", err.Error(), "run the doctor as the agent's user, normally root")
 		return
 	}
+	if free, _, err := spool.FreeSpace(x.config.StateDir); err == nil {
+		x.room(free)
+	}
 	if _, err := os.Stat(filepath.Join(x.config.StateDir, sealedStore)); errors.Is(err, fs.ErrNotExist) {
 		x.found(Bad, "enrolment", errNotEnrolled.Error(), "")
 		return
@@ -153,6 +157,17 @@ func (x *examination) state() {
 	}
 	x.found(Good, "enrolment", "host "+x.identity.HostID, "")
 	x.found(Good, "secrets", "the key is kept as: "+store.Rung(), "")
+}
+
+// leastRoom is what the agent needs to note what it does.
+const leastRoom = 4 << 20
+
+// room looks whether the agent can note what it does.
+func (x *examination) room(free int64) {
+	if free < leastRoom {
+		x.found(Bad, "state", fmt.Sprintf("only %s are free where %s is: the agent takes no orders, and forgets what it did when it ends", humanize.IBytes(uint64(max(0, free))), x.config.StateDir),
+			"make room there; an agent that was started meanwhile has to be restarted")
+	}
 }
 
 // server asks with a session that cannot exist: the refusal proves the way there, the

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"restic-manager/agent/runner"
@@ -65,5 +66,17 @@ func TestTheDoctorDoesNotTakeAnErrorForAStorage(t *testing.T) {
 			t.Errorf("%d: found %+v, want %s", status, x.findings, want)
 		}
 		server.Close()
+	}
+}
+
+func TestTheDoctorSaysThatThereIsNoRoom(t *testing.T) {
+	x := &examination{config: Config{StateDir: "/var/lib/x"}}
+	x.room(leastRoom)
+	if len(x.findings) != 0 {
+		t.Errorf("enough room is %+v", x.findings)
+	}
+	x.room(4096)
+	if len(x.findings) != 1 || x.findings[0].Verdict != Bad || !strings.Contains(x.findings[0].Says, "4.0 KiB are free where /var/lib/x is") || x.findings[0].Next == "" {
+		t.Errorf("no room is %+v", x.findings)
 	}
 }

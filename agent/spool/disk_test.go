@@ -91,6 +91,9 @@ func TestSpoolLivesInMemoryWhereTheDiskRefuses(t *testing.T) {
 	if _, err := s.Journal(t.Context(), []control.Command{runCommand(1, 1)}, s.now()); err == nil {
 		t.Error("commands were journaled in memory")
 	}
+	if health := s.Health(); len(health) != 1 || !strings.Contains(health[0].NextStep, "restart the agent") {
+		t.Errorf("health is %+v", health)
+	}
 	slot, created, err := s.OpenJob(t.Context(), NewJob{ID: id(4), Operation: "backup", Trigger: "schedule"})
 	if err != nil || !created {
 		t.Fatalf("a slot's job: created %t, %v", created, err)

@@ -74,10 +74,12 @@ func (s *Spool) Health() []control.HealthProblem {
 	defer s.mu.Unlock()
 	var problems []control.HealthProblem
 	if err := cmp.Or(s.homeless, s.failure); err != nil {
+		next := fmt.Sprintf("Make room on the file system of %s, or look why it takes no writes.", s.dir)
+		if s.homeless != nil { // it works in memory until its end
+			next += " Then restart the agent."
+		}
 		problems = append(problems, control.HealthProblem{
-			Code:     "journal_failed",
-			Message:  cut("The agent cannot write its state: "+err.Error(), maxStep),
-			NextStep: fmt.Sprintf("Make room on the file system of %s, or look why it takes no writes.", s.dir),
+			Code: "journal_failed", Message: cut("The agent cannot write its state: "+err.Error(), maxStep), NextStep: next,
 		})
 	}
 	for _, path := range s.damaged {
