@@ -86,11 +86,15 @@ func TestARepositorySaysWhetherItIsHealthyAndWhatToDoFirst(t *testing.T) {
 		starts string
 		do     string
 	}{
-		"all is well":              {func(*api.Repository) {}, nil, "Healthy: checks have read all of its data", ""},
-		"nobody maintains it":      {func(r *api.Repository) { r.Maintenance = api.RepositoryMaintenance{Mode: "none"} }, nil, "Not quite healthy: nobody maintains it.", "Choose who maintains it"},
-		"the host does not allow":  {func(r *api.Repository) { r.Maintenance.Allowed = "no" }, nil, "Not quite healthy: nas does not allow it yet.", "How to allow it"},
-		"never checked":            {func(r *api.Repository) { r.Health.LastGoodCheckAt = time.Time{} }, nil, "Not quite healthy: no check has gone well yet.", "Check now"},
-		"a check failed":           {func(r *api.Repository) { r.Health.LastCheck.Result = "failed" }, nil, "Not healthy: the last check: failed.", "Show the job"},
+		"all is well":             {func(*api.Repository) {}, nil, "Healthy: checks have read all of its data", ""},
+		"nobody maintains it":     {func(r *api.Repository) { r.Maintenance = api.RepositoryMaintenance{Mode: "none"} }, nil, "Not quite healthy: nobody maintains it.", "Choose who maintains it"},
+		"the host does not allow": {func(r *api.Repository) { r.Maintenance.Allowed = "no" }, nil, "Not quite healthy: nas does not allow it yet.", "How to allow it"},
+		"never checked":           {func(r *api.Repository) { r.Health.LastGoodCheckAt = time.Time{} }, nil, "Not quite healthy: no check has gone well yet.", "Check now"},
+		"a check failed":          {func(r *api.Repository) { r.Health.LastCheck.Result = "failed" }, nil, "Not healthy: the last check: failed.", "Show the job"},
+		"a check found damage": {func(r *api.Repository) {
+			r.Health.LastCheck.Result = "failed"
+			r.Conditions = []api.Condition{{Code: "check_failed", Severity: "critical", Message: "A check found it damaged.", NextStep: "do not prune; repair packs", JobId: r.Health.LastCheck.Id}}
+		}, nil, "Not healthy: the last check found damage.", "Show the job"},
 		"pruned long ago":          {func(r *api.Repository) { r.Health.LastPrune.At = noon.AddDate(0, -2, 0) }, nil, "Not quite healthy: space was last reclaimed", "Reclaim now…"},
 		"nearly full":              {func(r *api.Repository) { r.Health.FullAt = noon.AddDate(0, 0, 5) }, nil, "Not healthy: its storage is full in about 5 days.", "Reclaim now…"},
 		"a lock of nobody we know": {func(*api.Repository) {}, []api.RepositoryLock{{Id: "a", Removable: "typed"}}, "Not quite healthy: 1 lock whose owner", "Look at the locks"},
@@ -116,6 +120,9 @@ func TestARepositorySaysWhetherItIsHealthyAndWhatToDoFirst(t *testing.T) {
 			}
 			if do != c.do {
 				t.Errorf("the first thing to do is %q, want %q", do, c.do)
+			}
+			if len(r.Conditions) > 0 && r.Conditions[0].NextStep != "" && !strings.Contains(h.Findings[0].Note, r.Conditions[0].NextStep) {
+				t.Errorf("%q does not say what to do next", h.Findings[0].Note)
 			}
 		})
 	}

@@ -200,6 +200,9 @@ func checked(r api.Repository, now time.Time) (list []finding) {
 	if f, bad := failed(h.LastCheck, "check"); bad {
 		f.State, f.Code = riskLook("Check failed"), "check_failed"
 		f.Note = strings.TrimSpace(f.Note + " Some of its data may be damaged.")
+		if i := slices.IndexFunc(r.Conditions, func(c api.Condition) bool { return c.Code == f.Code && c.JobId == h.LastCheck.Id }); i >= 0 {
+			f.State.Word, f.Text, f.Note = "Damaged", "The last check found damage.", "Next: "+r.Conditions[i].NextStep+"."
+		}
 		list = append(list, f)
 	}
 	switch {
