@@ -89,6 +89,7 @@ func (d *directives) reset() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	clear(d.jobs)
+	d.interval = defaultInterval
 	d.version++
 }
 

@@ -126,6 +126,7 @@ func (a *Agent) openSession(ctx context.Context) (*control.SessionAnswer, error)
 		a.link.GrantWait(time.Duration(answer.Limits.MaxWaitS) * time.Second)
 	}
 	a.directives.reset()
+	a.uploadRate.Store(0)
 	stop, err := a.spool.Reconcile(context.WithoutCancel(ctx), answer.Jobs)
 	for _, id := range stop {
 		a.jobs.cancel(id)
