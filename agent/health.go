@@ -160,5 +160,9 @@ func (a *Agent) noteTrouble(err error) {
 		a.log.Error("the server does not know this agent's secret", "next", shutOutAdvice, "err", err)
 		return
 	}
+	if says, next, is := untrusted(err, "ca_file", time.Now()); is {
+		a.log.Warn("server not reached", "kind", kind, "says", says, "next", next)
+		return
+	}
 	a.log.Warn("server not reached", "kind", kind, "err", err)
 }

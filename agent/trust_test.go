@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"io"
 	"log"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"restic-manager/agent/control"
 	"restic-manager/agent/runner"
 	"restic-manager/restic"
 )
@@ -108,4 +110,22 @@ func certified(t *testing.T, template x509.Certificate) (server *httptest.Server
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server, file
+}
+
+func TestTheLogSaysInPlainWordsWhyTheServerIsNotTrusted(t *testing.T) {
+	server, ca := certified(t, x509.Certificate{NotAfter: time.Now().Add(-time.Hour)})
+	config := Config{Server: server.URL, Proxy: restic.NewSecret(noProxy), CAFile: ca}
+	link, err := control.NewLink(config.linkOptions(Identity{HostID: modelHost, Secret: newAgentSecret()}, "", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(link.Close)
+	_, err = link.Sync(t.Context(), control.SyncRequest{WaitS: control.NoWait})
+	var log strings.Builder
+	a := &Agent{log: slog.New(slog.NewTextHandler(&log, nil))}
+	a.noteTrouble(err)
+	a.noteTrouble(err)
+	if said := log.String(); strings.Count(said, "its certificate expired on") != 1 || !strings.Contains(said, "next=\"have the certificate renewed") || strings.Contains(said, "x509") {
+		t.Errorf("the log says %s", said)
+	}
 }
