@@ -58,11 +58,12 @@ func (n *nas) files() []string {
 	return all
 }
 
-// poisonAside makes poisoned copies that lie in a folder, and the command that stores them.
-func (n *nas) poisonAside() (pack, store string) {
+// storedLater takes what is added to the repository out of it again, and gives the command
+// that stores it.
+func (n *nas) storedLater(add func()) (store string) {
 	n.t.Helper()
 	before, stash := n.files(), n.t.TempDir()
-	pack = n.poison()
+	add()
 	for _, file := range n.files() {
 		if slices.Contains(before, file) {
 			continue
@@ -79,7 +80,14 @@ func (n *nas) poisonAside() (pack, store string) {
 			n.t.Fatal(err)
 		}
 	}
-	return pack, "cp -r '" + stash + "/.' '" + n.folder + "/'"
+	return "cp -r '" + stash + "/.' '" + n.folder + "/'"
+}
+
+// poisonAside makes poisoned copies, and the command that stores them.
+func (n *nas) poisonAside() (pack, store string) {
+	n.t.Helper()
+	store = n.storedLater(func() { pack = n.poison() })
+	return pack, store
 }
 
 // withoutFloors is a machine with snapshots of which all but three may go.
