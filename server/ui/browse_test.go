@@ -132,6 +132,9 @@ func TestFilesAreFoundPickedAndRestoredByKeyboard(t *testing.T) {
 		t.Errorf("the review says %q", got)
 	}
 	webtest.Keep(t, tab, "restore-picked")
+	if kept := webtest.Value[string](t, tab, `location.search`); !strings.Contains(kept, "path=%2Fetc%2Fnginx&path=%2Fetc%2Ffstab") || !strings.Contains(kept, "to=staging") {
+		t.Errorf("a reload finds of what was chosen %s", kept)
+	}
 	webtest.Value[bool](t, tab, `(document.querySelector("button[value=run]").focus(), true)`)
 	press(kb.Enter)
 	webtest.Until(t, tab, `location.pathname === "/jobs/`+restoredID+`"`)

@@ -95,6 +95,24 @@ function withPaths(href, paths) {
   return url.pathname + url.search;
 }
 
+const longAddress = 6000; // where proxies begin to refuse
+let chosen = []; // the paths that are picked
+
+// remember keeps what is chosen in the address, so that a reload or a way back finds it. A
+// dry run has an address of its own, from which the same is made again.
+function remember(form) {
+  if (form.querySelector("#dry:not(.stale)")) return;
+  const url = new URL(form.getAttribute("action"), location.href);
+  for (const name of ["repository", "snapshot", "to", "other", "overwrite"]) {
+    const value = form.elements[name]?.value;
+    if (value) url.searchParams.set(name, value);
+  }
+  if (form.elements.verify?.checked) url.searchParams.set("verify", "true");
+  for (const path of chosen) url.searchParams.append("path", path);
+  const address = url.pathname + url.search;
+  if (address.length < longAddress) history.replaceState(history.state, "", address);
+}
+
 function stale(form) {
   const dry = form.querySelector("#dry");
   if (!dry || dry.classList.contains("stale")) return;
@@ -107,13 +125,19 @@ document.addEventListener("rm:picked", ({ target, detail }) => {
   const form = target.closest("form");
   if (!form) return;
   review(form, detail);
-  if (detail.changed) stale(form);
+  chosen = detail.paths;
+  if (!detail.changed) return;
+  stale(form);
+  remember(form);
 });
 
 document.addEventListener("change", ({ target }) => {
   const form = target.closest("form[data-restore]");
   if (!form || !target.name || target.closest("file-tree")) return;
-  if (target.name !== "typed") stale(form);
+  if (target.name !== "typed") {
+    stale(form);
+    remember(form);
+  }
   const to = form.querySelector("[data-to]");
   const host = form.dataset.host;
   const chosen = form.elements.to?.value;
