@@ -395,6 +395,10 @@ func (s *shown) lock() {
 
 // replace changes snapshots into others.
 func (s *shown) replace() {
+	owner := s.hostOf(s.first)
+	if owner == "" {
+		s.t.Fatal("the first snapshot is nobody's")
+	}
 	d := s.ask("tag", obj{"snapshot_ids": []string{s.first}, "add": []string{"blue"}})
 	var blue []string
 	for _, snapshot := range s.listed(shownName) {
@@ -403,6 +407,7 @@ func (s *shown) replace() {
 		}
 	}
 	s.same("tag", d.column("new_id"), blue)
+	eventually(s.t, "the snapshot with another tag as the host's whose the one before was", time.Minute, func() bool { return s.hostOf(blue[0]) == owner })
 	s.first = blue[0]
 	d = s.ask("rewrite", obj{"snapshot_ids": []string{s.first}, "excludes": []string{"file 3.txt"}})
 	if again := d.column("new_id"); len(again) != 1 || !slices.Contains(s.ids(shownName), again[0]) {
@@ -413,6 +418,23 @@ func (s *shown) replace() {
 	s.nas.policy("allow", "repository", "--under", s.rest.Location(shownName)) // to read from
 	d = s.askOf("second", "copy", obj{"from_repository_id": s.repository, "snapshot_ids": []string{s.last}})
 	s.same("copy", d.column("new_id"), s.ids("second"))
+}
+
+// hostOf is the id of the host that a snapshot is of, "" where it is not known or nobody's.
+func (s *shown) hostOf(snapshot string) string {
+	var page struct {
+		Snapshots []struct {
+			ID     string
+			HostID string `json:"host_id"`
+		}
+	}
+	s.api.must("GET", "/api/v1/snapshots?page_size=200&repository_id="+s.repository, nil, &page)
+	for _, one := range page.Snapshots {
+		if one.ID == snapshot {
+			return one.HostID
+		}
+	}
+	return ""
 }
 
 // added is the one id that was not there before, "" where it is not one.

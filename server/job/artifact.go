@@ -164,7 +164,7 @@ func (s *Service) takeListing(ctx context.Context, j *fleet.Job, size int64) err
 		if believed, err := believedOfGone(ctx, tx, j); err != nil {
 			return err
 		} else if believed { //guard:listing-gone
-			if err := inherit(ctx, tx, j, made.Add(-listingMargin)); err != nil {
+			if err := inherit(ctx, tx, j, made); err != nil {
 				return err
 			}
 			if _, err := tx.DropUnseenSnapshots(ctx, j.RepositoryID, made.Add(-listingMargin)); err != nil {

@@ -92,7 +92,9 @@ var replacing = []string{"tag", "rewrite", "repair-snapshots"}
 // inherit gives the snapshots that took the place of others to the hosts of these: a
 // listing that is believed no longer has the old one, the maintenance host has been
 // replacing some since that was seen, and there is exactly one that was made of it, of the
-// same time, host name and job, which nobody saw while the old one was there. before is when what is gone was last seen.
+// same time, host name and job, which nobody saw while the old one was there. What was
+// seen before a listing began and is not in it has gone, also where it is shown a while
+// longer.
 func inherit(ctx context.Context, tx *store.Tx, j *fleet.Job, before fleet.Time) error {
 	gone, err := tx.UnseenSnapshots(ctx, j.RepositoryID, before)
 	if err != nil || len(gone) == 0 {
