@@ -362,6 +362,23 @@ func TestTheFilesOfAHostThatIsGoneComeBackOnAnother(t *testing.T) {
 	}
 }
 
+// TestASnapshotThatNobodyConfirmsSaysWhy in the list and on its own page.
+func TestASnapshotThatNobodyConfirmsSaysWhy(t *testing.T) {
+	c := newContract()
+	d := c.answers["GET "+snapshotAt].(api.SnapshotDetail)
+	d.Snapshot.HostId, d.Snapshot.HostName, d.Snapshot.JobId = "", "", ""
+	d.Snapshot.Doubt = &api.SnapshotDoubt{Code: "job_told_another", Message: "The backup that it names has made another.", JobId: jobID, HostName: "web-7"}
+	c.answers["GET "+snapshotAt] = d
+	c.answers["GET /api/v1/snapshots"] = api.SnapshotPage{Snapshots: []api.Snapshot{d.Snapshot}}
+	pages := newPages(t, c)
+	page := visitPage(t, pages, "GET", snapshotURL, nil).Body.String()
+	wantOnPage(t, page, "not confirmed", "Nobody confirms whose this snapshot is. The backup that it names has made another.", `href="/jobs/`+jobID+`"`, "web-7")
+	if strings.Contains(page, "its host is not here any more") {
+		t.Error("the page says that its host is gone")
+	}
+	wantOnPage(t, visitPage(t, pages, "GET", "/snapshots", nil).Body.String(), `title="The backup that it names has made another.">not confirmed`)
+}
+
 func TestAFormLeadsBackToPagesOfOursAlone(t *testing.T) {
 	for back, want := range map[string]string{"/hosts/x/restore?path=%2Fetc": "/hosts/x/restore?path=%2Fetc", "//evil.test/": snapshotURL, "https://evil.test/": snapshotURL, "/\\evil.test": snapshotURL, "": snapshotURL} {
 		c := newContract()
