@@ -282,7 +282,9 @@ func TestAServersPaceEndsWithItsSession(t *testing.T) {
 	m.inBubble(func(t *testing.T) {
 		l := m.begin(t.Context())
 		pace := func() (int64, time.Duration) { return l.agent.uploadRate.Load(), l.agent.directives.reportEvery(nil) }
-		m.server.change(func() { m.server.hints = &control.Hints{UploadBytesPerS: 1, ReportIntervalMs: 1 << 62, ReconnectAfterMs: 1 << 62} })
+		m.server.change(func() {
+			m.server.hints = &control.Hints{UploadBytesPerS: 1, ReportIntervalMs: 1 << 62, ReconnectAfterMs: 1 << 62}
+		})
 		eventually(t, "the slow pace", time.Minute, func() bool { rate, every := pace(); return rate == 1 && every == maxInterval })
 		m.server.change(func() { m.server.hints, m.server.want = nil, []string{"full_state"} })
 		eventually(t, "the pace of another session", 20*time.Minute, func() bool { rate, every := pace(); return rate == 0 && every == defaultInterval })
