@@ -93,12 +93,13 @@ func (p *Policy) AllowBytes(n int64) error {
 	return nil
 }
 
-// What restores leave free of a file system where the file does not say: a twentieth
-// within these bounds, but never more than a quarter of a small one.
+// What restores leave free of a file system where the file does not say: a hundredth
+// within these bounds, but never more than a quarter of a small one. It is what a system
+// needs to go on, not more: who wants one file back often has a disk that is nearly full.
 const (
-	freeShare = 20
+	freeShare = 100
 	leastFree = 1 << 30
-	mostFree  = 64 << 30
+	mostFree  = 16 << 30
 	smallPart = 4
 )
 
@@ -116,5 +117,5 @@ func (p *Policy) describeKeepFree() string {
 	if free := p.Restore.KeepFree; free > 0 {
 		return humanize.IBytes(uint64(free))
 	}
-	return "5 % of the file system, at least 1 GiB (at most a quarter), at most 64 GiB"
+	return "1 % of the file system, at least 1 GiB (at most a quarter), at most 16 GiB"
 }

@@ -22,7 +22,7 @@ type margin struct {
 
 const (
 	lookForRoom = 250 * time.Millisecond
-	namesShare  = 20 // one in so many of all files that a file system can hold stays free
+	namesShare  = 100 // one in so many of all files that a file system can hold stays free
 	nextRoom    = "make room there, such as by removing what earlier restores left, or choose less; in the policy file root can name another disk as restore.staging_dir, and how much stays free as restore.keep_free"
 )
 

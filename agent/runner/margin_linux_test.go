@@ -101,7 +101,7 @@ func waitABit(t *testing.T) {
 func TestWhatIsRestoredLeavesRoom(t *testing.T) {
 	t.Parallel()
 	const gib = int64(1) << 30
-	disk := stage.Room{Free: 12 * gib, Total: 200 * gib, Names: 60, AllNames: 1000}
+	disk := stage.Room{Free: 4 * gib, Total: 200 * gib, Names: 20, AllNames: 1000}
 	over := func(change func(r *stage.Room)) margin {
 		room := disk
 		change(&room)
@@ -115,8 +115,8 @@ func TestWhatIsRestoredLeavesRoom(t *testing.T) {
 		want         string
 	}{
 		"what there is room for":             {over(as), 2 * gib, 10, ""},
-		"a byte too many":                    {over(as), 2*gib + 1, 1, "/disk has 12 GiB free, of which 10 GiB stay free"},
-		"a file too many":                    {over(as), 1, 11, "/disk can hold 60 more, of which 50 stay free"},
+		"a byte too many":                    {over(as), 2*gib + 1, 1, "/disk has 4.0 GiB free, of which 2.0 GiB stay free"},
+		"a file too many":                    {over(as), 1, 11, "/disk can hold 20 more, of which 10 stay free"},
 		"more than can be":                   {over(as), math.MaxInt64, 1, "stay free"},
 		"any number where that has no bound": {over(endless), 1, 1 << 40, ""},
 	} {
@@ -130,8 +130,8 @@ func TestWhatIsRestoredLeavesRoom(t *testing.T) {
 		want string
 	}{
 		"enough":        {over(as), ""},
-		"few bytes":     {over(func(r *stage.Room) { r.Free = 9 * gib }), "/disk has only 9.0 GiB left, and 10 GiB are to stay free"},
-		"few files":     {over(func(r *stage.Room) { r.Names = 49 }), "/disk can hold only 49 more files"},
+		"few bytes":     {over(func(r *stage.Room) { r.Free = gib }), "/disk has only 1.0 GiB left, and 2.0 GiB are to stay free"},
+		"few files":     {over(func(r *stage.Room) { r.Names = 9 }), "/disk can hold only 9 more files"},
 		"files endless": {over(endless), ""},
 	} {
 		_, end := c.m.watch(t.Context())
