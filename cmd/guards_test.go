@@ -452,6 +452,7 @@ var guards = []twin{
 	{"finished-twice", "server/job", "TestAJobThatIsFinishedAgainSaysNothingMoreOfItsRepository"},
 	{"health-maintainer", "server/job", "TestOnlyWhoMaintainsARepositoryTellsOfItsStorage"},
 	{"health-space", "server/job", "TestOnlyWhoMaintainsARepositoryTellsOfItsStorage"},
+	{"folder-known", "agent/runner", "TestARepositoryThatVanishesFromItsFolderIsAnAlarm"},
 	{"folder-elsewhere", "server/job", "TestAFolderThatIsNotTheRepositorysIsCalledThat"},
 	{"damage-unlooked", "server/job", "TestDamageThatTheMaintenanceHostFoundIsClearedByItAlone"},
 	{"check-elsewhere", "server/job", "TestDamageThatTheMaintenanceHostFoundIsClearedByItAlone"},

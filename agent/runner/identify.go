@@ -80,7 +80,7 @@ func (t *Task) pinned(ctx context.Context) (restic.RepositoryConfig, *Ending) {
 func (t *Task) another(found string) *Ending {
 	known := t.Repository.ResticID
 	if folder := t.reach.folder(); folder != "" {
-		return failed(CodeMaintenanceFolder,
+		return failed(t.orFolder(CodeRepositoryChanged),
 			fmt.Sprintf("the repository in %s is not the one that this host is to maintain there: its id is %.12s…, and that one's is %.12s…", folder, found, known),
 			nextFolder+"find out who replaced it")
 	}

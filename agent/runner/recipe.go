@@ -173,11 +173,22 @@ func (t *Task) known(e *Ending) *Ending {
 	e.Message = clip("the repository is gone from its location, where it was before: "+said, 4000)
 	e.NextStep = "find out what happened to the storage; do not initialise it again, its backups may still be brought back"
 	if folder := t.reach.folder(); folder != "" { // which may be a wrong one: backups go elsewhere
-		e.Code = CodeMaintenanceFolder
+		e.Code = t.orFolder(CodeRepoMissing)
 		e.Message = clip("there is no repository in "+folder+", where this host is to maintain it: "+said, 4000)
 		e.NextStep = nextFolder + e.NextStep
 	}
 	return e
+}
+
+// orFolder is the code of a repository that is not in the folder where this host is to
+// maintain it. Nobody need have lost it while this host has never looked into it: then it is
+// the folder that is wrong. Once it has, it is an alarm.
+func (t *Task) orFolder(alarm string) string {
+	ledger, err := t.openLedger(t.Repository.ResticID)
+	if err != nil || !ledger.Born.IsZero() { //guard:folder-known
+		return alarm
+	}
+	return CodeMaintenanceFolder
 }
 
 // nextFolder is what to do first where the folder is not the repository's.
