@@ -18,7 +18,7 @@ func (h *Handlers) ReadOverview(ctx context.Context, _ ReadOverviewRequestObject
 		Hosts: o.Hosts, Online: o.Online, Offline: o.Offline, Never: o.Never, NotScheduled: o.NotScheduled,
 		ActiveJobs: o.ActiveJobs, Snapshots: o.Snapshots, Repositories: o.Repositories,
 		RepositoriesReady: o.RepositoriesReady, Conditions: o.Conditions, DueNext: make([]Due, len(o.DueNext)), Score: o.Score(),
-		StoredBytes: o.StoredBytes, SourceBytes: o.SourceBytes, GrowthBytesPerDay: o.GrowthPerDay, RepositoriesMeasured: o.Measured, RepositoriesHeld: o.Held,
+		StoredBytes: o.StoredBytes, SourceBytes: o.SourceBytes, GrowthBytesPerDay: o.GrowthPerDay, RepositoriesMeasured: o.Measured, RepositoriesHeld: o.Held, DiskFull: h.store.DiskFull(),
 		Protection: ProtectionCounts{
 			Protected: o.Protected, AtRisk: o.AtRisk, Unprotected: o.Unprotected, Asleep: o.Asleep,
 			NotScheduled: o.Unscheduled, Never: o.NeverBacked,

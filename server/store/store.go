@@ -47,6 +47,7 @@ type Store struct {
 	listener atomic.Pointer[func(Effects)]
 	contacts contacts
 	replica  replica
+	fullAt   atomic.Int64 // when something could last not be kept for want of room; 0: never
 	counters counters
 	close    sync.Once
 	closeErr error

@@ -107,10 +107,23 @@ func (s *Store) write(ctx context.Context, do func(*Tx) error) error {
 		}
 		return nil
 	}
+	var err error
 	if s.writer != nil {
-		return s.writer.do(ctx, func(x *sqlx.Tx) (Effects, error) { return s.runIn(x, fn) }, s.committed)
+		err = s.writer.do(ctx, func(x *sqlx.Tx) (Effects, error) { return s.runIn(x, fn) }, s.committed)
+	} else {
+		err = s.writePostgres(ctx, fn)
 	}
-	return s.writePostgres(ctx, fn)
+	if fleet.Is(err, fleet.ServerDiskFull) {
+		s.fullAt.Store(int64(s.now()))
+	}
+	return err
+}
+
+// DiskFull tells whether this process could not keep something within the last minute,
+// since the database's disk was full. While it is, agents alone try that often.
+func (s *Store) DiskFull() bool {
+	at := fleet.Time(s.fullAt.Load())
+	return at > 0 && s.now() < at.Add(time.Minute)
 }
 
 // runIn runs a function in a transaction that somebody else begins and ends.

@@ -41,6 +41,12 @@ func (v *visit) shell(title string, crumbs ...web.Crumb) (web.Shell, error) {
 		Plain: v.plain(title), User: web.Account{Name: string(me.Name), Role: string(me.Role)},
 		RenderedAt: v.u.now(), Cursor: feed.Cursor, Crumbs: crumbs, Flash: done[v.query("done")],
 	}
+	if v.counts.DiskFull {
+		s.Flash = &web.Banner{
+			State: web.State{Tone: web.Risk, Glyph: "risk", Word: "The server's disk is full"},
+			Text:  "Nothing can be kept, so what you see may be old. Backups go on, and agents report them once there is room on the disk with the server's database.",
+		}
+	}
 	s.Nav = v.nav(v.counts, me.Role == api.RoleAdmin)
 	return s, nil
 }

@@ -60,6 +60,21 @@ func TestHostsThatAreAllDisabledAreNoEmptyFleet(t *testing.T) {
 	}
 }
 
+func TestEveryPageSaysThatTheServersDiskIsFull(t *testing.T) {
+	const said = "what you see may be old"
+	for _, path := range []string{"/", "/hosts", "/jobs", "/repositories"} {
+		c := newContract()
+		h := newPages(t, c)
+		if strings.Contains(visitPage(t, h, "GET", path, nil).Body.String(), said) {
+			t.Errorf("%s says so while there is room", path)
+		}
+		c.answers["GET /api/v1/overview"] = api.Overview{Hosts: 1, DiskFull: true}
+		if w := visitPage(t, h, "GET", path, nil); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), said) {
+			t.Errorf("%s: got %d without a word of it", path, w.Code)
+		}
+	}
+}
+
 func TestAPartThatIsNotKnownIsSaidAndThePageStands(t *testing.T) {
 	for path, want := range map[string]string{
 		"/": "Which alerts are open is not known now.", "/alerts": "Alerts are not known now.", "/alerts/rules": "Thresholds are not known now.", "/channels": "Channels are not known now.",
