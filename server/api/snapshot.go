@@ -53,6 +53,6 @@ func toSnapshot(s *fleet.Snapshot, known *names) Snapshot {
 		Id: s.ID, RepositoryId: string(s.RepositoryID), RepositoryName: known.repositories[s.RepositoryID],
 		HostId: string(s.HostID), HostName: known.hosts[s.HostID], ScheduleId: string(s.ScheduleID), JobId: string(s.JobID),
 		Time: s.Time.Time(), FirstSeenAt: s.FirstSeen.Time(), Hostname: s.Hostname, Username: s.Username,
-		Paths: s.Paths.Items(), Tags: s.Tags.Items(), Files: s.Files, Bytes: s.Bytes, BytesAdded: s.BytesAdded,
+		Paths: s.Paths.Items(), Tags: s.Tags.Items(), Files: s.Files, Bytes: s.Bytes, BytesAdded: s.BytesAdded, Original: s.Original,
 	}
 }

@@ -379,6 +379,20 @@ func TestASnapshotThatNobodyConfirmsSaysWhy(t *testing.T) {
 	wantOnPage(t, visitPage(t, pages, "GET", "/snapshots", nil).Body.String(), `title="The backup that it names has made another.">not confirmed`)
 }
 
+// TestASnapshotThatWasMadeFromAnotherSaysSo since it has the time and host of that one.
+func TestASnapshotThatWasMadeFromAnotherSaysSo(t *testing.T) {
+	c := newContract()
+	d := c.answers["GET "+snapshotAt].(api.SnapshotDetail)
+	d.Snapshot.Original = strings.Repeat("ab", 32)
+	c.answers["GET "+snapshotAt] = d
+	beside := d.Snapshot
+	beside.Id, beside.Original = strings.Repeat("cd", 32), strings.Repeat("ef", 32)
+	c.answers["GET /api/v1/snapshots"] = api.SnapshotPage{Snapshots: []api.Snapshot{d.Snapshot, beside}}
+	pages := newPages(t, c)
+	wantOnPage(t, visitPage(t, pages, "GET", snapshotURL, nil).Body.String(), "made from <code>abababab</code>", "cdcdcdcd, made from efefefef")
+	wantOnPage(t, visitPage(t, pages, "GET", "/snapshots", nil).Body.String(), `made from <span class="mono">abababab</span>`)
+}
+
 func TestAFormLeadsBackToPagesOfOursAlone(t *testing.T) {
 	for back, want := range map[string]string{"/hosts/x/restore?path=%2Fetc": "/hosts/x/restore?path=%2Fetc", "//evil.test/": snapshotURL, "https://evil.test/": snapshotURL, "/\\evil.test": snapshotURL, "": snapshotURL} {
 		c := newContract()

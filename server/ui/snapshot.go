@@ -249,7 +249,11 @@ func (v *visit) snapshotLabel(s api.Snapshot) string {
 	if name == "" {
 		name = s.Hostname
 	}
-	return s.Time.UTC().Format("Mon 2 Jan 2006, 15:04 UTC") + " · " + visible(name) + " · " + short(s.Id)
+	label := s.Time.UTC().Format("Mon 2 Jan 2006, 15:04 UTC") + " · " + visible(name) + " · " + short(s.Id)
+	if s.Original != "" { // it has the time of that one
+		label += ", made from " + short(s.Original)
+	}
+	return label
 }
 
 // snapshotKey names a snapshot with its repository in a form.
