@@ -68,15 +68,26 @@ func (v *vault) former(ref secret.Ref) (secret.Value, bool) {
 	if !slices.Contains(v.passwords, ref) { //guard:former-kind
 		return secret.Value{}, false
 	}
-	if _, err := v.store.Get(ref); err == nil {
-		return secret.Value{}, false
-	}
-	other, ok := v.store.Other(ref)
+	other, ok := before(v.store.Kept(), ref)
 	if !ok {
 		return secret.Value{}, false
 	}
 	value, err := v.store.Get(other)
 	return value, err == nil
+}
+
+// before is the latest other version of a secret among those that are kept, where the one
+// that is named is not.
+func before(kept []secret.Ref, ref secret.Ref) (other secret.Ref, ok bool) {
+	for _, k := range kept {
+		switch {
+		case k == ref:
+			return secret.Ref{}, false
+		case k.ID == ref.ID && k.Version > other.Version:
+			other = k
+		}
+	}
+	return other, other != secret.Ref{}
 }
 
 // fetched returns a secret as it is named, from here or from the server.
@@ -122,12 +133,14 @@ func (v *vault) put(ref secret.Ref, value secret.Value) {
 	if v.named != nil && !slices.Contains(v.named, ref) {
 		return
 	}
-	err := v.store.Put(ref, value)
+	put := v.store.Put
+	if slices.Contains(v.passwords, ref) {
+		put = v.store.Replace // the one before it is not needed any more
+	}
+	err := put(ref, value)
 	v.note(err)
 	if err != nil {
 		v.log.Error("secret not kept", "secret", ref.ID, "err", err)
-	} else if slices.Contains(v.passwords, ref) {
-		v.forget() // the one before it
 	}
 }
 
@@ -175,17 +188,10 @@ func (v *vault) keep(refs, passwords []secret.Ref) {
 	v.sealing.Lock()
 	defer v.sealing.Unlock()
 	v.named, v.passwords = append([]secret.Ref{}, refs...), passwords
-	v.forget()
-}
-
-// forget removes what is neither named nor the password before one that is not here yet.
-func (v *vault) forget() {
-	stay := slices.Clone(v.named)
+	stay, kept := slices.Clone(v.named), v.store.Kept()
 	for _, ref := range v.passwords {
-		if _, err := v.store.Get(ref); errors.Is(err, secret.ErrNotFound) {
-			if before, ok := v.store.Other(ref); ok { //guard:former-stays
-				stay = append(stay, before)
-			}
+		if other, ok := before(kept, ref); ok { //guard:former-stays
+			stay = append(stay, other)
 		}
 	}
 	if err := v.store.Forget(stay); err != nil {

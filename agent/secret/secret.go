@@ -165,26 +165,36 @@ func (s *Store) Rung() string { return s.rung }
 // if the file was tampered with.
 func (s *Store) Get(ref Ref) (Value, error) { return s.get(forRepository, ref) }
 
-// Other returns the latest other version of a secret that is kept here.
-func (s *Store) Other(ref Ref) (Ref, bool) {
+// Kept lists the secrets of repositories that are kept here; nil where that cannot be read.
+func (s *Store) Kept() []Ref {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f, err := s.read()
 	if err != nil {
-		return Ref{}, false
+		return nil
 	}
-	var other Ref
+	var kept []Ref
 	for _, e := range f.Sealed {
-		if e.Purpose == forRepository && e.ID == ref.ID && e.Version != ref.Version && e.Version > other.Version {
-			other = Ref{e.ID, e.Version}
+		if e.Purpose == forRepository {
+			kept = append(kept, Ref{e.ID, e.Version})
 		}
 	}
-	return other, other != Ref{}
+	return kept
 }
 
 // Put keeps a secret, in place of one with the same id and version. When it returns
 // nil, the secret outlasts a power loss.
 func (s *Store) Put(ref Ref, v Value) error { return s.put(forRepository, ref, v) }
+
+// Replace is Put, and forgets all other versions of the secret in the same write.
+func (s *Store) Replace(ref Ref, v Value) error {
+	return s.change(func(f *file) (bool, error) {
+		f.Sealed = slices.DeleteFunc(f.Sealed, func(e sealed) bool {
+			return e.Purpose == forRepository && e.ID == ref.ID && e.Version != ref.Version
+		})
+		return true, f.put(s.key, forRepository, ref, v)
+	})
+}
 
 // Identity returns the agent's own secret and what names it, or an error as Get.
 func (s *Store) Identity() (Value, error) { return s.get(forIdentity, Ref{}) }
