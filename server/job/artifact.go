@@ -132,8 +132,10 @@ func addPart(ctx context.Context, tx *store.Tx, host fleet.HostID, p Part, most 
 	return end, false, tx.AddArtifactPart(ctx, store.ArtifactPart{JobID: p.Job, Name: p.Name, Offset: p.Offset, Data: p.Data, At: tx.Now})
 }
 
-// listingMargin is how much older than the job's start a listing is taken to be.
-const listingMargin = 2 * time.Minute
+// listingMargin is how much older than the job's start a listing is taken to be: replicas
+// measure the database's clock, and not to the millisecond. What is removed within it of
+// having been seen stays in lists until the next listing.
+const listingMargin = 5 * time.Second
 
 // takeListing replaces what is known of a repository's snapshots by a whole listing.
 // It is written in slices, so that reports get through between them, and nothing is

@@ -51,7 +51,7 @@ func TestAListingReplacesWhatWasKnownOfARepository(t *testing.T) {
 		told := w.run(s)
 		a.sync()
 		a.finish(a.jobs[told.ID], job.Outcome{Result: "succeeded", SnapshotID: ours.ID}, nil)
-		w.clock.advance(time.Hour)
+		w.clock.advance(10 * time.Second) // whoever tries what removing does looks at once
 		list, _, err := w.jobs.Enqueue(w.Context(), someone, job.Request{Host: a.id.Host, Operation: "snapshots", Repository: s.RepositoryID})
 		w.must(err)
 		a.sync()
