@@ -464,6 +464,7 @@ var guards = []twin{
 	{"snapshot-heir-like", "server/job", "TestWhatTookThePlaceOfASnapshotIsItsHosts"},
 	{"snapshot-heir-late", "server/job", "TestWhatTookThePlaceOfASnapshotIsItsHosts"},
 	{"snapshot-heirs", "server/job", "TestWhatTookThePlaceOfASnapshotIsItsHosts"},
+	{"snapshot-heirs-cut", "server/job", "TestWithoutAWholeViewNoSnapshotHasAnHeir"},
 	{"outlook-doubted", "agent/runner", "TestRetentionRemovesWhatNoRuleKeepsAndTheRestCanBeBroughtBack"},
 	{"retention-doubted", "agent/retention", "TestWhatNobodyConfirmsTakesNoPlace"},
 	{"snapshot-owner", "server/job", "TestASnapshotIsOfTheHostWhoseBackupMadeIt"},

@@ -89,6 +89,14 @@ func ofAnother(ctx context.Context, tx *store.Tx, j *fleet.Job, listed *fleet.Sn
 // replacing are the operations that put snapshots in the place of others.
 var replacing = []string{"tag", "rewrite", "repair-snapshots"}
 
+const (
+	goneAtOnce      = 50  // snapshots whose heirs are looked for together
+	mostSuccessors  = 500 // of those; with more, none of them has an heir
+	schedulesAtOnce = 100
+	mostDoubted     = 1000      // that travel, the last to appear first
+	fieldDoubted    = "doubted" // the member of params that names what nobody confirms
+)
+
 // inherit gives the snapshots that took the place of others to the hosts of these: a
 // listing that is believed no longer has the old one, the maintenance host has been
 // replacing some since that was seen, and there is exactly one that was made of it, of the
@@ -96,10 +104,6 @@ var replacing = []string{"tag", "rewrite", "repair-snapshots"}
 // seen before a listing began and is not in it has gone, also where it is shown a while
 // longer.
 func inherit(ctx context.Context, tx *store.Tx, j *fleet.Job, before fleet.Time) error {
-	gone, err := tx.UnseenSnapshots(ctx, j.RepositoryID, before)
-	if err != nil || len(gone) == 0 {
-		return err
-	}
 	r, err := tx.Repository(ctx, j.RepositoryID)
 	if err != nil {
 		return err
@@ -108,36 +112,67 @@ func inherit(ctx context.Context, tx *store.Tx, j *fleet.Job, before fleet.Time)
 	if err != nil {
 		return err
 	}
-	claimed, err := tx.ClaimedSnapshots(ctx, r.ID, maxListingLines)
+	before = min(before, worked+1) //guard:snapshot-heir-job
+	for after := ""; ; {
+		gone, err := tx.UnseenSnapshots(ctx, r.ID, before, after, goneAtOnce)
+		if err != nil || len(gone) == 0 {
+			return err
+		}
+		after = gone[len(gone)-1].ID
+		heirs, err := heirsOf(ctx, tx, r.ID, gone)
+		if err != nil {
+			return err
+		}
+		if err := tx.SeeSnapshots(ctx, heirs); err != nil {
+			return err
+		}
+	}
+}
+
+// heirsOf are the snapshots that took the place of others, each with whose that was. Where
+// more look like it than are read, there are none.
+func heirsOf(ctx context.Context, tx *store.Tx, repository fleet.RepositoryID, gone []fleet.Snapshot) ([]fleet.Snapshot, error) {
+	var ids []string
+	for i := range gone {
+		ids = append(ids, firsts(&gone[i])...)
+	}
+	successors, err := tx.SuccessorsOf(ctx, repository, ids, mostSuccessors)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if len(successors) == mostSuccessors { //guard:snapshot-heirs-cut
+		return nil, nil
 	}
 	made := map[string][]*fleet.Snapshot{}
-	for i := range claimed {
-		if s := &claimed[i]; s.Original != "" {
-			made[s.Original] = append(made[s.Original], s)
-		}
+	for i := range successors {
+		s := &successors[i]
+		made[s.Original] = append(made[s.Original], s)
 	}
 	var heirs []fleet.Snapshot
 	for i := range gone {
 		old := &gone[i]
-		if old.LastSeen > worked { //guard:snapshot-heir-job
-			continue
-		}
 		if heir := heirOf(old, made); heir != nil {
 			heir.HostID, heir.ScheduleID, heir.JobID = old.HostID, old.ScheduleID, old.JobID
 			heirs = append(heirs, *heir)
 		}
 	}
-	return tx.SeeSnapshots(ctx, heirs)
+	return heirs, nil
+}
+
+// firsts are the ids that a successor of a snapshot may name: rewrite and repair name what
+// they read, tag what that was first.
+func firsts(s *fleet.Snapshot) []string {
+	if s.Original == "" {
+		return []string{s.ID}
+	}
+	return []string{s.ID, s.Original}
 }
 
 // heirOf is the one snapshot that took the place of another; nil where there is none, or
-// more than one that looks like it. rewrite and repair name what they read, tag what that
-// was first.
+// more than one that looks like it.
 func heirOf(old *fleet.Snapshot, made map[string][]*fleet.Snapshot) *fleet.Snapshot {
 	var heirs []*fleet.Snapshot
-	for _, first := range slices.Compact([]string{old.ID, old.Original}) {
+	for _, first := range firsts(old) {
 		for _, s := range made[first] {
 			switch {
 			case s.Time != old.Time || s.Hostname != old.Hostname || s.HostID != "" || claimedJob(s) != old.JobID: //guard:snapshot-heir-like
@@ -172,12 +207,6 @@ func ownTag(tags fleet.List, sample []string) string {
 	return ""
 }
 
-// fieldDoubted is the member of params that names snapshots which nobody confirms.
-const fieldDoubted = "doubted"
-
-// maxDoubted is how many of them travel, the last seen first.
-const maxDoubted = 1000
-
 // findDoubted fills in which snapshots claim a schedule of the repository, although no
 // host has told of them: a retention takes none of them for the backup of a day.
 func (w *wish) findDoubted(ctx context.Context, tx *store.Tx, op restic.Operation, given map[string]any) error {
@@ -187,19 +216,21 @@ func (w *wish) findDoubted(ctx context.Context, tx *store.Tx, op restic.Operatio
 	if _, named := given[fieldDoubted]; named {
 		return fleet.Errorf(fleet.InvalidField, "The server fills this in; leave it out.").At("/params/" + fieldDoubted)
 	}
-	list, err := tx.ClaimedSnapshots(ctx, w.repository.ID, maxListingLines)
-	if err != nil {
-		return err
-	}
-	c, err := readClaims(ctx, tx.Queries, w.repository.ID, nil)
+	schedules, err := tx.SchedulesOfRepository(ctx, w.repository.ID)
 	if err != nil {
 		return err
 	}
 	var doubted []string
-	for i := range list {
-		if _, ours := c.schedules[claimedSchedule(&list[i])]; ours && len(doubted) < maxDoubted {
-			doubted = append(doubted, list[i].ID)
+	for some := range slices.Chunk(schedules, schedulesAtOnce) {
+		var tags []string
+		for i := range some {
+			tags = append(tags, restic.OwnTags(string(some[i].ID), "")...)
 		}
+		ids, err := tx.UnclaimedSnapshots(ctx, w.repository.ID, tags, mostDoubted-len(doubted))
+		if err != nil {
+			return err
+		}
+		doubted = append(doubted, ids...)
 	}
 	if len(doubted) > 0 {
 		given[fieldDoubted] = doubted

@@ -2,6 +2,7 @@ package job_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -159,6 +160,69 @@ func TestWhatTookThePlaceOfASnapshotIsItsHosts(t *testing.T) {
 				t.Errorf("the host counts %d", w.hostRow(a).Snapshots)
 			}
 		})
+	}
+}
+
+// replaced makes backups of one host, has the maintenance host replace them, and tells what
+// they were and how another is made of one of them.
+func replaced(t *testing.T, backups int) (w *world, r *fleet.Repository, nas *agent, old []*job.Snapshot) {
+	t.Helper()
+	w = lite(t)
+	r, nas, backing := w.maintained(1)
+	a := backing[0]
+	schedules, err := w.store.Schedules(w.Context(), a.id.Host)
+	w.must(err)
+	s := &schedules[0]
+	var ids []string
+	for range backups {
+		made := w.run(s)
+		a.sync()
+		old = append(old, a.tagged(a.backup(a.jobs[made.ID]), s, made.ID))
+		ids = append(ids, old[len(old)-1].ID)
+	}
+	w.lists(nas, r.ID, old...)
+	w.does(nas, r, "tag", map[string]any{"snapshot_ids": ids, "add": []string{"keep"}}, job.Outcome{Result: "succeeded"})
+	return w, r, nas, old
+}
+
+// madeOf is another snapshot that looks like what took the place of one.
+func madeOf(of *job.Snapshot, id string) *job.Snapshot {
+	made := *of
+	made.ID, made.Original = snapshotID(id), of.ID
+	return &made
+}
+
+func TestAllThatWereReplacedHaveTheirHeirs(t *testing.T) {
+	const backups = 101 // more than two times what is looked for together
+	w, r, nas, old := replaced(t, backups)
+	var there []*job.Snapshot
+	for i := range old {
+		there = append(there, madeOf(old[i], fmt.Sprintf("0%03x", i)))
+	}
+	w.lists(nas, r.ID, there...)
+	for _, s := range there {
+		got, err := w.store.Snapshot(t.Context(), r.ID, s.ID)
+		w.must(err)
+		if got.HostID == "" || got.JobID == "" {
+			t.Errorf("%.4s is of job %q of %q", s.ID, got.JobID, got.HostID)
+		}
+	}
+}
+
+// TestWithoutAWholeViewNoSnapshotHasAnHeir has so much stored that looks like what took the
+// place of a snapshot that the second one that looks like the heir of another is not read.
+func TestWithoutAWholeViewNoSnapshotHasAnHeir(t *testing.T) {
+	const read = 500
+	w, r, nas, old := replaced(t, 2)
+	var there []*job.Snapshot
+	for i := range read - 1 {
+		there = append(there, madeOf(old[0], fmt.Sprintf("0%03x", i)))
+	}
+	w.lists(nas, r.ID, append(there, madeOf(old[1], "f0"), madeOf(old[1], "f1"))...)
+	got, err := w.store.Snapshot(t.Context(), r.ID, snapshotID("f0"))
+	w.must(err)
+	if got.HostID != "" {
+		t.Errorf("one of two that look like it is of %q", got.HostID)
 	}
 }
 

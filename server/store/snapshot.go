@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"restic-manager/server/fleet"
 )
@@ -83,26 +84,44 @@ func (tx *Tx) SeeSnapshots(ctx context.Context, list []fleet.Snapshot) error {
 	return nil
 }
 
-// UnseenSnapshots are those of hosts in a repository that were last seen before a moment.
-func (q Queries) UnseenSnapshots(ctx context.Context, repository fleet.RepositoryID, before fleet.Time) ([]fleet.Snapshot, error) {
+// UnseenSnapshots are those of hosts in a repository that were last seen before a moment, in
+// the order of their ids after one, so many at most.
+func (q Queries) UnseenSnapshots(ctx context.Context, repository fleet.RepositoryID, before fleet.Time, after string, most int) ([]fleet.Snapshot, error) {
 	var list []fleet.Snapshot
-	err := q.all(ctx, &list, `SELECT `+snapshotCols+` FROM snapshots WHERE repository_id = ? AND last_seen < ? AND host_id <> '' ORDER BY id`, repository, before)
+	err := q.all(ctx, &list, `SELECT `+snapshotCols+` FROM snapshots WHERE repository_id = ? AND last_seen < ? AND host_id <> '' AND id > ?
+		ORDER BY id LIMIT ?`, repository, before, after, most)
 	if err != nil {
 		return nil, fmt.Errorf("list the unseen snapshots of repository %s: %w", repository, err)
 	}
 	return list, nil
 }
 
-// ClaimedSnapshots are those of a repository that have tags of ours and are no host's,
-// the last seen first first, so many at most.
-func (q Queries) ClaimedSnapshots(ctx context.Context, repository fleet.RepositoryID, most int) ([]fleet.Snapshot, error) {
+// SuccessorsOf are the snapshots of a repository that are no host's and, by their own word,
+// were made of one of those with these ids; so many at most, in the order of their ids.
+func (q Queries) SuccessorsOf(ctx context.Context, repository fleet.RepositoryID, ids []string, most int) ([]fleet.Snapshot, error) {
 	var list []fleet.Snapshot
-	err := q.all(ctx, &list, `SELECT `+snapshotCols+` FROM snapshots WHERE repository_id = ? AND host_id = '' AND job_id = '' AND tags LIKE '%rm:%'
-		ORDER BY first_seen DESC, id LIMIT ?`, repository, most)
+	err := q.allIn(ctx, &list, `SELECT `+snapshotCols+` FROM snapshots WHERE repository_id = ? AND original IN (?) AND original <> ''
+		AND host_id = '' AND job_id = '' ORDER BY id LIMIT ?`, repository, ids, most)
 	if err != nil {
-		return nil, fmt.Errorf("list the claimed snapshots of repository %s: %w", repository, err)
+		return nil, fmt.Errorf("list what was made of snapshots of repository %s: %w", repository, err)
 	}
 	return list, nil
+}
+
+// UnclaimedSnapshots are the ids of the snapshots of a repository that are no host's and
+// have one of these tags, which are not empty; so many at most, the last to appear first.
+func (q Queries) UnclaimedSnapshots(ctx context.Context, repository fleet.RepositoryID, tags []string, most int) ([]string, error) {
+	args := []any{repository}
+	for _, tag := range tags {
+		args = append(args, "%"+tag+"%")
+	}
+	var ids []string
+	err := q.all(ctx, &ids, `SELECT id FROM snapshots WHERE repository_id = ? AND host_id = '' AND job_id = ''
+		AND (tags LIKE ?`+strings.Repeat(` OR tags LIKE ?`, len(tags)-1)+`) ORDER BY first_seen DESC, id LIMIT ?`, append(args, most)...)
+	if err != nil {
+		return nil, fmt.Errorf("list the tagged snapshots of repository %s: %w", repository, err)
+	}
+	return ids, nil
 }
 
 // LastJobOf is when a job of one of these operations was last at work at a host in a

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"slices"
 	"testing"
 
 	"restic-manager/server/fleet"
@@ -76,6 +77,33 @@ func TestSnapshotsThatAreGoneAreDroppedAndCounted(t *testing.T) {
 		list, next, err = s.Snapshots(t.Context(), store.SnapshotFilter{Host: h.ID, Tag: "daily", From: 2, To: 9}, store.Page{Size: 1, Token: next})
 		if err != nil || len(list) != 1 || list[0].ID != "kept" || next != "" {
 			t.Errorf("got %+v, %q, %v", list, next, err)
+		}
+	})
+}
+
+func TestWhatIsNoHostsIsFoundByItsTagsAndByWhatItWasMadeOf(t *testing.T) {
+	eachAt(t, func(t *testing.T, s *store.Store, _ *clock) {
+		h, r, other := addHost(t, s, "web-1"), addRepository(t, s, "main"), addRepository(t, s, "other")
+		row := func(id, tags, original string, seen fleet.Time) fleet.Snapshot {
+			return fleet.Snapshot{RepositoryID: r.ID, ID: id, FirstSeen: seen, LastSeen: seen, Hostname: "h", Paths: "[]", Tags: fleet.List(tags), Original: original}
+		}
+		owned, elsewhere := row("a", `["x"]`, "old", 9), row("b", `["x"]`, "old", 9)
+		owned.HostID, elsewhere.RepositoryID = h.ID, other.ID
+		see(t, s, owned, elsewhere, row("c", `["x"]`, "", 1), row("d", `["w","x"]`, "old", 3), row("e", `["y"]`, "older", 2), row("f", `["z"]`, "new", 4))
+		for most, want := range map[int][]string{9: {"d", "e", "c"}, 2: {"d", "e"}} {
+			if got, err := s.UnclaimedSnapshots(t.Context(), r.ID, []string{"x", "y"}, most); err != nil || !slices.Equal(got, want) {
+				t.Errorf("tagged are %v, %v; want %v", got, err, want)
+			}
+		}
+		for most, want := range map[int][]string{9: {"d", "e"}, 1: {"d"}} {
+			list, err := s.SuccessorsOf(t.Context(), r.ID, []string{"old", "older", ""}, most)
+			var got []string
+			for i := range list {
+				got = append(got, list[i].ID)
+			}
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("made of the old ones are %v, %v; want %v", got, err, want)
+			}
 		}
 	})
 }
