@@ -236,6 +236,7 @@ var guards = []twin{
 	{"script-recorded", "restic", "TestAScriptThatIsNotRecordedDoesNotRun"},
 	{"script-swapped", "restic", "TestAScriptThatWasSwappedIsNotRun"},
 	{"script-flood", "restic", "TestAHookThatFloodsIsCutInTheMiddle"},
+	{"stored-again", "restic", "TestASnapshotIsCompleteOnlyWhereAllWasStoredAgain"},
 	{"source-empty", "restic/restictest", "TestANamedSourceThatWritesNothingHasFailed"},
 	{"source-words", "restic/restictest", "TestANamedSourceIsAFileOfItsOwnName"},
 	{"redaction", "restic", "TestSecretsAreRedactedInEverythingThatLeaves"},

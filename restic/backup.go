@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 )
@@ -245,7 +244,7 @@ func leftOut(out *output) *Error {
 			Next:    "correct the paths of the schedule, or bring back what is missing (is a disk not mounted?)",
 			Detail:  firstLine(out.missing[0]),
 		}
-	case out.items.Count > 0 && allStoredAgain(out.items):
+	case out.items.Count > 0 && out.again == out.items.Count: //guard:stored-again
 		return &Error{
 			Code:    CodeStoredAgain,
 			Message: fmt.Sprintf("the repository had lost parts of %s, which were stored again; this snapshot is complete", plural(out.items.Count, "file", "files")),
@@ -268,12 +267,10 @@ func leftOut(out *output) *Error {
 	}
 }
 
-// allStoredAgain reports whether all that was said of items is that the repository had lost
-// parts of them: restic then reads them again and stores them.
-func allStoredAgain(items *ItemList) bool {
-	return !slices.ContainsFunc(slices.Concat(items.First, items.Last), func(i Item) bool {
-		return !strings.Contains(i.Message, "not found in the repository index; storing the file again")
-	})
+// storedAgain reports whether what was said of an item is that the repository had lost
+// parts of it: restic then reads it again and stores it.
+func storedAgain(i Item) bool {
+	return strings.Contains(i.Message, "not found in the repository index; storing the file again")
 }
 
 func plural(n int, one, many string) string {

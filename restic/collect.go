@@ -199,6 +199,9 @@ func (c *collector) itemError(raw []byte) {
 		Message: c.redact.text(firstLine(cleanText([]byte(firstLine(m.Error.Message))))),
 	}
 	c.items.add(item)
+	if storedAgain(item) {
+		c.output.again++
+	}
 	if m.Message != "" {
 		c.output.found.add(item)
 	}

@@ -75,6 +75,7 @@ type output struct {
 	whole    bool              // the op's stream came to the end of the document
 
 	found     findings // errors of a check
+	again     int      // items of a backup that were stored again, since the repository had lost parts of them
 	lostBlobs int      // pieces of data that repair packs could not save
 }
 

@@ -118,6 +118,29 @@ func TestItemsAreBoundedAndCounted(t *testing.T) {
 	}
 }
 
+// TestASnapshotIsCompleteOnlyWhereAllWasStoredAgain has one file that could not be read
+// among more than are kept of such a backup.
+func TestASnapshotIsCompleteOnlyWhereAllWasStoredAgain(t *testing.T) {
+	const items, kept = 400, 250
+	for denied, want := range map[int]restic.Code{
+		-1: restic.CodeStoredAgain, 0: restic.CodeSourceUnreadable, kept + 20: restic.CodeSourceUnreadable, items - 1: restic.CodeSourceUnreadable,
+	} {
+		var all strings.Builder
+		for i := range items {
+			message := "parts of /f not found in the repository index; storing the file again"
+			if i == denied {
+				message = "open /f: permission denied"
+			}
+			fmt.Fprintf(&all, `{"message_type":"error","error":{"message":%q},"during":"archival","item":"/f%d"}`+"\n", message, i)
+		}
+		s := newStage(t, restic.Config{}, backupReply(3, errs(all.String()), out(summary)))
+		result := s.backup(t.Context())
+		if result.Outcome != restic.Warning || code(result) != want {
+			t.Errorf("with item %d denied: %s %q, want %q", denied, result.Outcome, code(result), want)
+		}
+	}
+}
+
 func TestAnItemReportedByScannerAndArchiverCountsOnce(t *testing.T) {
 	report := func(during, path string) restictest.Step {
 		return errs(`{"message_type":"error","error":{"message":"openfile for readdirnames failed: open ` + path +
