@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -84,6 +85,11 @@ type CheckReport struct {
 
 // Good reports whether nothing is wrong.
 func (r CheckReport) Good() bool { return r.NumErrors == 0 && len(r.BrokenPacks) == 0 }
+
+// LacksData reports whether it found that something is missing which snapshots need.
+func (r CheckReport) LacksData() bool {
+	return slices.ContainsFunc(r.Errors, func(text string) bool { return strings.Contains(text, "not found in index") })
+}
 
 var _ Op[CheckReport] = Check{}
 

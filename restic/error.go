@@ -37,6 +37,7 @@ const (
 const (
 	CodeRepoNotFound            Code = "repo_not_found"
 	CodeRepoExists              Code = "repo_exists"
+	CodeRepoHalfMade            Code = "repo_half_made" // keys, and no repository
 	CodeRepoLocked              Code = "repo_locked"
 	CodeRepoUnreachable         Code = "repo_unreachable"
 	CodeRepoTLS                 Code = "repo_tls"

@@ -7,6 +7,9 @@ func failureOf(code Code) *Error {
 	case CodeRepoNotFound:
 		return words("there is no repository at this location",
 			"check the location; if a repository was here before, find out what became of it before making a new one")
+	case CodeRepoHalfMade:
+		return words("there are keys at this location, and no repository: somebody began to make one",
+			"remove what is there with the storage's own tools, and make the repository again")
 	case CodeRepoExists:
 		return words("there is a repository at this location already",
 			"identify it instead of making a new one, or choose another location")

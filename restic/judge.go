@@ -174,6 +174,7 @@ func signsOf() []sign {
 		{"an empty password is not allowed", CodePasswordInvalid},
 		{"config file already exists", CodeRepoExists},
 		{"already initialized", CodeRepoExists},
+		{"repository already contains keys", CodeRepoHalfMade},
 		{"repository is already locked", CodeRepoLocked},
 		{"source directories/files do not exist", CodeSourceMissing},
 		{"target directories/files do not exist", CodeSourceMissing},

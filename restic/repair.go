@@ -32,7 +32,7 @@ func repairSnapshotsOperation() Operation {
 
 func repairPacksOperation() Operation {
 	o := repairOperation("repair-packs", "Repair packs",
-		"Saves what is intact in damaged packs, and removes the packs. What is damaged in them is lost; repair the snapshots afterwards.",
+		"Saves what is intact in damaged packs, and removes the packs. What is damaged in them is lost, until a backup of a host that still has it stores it again.",
 		Field{
 			Name: "pack_ids", Type: FieldStringList, Pattern: "[0-9a-f]{64}", Required: true, MaxItems: 1000, Label: "Damaged packs", Help: "full ids of packs, as a check names them",
 			From: []Source{{"check", "pack_id", ""}, {"prune", "pack_id", ""}},

@@ -3,8 +3,6 @@ package runner
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 
 	"restic-manager/agent/spool"
 	"restic-manager/restic"
@@ -88,7 +86,6 @@ func damaged(report restic.CheckReport) *Ending {
 	if len(report.Errors) > 0 {
 		message += " (restic: " + report.Errors[0] + ")"
 	}
-	missing := slices.ContainsFunc(report.Errors, func(text string) bool { return strings.Contains(text, "not found in index") })
 	next := "do not prune; look at the errors in the result, and read restic's page on troubleshooting before repairing anything"
 	if n := len(report.BrokenPacks); n > 0 {
 		packs := "the damaged pack"
@@ -96,7 +93,7 @@ func damaged(report restic.CheckReport) *Ending {
 			packs = fmt.Sprintf("the %d damaged packs", n)
 		}
 		next = "do not prune; try to get " + packs + " back from a copy of the storage; without one, repair packs at the maintenance host, then back up every host: what they still have is stored again"
-	} else if missing {
+	} else if report.LacksData() {
 		next = "do not prune; back up every host that uses the repository: what they still have is stored again. What is missing after that is lost: " +
 			"repair the snapshots at the maintenance host and have the damaged ones removed"
 	} else if report.SuggestRepairIndex {

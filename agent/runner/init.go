@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +19,7 @@ func runInit(ctx context.Context, t *Task) *Ending {
 		switch {
 		case e.Code == string(restic.CodeRepoAnswerLost):
 			return t.madeAfterAll(ctx, e)
-		case e.Result == spool.Cancelled, e.Result == spool.Interrupted, strings.Contains(e.Message, "repository already contains keys"):
+		case e.Result == spool.Cancelled, e.Result == spool.Interrupted, e.Code == string(restic.CodeRepoHalfMade):
 			return halfMade(e)
 		}
 		return e

@@ -140,14 +140,7 @@ func replace[T any](ctx context.Context, t *Task, ids []string, op restic.Op[T],
 	}
 	t.settled(after.Value)
 	changed, found := compared(before, list, after.Value)
-	e = t.replaced(ctx, changed, found, changes(result.Value), forget)
-	if done, repairs := any(result.Value).(restic.Done); repairs && e.Result == spool.Succeeded && found.Changed > 0 {
-		e.tellLost(done.Lost)
-		if _, repairs = any(op).(restic.RepairSnapshots); repairs && !forget {
-			e.NextStep = "the damaged ones are there still, and each check finds them: look at what the new ones lack, then remove the damaged ones"
-		}
-	}
-	return e
+	return t.replaced(ctx, changed, found, changes(result.Value), forget)
 }
 
 // mostLost is how many names of what is lost stand in a message; the log has all.
@@ -220,7 +213,16 @@ func runRepairSnapshots(ctx context.Context, t *Task) *Ending {
 	op := restic.RepairSnapshots{
 		SnapshotIDs: t.Params.Strings("snapshot_ids"), Forget: t.Params.Bool("forget"), DryRun: t.Params.Bool("dry_run"),
 	}
-	return replace(ctx, t, op.SnapshotIDs, op, func(d restic.Done) int { return d.Changed }, op.Forget, op.DryRun)
+	var done restic.Done
+	e := replace(ctx, t, op.SnapshotIDs, op, func(d restic.Done) int { done = d; return d.Changed }, op.Forget, op.DryRun)
+	if op.DryRun || e.Result != spool.Succeeded || done.Changed == 0 {
+		return e
+	}
+	e.tellLost(done.Lost)
+	if !op.Forget {
+		e.NextStep = "the damaged ones are there still, and each check finds them: look at what the new ones lack, then remove the damaged ones"
+	}
+	return e
 }
 
 // runTag changes tags, but for ours. restic is not believed: it ends with 0 also where the
