@@ -46,6 +46,9 @@ const (
 // job from what the server has just given. Of a repository's password the version before is
 // used while the one that is named cannot be had: they were exchanged, and both open it.
 func (v *vault) Secret(ctx context.Context, ref secret.Ref) (secret.Value, error) {
+	if value, ok := v.kept(ref); ok {
+		return value, nil
+	}
 	former, exchanged := v.former(ref)
 	if !exchanged {
 		return v.fetched(ctx, ref)
