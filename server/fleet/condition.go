@@ -27,8 +27,7 @@ type Condition struct {
 // NextOf is the next step about jobs that failed, by what each of them said of it; one
 // that said nothing said "".
 func NextOf(said []string) string {
-	slices.Sort(said)
-	switch said = slices.Compact(said); {
+	switch said = slices.Compact(slices.Sorted(slices.Values(said))); {
 	case len(said) > 1:
 		return "Look at the jobs: each says what to do about it."
 	case len(said) == 1 && said[0] != "":

@@ -21,12 +21,19 @@ type use struct {
 	Field     api.OperationField
 	From      api.FieldSource
 	Form      string // where it is
+
+	pattern *regexp.Regexp // of a value
+}
+
+func useOf(field api.OperationField, from api.FieldSource) (use, error) {
+	pattern, err := regexp.Compile("^(?:" + field.Pattern + ")$")
+	return use{Field: field, From: from, pattern: pattern}, err
 }
 
 // value is what a row hands to the field; "" for a row that is about something else.
 func (u use) value(members map[string]json.RawMessage) string {
 	value, ok := strings.CutPrefix(text(members, u.From.Column), u.From.Prefix)
-	if whole, err := regexp.Compile("^(?:" + u.Field.Pattern + ")$"); !ok || err != nil || !whole.MatchString(value) {
+	if !ok || !u.pattern.MatchString(value) {
 		return ""
 	}
 	return value
@@ -35,17 +42,23 @@ func (u use) value(members map[string]json.RawMessage) string {
 func (u use) many() bool { return strings.HasSuffix(u.Field.Type, "_list") }
 
 // usesOf finds the fields, of any operation, that take what an operation's rows list.
-func usesOf(all []api.Operation, operation, repository string) (list []use) {
+func usesOf(all []api.Operation, operation, repository string) (list []use, err error) {
 	for _, o := range all {
 		for _, field := range o.Fields {
 			for _, from := range field.From {
-				if from.Operation == operation {
-					list = append(list, use{Operation: o, Field: field, From: from, Form: "/repositories/" + repository + "/run/" + url.PathEscape(o.Name)})
+				if from.Operation != operation {
+					continue
 				}
+				u, err := useOf(field, from)
+				if err != nil {
+					return nil, err
+				}
+				u.Operation, u.Form = o, "/repositories/"+repository+"/run/"+url.PathEscape(o.Name)
+				list = append(list, u)
 			}
 		}
 	}
-	return list
+	return list, nil
 }
 
 // uses says what a job's rows can be handed to, and makes a link of what takes all of them.
@@ -57,7 +70,9 @@ func (v *visit) uses(r *jobResult, j api.Job) error {
 	if err != nil || !ok {
 		return err
 	}
-	r.Uses = usesOf(list.Operations, j.Operation, string(j.RepositoryId))
+	if r.Uses, err = usesOf(list.Operations, j.Operation, string(j.RepositoryId)); err != nil {
+		return err
+	}
 	for _, u := range r.Uses {
 		if !u.many() {
 			continue
@@ -172,7 +187,11 @@ func (v *visit) offeredBy(o api.OperationField, j api.Job) ([]offer, error) {
 	if i < 0 {
 		return nil, nil
 	}
-	return v.listedIn(j, use{Field: o, From: o.From[i]})
+	u, err := useOf(o, o.From[i])
+	if err != nil {
+		return nil, err
+	}
+	return v.listedIn(j, u)
 }
 
 // offered makes the control of a field whose values a job has listed; ok is false where none

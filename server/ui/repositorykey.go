@@ -87,17 +87,18 @@ func (u *UI) addKey(v *visit) error {
 	}
 	err = v.call(http.MethodPut, v.repositoryPath()+"/credentials/second-password", api.SecondPasswordSet{Password: f.raw("password")}, nil)
 	if err != nil {
-		return v.keyNotAdded(f, err, "Not added")
+		return v.keyRefused(f, err, "Not added", "password", "confirm")
 	}
 	job, err := send[api.Job](v, http.MethodPost, v.repositoryPath()+"/jobs", api.RepositoryJobCreate{Operation: "key-add", Confirm: api.Confirm(f.raw("confirm"))})
 	if err != nil {
-		return v.keyNotAdded(f, err, "The password is kept, and not added yet")
+		return v.keyRefused(f, err, "The password is kept, and not added yet", "password", "confirm")
 	}
 	return v.goTo("/jobs/" + string(job.Id))
 }
 
-func (v *visit) keyNotAdded(f *form, err error, word string) error {
-	banner, err := f.refused(err, "password", "confirm")
+// keyRefused shows the forms again with what was refused of one of them.
+func (v *visit) keyRefused(f *form, err error, word string, shown ...string) error {
+	banner, err := f.refused(err, shown...)
 	if err != nil {
 		return err
 	}
@@ -122,12 +123,7 @@ func (u *UI) useSecondPassword(v *visit) error {
 	_, err = send[api.Repository](v, http.MethodPost, v.repositoryPath()+"/credentials/second-password/use",
 		api.SecondPasswordUse{KeyId: f.raw("key_id"), Confirm: f.raw("use_confirm"), OwnPassword: f.raw("own_password")})
 	if err != nil {
-		banner, err := f.refused(err, "own_password")
-		if err != nil {
-			return err
-		}
-		banner.State.Word = "Not exchanged"
-		return v.showSettings(http.StatusUnprocessableEntity, f, banner)
+		return v.keyRefused(f, err, "Not exchanged", "own_password")
 	}
 	return v.goTo("/repositories/" + v.param("repository") + "?done=password-exchanged#sheet")
 }

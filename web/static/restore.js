@@ -96,7 +96,7 @@ function withPaths(href, paths) {
 }
 
 const longAddress = 6000; // where proxies begin to refuse
-let chosen = []; // the paths that are picked
+let pickedPaths = [];
 
 // remember keeps what is chosen in the address, so that a reload or a way back finds it. A
 // dry run has an address of its own, from which the same is made again.
@@ -108,7 +108,7 @@ function remember(form) {
     if (value) url.searchParams.set(name, value);
   }
   if (form.elements.verify?.checked) url.searchParams.set("verify", "true");
-  for (const path of chosen) url.searchParams.append("path", path);
+  for (const path of pickedPaths) url.searchParams.append("path", path);
   const address = url.pathname + url.search;
   if (address.length < longAddress) history.replaceState(history.state, "", address);
 }
@@ -125,7 +125,7 @@ document.addEventListener("rm:picked", ({ target, detail }) => {
   const form = target.closest("form");
   if (!form) return;
   review(form, detail);
-  chosen = detail.paths;
+  pickedPaths = detail.paths;
   if (!detail.changed) return;
   stale(form);
   remember(form);
