@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,13 +26,13 @@ import (
 // The samples are run as they stand, but for addresses, files and the certificate.
 func TestTheNginxSamplePassesWhatTheServerNeeds(t *testing.T) {
 	nginx := restictest.Program(t, "nginx")
-	site, port, dir := newBackend(t), freePort(t), t.TempDir()
+	site, addr, dir := newBackend(t), restictest.FreeAddr(t), t.TempDir()
 	workers := "worker_processes 1;"
 	if os.Geteuid() == 0 {
 		workers += " user root;" // another user cannot write below the test's directory
 	}
 	config := sample(t, "proxy/nginx.conf", map[string]string{
-		"listen 443 ssl;":                         "listen 127.0.0.1:" + port + " ssl;",
+		"listen 443 ssl;":                         "listen " + addr + " ssl;",
 		"server 127.0.0.1:8080;":                  "server " + site.Listener.Addr().String() + ";",
 		"/etc/ssl/backup.example.org.pem":         filepath.Join(dir, "both.pem"),
 		"/etc/ssl/private/backup.example.org.key": filepath.Join(dir, "both.pem"),
@@ -46,14 +45,14 @@ func TestTheNginxSamplePassesWhatTheServerNeeds(t *testing.T) {
 	writeCertificate(t, filepath.Join(dir, "both.pem"))
 	path := write(t, dir, "nginx.conf", config)
 	start(t, nginx, "-p", dir, "-c", path, "-e", "stderr", "-g", "daemon off; pid "+dir+"/pid;")
-	checkProxy(t, site, port)
+	checkProxy(t, site, addr)
 }
 
 func TestTheHAProxySamplePassesWhatTheServerNeeds(t *testing.T) {
 	haproxy := restictest.Program(t, "haproxy")
-	site, port, dir := newBackend(t), freePort(t), t.TempDir()
+	site, addr, dir := newBackend(t), restictest.FreeAddr(t), t.TempDir()
 	config := sample(t, "proxy/haproxy.cfg", map[string]string{
-		"bind :443 ":                           "bind 127.0.0.1:" + port + " ",
+		"bind :443 ":                           "bind " + addr + " ",
 		"127.0.0.1:8080 check":                 site.Listener.Addr().String() + " check",
 		"/etc/ssl/backup.example.org.both.pem": filepath.Join(dir, "both.pem"),
 		"maxconn 20000":                        "maxconn 100",
@@ -61,17 +60,17 @@ func TestTheHAProxySamplePassesWhatTheServerNeeds(t *testing.T) {
 	writeCertificate(t, filepath.Join(dir, "both.pem"))
 	path := write(t, dir, "haproxy.cfg", config)
 	start(t, haproxy, "-db", "-f", path)
-	checkProxy(t, site, port)
+	checkProxy(t, site, addr)
 }
 
 // checkProxy sends what browsers and agents send and looks at what arrives.
-func checkProxy(t *testing.T, site *backend, port string) {
+func checkProxy(t *testing.T, site *backend, addr string) {
 	t.Helper()
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the certificate is made for this test
 	}}
 	defer client.CloseIdleConnections()
-	url := "https://127.0.0.1:" + port
+	url := "https://" + addr
 	waitFor(t, func() error {
 		answer, err := client.Get(url + "/readyz")
 		if err != nil {
@@ -172,20 +171,6 @@ func write(t *testing.T, dir, name, content string) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // start runs a proxy in the foreground until the test ends.

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"restic-manager/restic/restictest"
 	"restic-manager/server/auth"
 	"restic-manager/server/fleet"
 	"restic-manager/server/store"
@@ -46,7 +46,7 @@ const password = "correct horse battery staple"
 
 func startPlane(b *testing.B, o planeOptions) *plane {
 	b.Helper()
-	p := &plane{b: b, addr: freeAddr(b), data: o.data, tls: o.tls}
+	p := &plane{b: b, addr: restictest.FreeAddr(b), data: o.data, tls: o.tls}
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		b.Fatal(err)
@@ -109,16 +109,6 @@ func (p *plane) profile() {
 		_ = p.cmd.Process.Signal(syscall.SIGUSR1)
 		time.Sleep(2 * time.Second)
 	}
-}
-
-func freeAddr(b *testing.B) string {
-	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // object is a JSON object.

@@ -41,7 +41,7 @@ func newServerWithPrograms(t *testing.T) *world {
 	if out, err := add.CombinedOutput(); err != nil || !strings.Contains(string(out), "Added restic-0.18.") {
 		t.Fatalf("add-program: %v\n%s", err, out)
 	}
-	addr := freeAddr(t)
+	addr := restictest.FreeAddr(t)
 	trusting := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	return newWorld(t, withAddr(addr), withPublicURL("https://"+addr, trusting), withServerArgs("--tls-self-made", "--programs-dir", shelf))
 }

@@ -33,7 +33,7 @@ import (
 // starts in front of it.
 func behind(t *testing.T, configure func(front, back string)) *world {
 	t.Helper()
-	front, back := freeAddr(t), freeAddr(t)
+	front, back := restictest.FreeAddr(t), restictest.FreeAddr(t)
 	configure(front, back)
 	eventually(t, "the proxy listens", 10*time.Second, func() bool {
 		c, err := net.Dial("tcp", front)
@@ -258,7 +258,7 @@ func TestAgentAndResticGoThroughAnAuthenticatingProxyOverTLS(t *testing.T) {
 	ca.sign("nas.test", false)
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.cert)
-	addr := freeAddr(t)
+	addr := restictest.FreeAddr(t)
 	direct := &http.Client{Transport: &http.Transport{ // the test itself needs no proxy
 		TLSClientConfig: &tls.Config{RootCAs: pool},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -291,7 +291,7 @@ func TestAgentAndResticGoThroughAnAuthenticatingProxyOverTLS(t *testing.T) {
 func TestASelfMadeCertificateIsPinnedByTheEnrolmentLine(t *testing.T) {
 	t.Parallel()
 	work(t)
-	addr := freeAddr(t)
+	addr := restictest.FreeAddr(t)
 	open := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	w := newWorld(t, withAddr(addr), withPublicURL("https://"+addr, open), withServerArgs("--tls-self-made"))
 	h, line := w.makeHost("web-1", w.addRepository("nas", repositorySpec{}), []string{files(t, 10)})

@@ -13,7 +13,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
@@ -243,7 +242,7 @@ func newWorldBeforeSetUp(t *testing.T, opts ...worldOption) *world {
 	}
 	w := &world{t: t, bins: restictest.Find(t, c.suite), addr: c.addr, data: filepath.Join(t.TempDir(), "server")}
 	if w.addr == "" {
-		w.addr = freeAddr(t)
+		w.addr = restictest.FreeAddr(t)
 	}
 	if c.public == "" {
 		c.public = "http://" + w.addr
@@ -280,16 +279,6 @@ func (w *world) waitReady() {
 		res.Body.Close()
 		return res.StatusCode == 200
 	})
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // obj is a JSON object.

@@ -63,7 +63,7 @@ type RestServer struct {
 // ends it with the test.
 func StartRestServer(t testing.TB, bins Binaries, options ...RestOption) *RestServer {
 	t.Helper()
-	o := restOptions{user: "host1", listen: "127.0.0.1:0"}
+	o := restOptions{user: "host1", listen: FreeAddr(t)}
 	for _, option := range options {
 		option(&o)
 	}
