@@ -152,7 +152,9 @@ func (a *Agent) lockedOut() bool {
 const lastWords = 5 * time.Second
 
 // Run works until ctx ends, and stops in order as the package comment says. It
-// returns nil then; an error means that it could not begin.
+// returns nil then. The error is errDiskBack where the spool lived in memory and the disk
+// has what it remembers again: another life goes on there. Another one means that it could
+// not begin.
 func (a *Agent) Run(ctx context.Context) error {
 	if err := a.clearUp(ctx); err != nil {
 		return err
@@ -165,9 +167,15 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.jobs.recoverInterrupted()
 	a.jobs.startPending()
+	talking, hush := context.WithCancel(ctx)
+	defer hush()
 	var firing sync.WaitGroup
-	firing.Go(func() { a.cron.Run(ctx) })
-	a.talk(ctx)
+	firing.Go(func() {
+		if a.fireUntilDisk(ctx) {
+			hush()
+		}
+	})
+	a.talk(talking)
 	a.log.Info("stopping")
 	firing.Wait()
 	a.jobs.stop()
@@ -176,7 +184,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	stopWriting()
 	writer.Wait()
 	a.link.Close()
-	return a.spool.Flush(context.WithoutCancel(ctx))
+	if err := a.spool.Flush(context.WithoutCancel(ctx)); err != nil || ctx.Err() != nil || !a.spool.Homeless() {
+		return err
+	}
+	return a.goHome(ctx)
 }
 
 // clearUp ends what an earlier life of the agent left running, before anything new

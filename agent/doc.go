@@ -32,6 +32,10 @@
 // once more and closes its session, for a few seconds at most: what is not delivered
 // is in the spool. Jobs that had not started begin when the agent comes back.
 //
+// A life whose spool is in memory, since the disk was full when it began, ends in the same
+// way by itself: when the disk takes the spool again and the server has all that happened,
+// and no job is under way. The next life begins at once, from the disk.
+//
 // The package may import everything below agent/, and restic. The verbs of the
 // program that need no running agent (enrol, doctor, the policy file) are here too,
 // since cmd/agent only reads arguments and prints.

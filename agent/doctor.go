@@ -166,7 +166,7 @@ const leastRoom = 4 << 20
 func (x *examination) room(free int64) {
 	if free < leastRoom {
 		x.found(Bad, "state", fmt.Sprintf("only %s are free where %s is: the agent takes no orders, and forgets what it did when it ends", humanize.IBytes(uint64(max(0, free))), x.config.StateDir),
-			"make room there; an agent that was started meanwhile has to be restarted")
+			"make room there; the agent finds it by itself")
 	}
 }
 

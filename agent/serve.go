@@ -44,6 +44,20 @@ func Serve(ctx context.Context, s Service) error {
 	if err != nil {
 		return err
 	}
+	for {
+		err := s.live(ctx, identity, store)
+		if !errors.Is(err, errDiskBack) {
+			return err
+		}
+		if identity, err = loadIdentity(store); err != nil {
+			return err
+		}
+		s.FirstContact = 0
+	}
+}
+
+// live is one life of the agent, from its state on disk.
+func (s Service) live(ctx context.Context, identity Identity, store *secret.Store) error {
 	kept, err := spool.Open(ctx, spool.Options{Dir: s.Config.hostDir(identity.HostID)})
 	if err != nil {
 		return err

@@ -163,6 +163,7 @@ var guards = []twin{
 	{"slot-forgotten", "agent/spool", "TestASlotBeforeAllMemoryGetsNoJob"},
 	{"config-cron", "agent", "TestARefusedConfigurationKeepsTheOldTimes"},
 	{"config-schedules", "agent", "TestARefusedConfigurationKeepsTheOldTimes"},
+	{"home-idle", "agent/spool", "TestWhatMemoryRemembersGoesHome"},
 	{"manual-fires", "agent", "TestManualSchedulesFireNeitherAtTheirTimesNorAtAStart"},
 	{"slot-skipped", "agent/schedule", "TestASlotIsSkippedWhileTheRunBeforeIt"},
 	{"claim-unheard", "agent/schedule", "TestClaimsStopBeforeWhatTheServerHasNotHeardOf"},

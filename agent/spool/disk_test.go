@@ -91,7 +91,7 @@ func TestSpoolLivesInMemoryWhereTheDiskRefuses(t *testing.T) {
 	if _, err := s.Journal(t.Context(), []control.Command{runCommand(1, 1)}, s.now()); err == nil {
 		t.Error("commands were journaled in memory")
 	}
-	if health := s.Health(); len(health) != 1 || !strings.Contains(health[0].NextStep, "restart the agent") {
+	if health := s.Health(); len(health) != 1 || !strings.Contains(health[0].NextStep, "by itself") {
 		t.Errorf("health is %+v", health)
 	}
 	slot, created, err := s.OpenJob(t.Context(), NewJob{ID: id(4), Operation: "backup", Trigger: "schedule"})
@@ -110,6 +110,52 @@ func TestSpoolLivesInMemoryWhereTheDiskRefuses(t *testing.T) {
 	must(t, s.Applied(t.Context(), allTaken(mustBatch(t, s))))
 	if s.Summary().Jobs != 0 {
 		t.Error("the reported job is kept")
+	}
+}
+
+func TestWhatMemoryRemembersGoesHome(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, Options{Dir: dir})
+	must(t, s.SetValues(t.Context(), map[string][]byte{"slots:a": []byte("old"), "slots:b": []byte("kept")}))
+	mustJournal(t, s, runCommand(1, 1))
+	must(t, s.Close())
+	state := filepath.Join(dir, databaseName)
+	must(t, os.Rename(state, state+".kept"))
+	must(t, os.Mkdir(state, 0o700))
+
+	s = mustOpen(t, Options{Dir: dir})
+	if !s.Homeless() || s.DiskTakes(t.Context()) == nil {
+		t.Fatal("the disk takes it")
+	}
+	slot := NewJob{ID: id(4), Operation: "backup", Trigger: "schedule", Values: map[string][]byte{"slots:a": []byte("new")}}
+	if _, created, err := s.OpenJob(t.Context(), slot); err != nil || !created {
+		t.Fatalf("a slot's job: created %t, %v", created, err)
+	}
+	must(t, os.Remove(state))
+	must(t, os.Rename(state+".kept", state))
+	must(t, s.DiskTakes(t.Context()))
+	if err := s.GoHome(t.Context()); s.Idle() || err == nil {
+		t.Error("it left a job behind")
+	}
+	mustStart(t, s, slot.ID)
+	must(t, s.Finish(t.Context(), slot.ID, Outcome{Result: Succeeded}, nil))
+	must(t, s.Applied(t.Context(), allTaken(mustBatch(t, s))))
+	if !s.Idle() {
+		t.Fatal("the reported job is kept")
+	}
+	must(t, s.GoHome(t.Context()))
+
+	s = reopen(t, s)
+	if _, created, err := s.OpenJob(t.Context(), slot); s.Homeless() || err != nil || created {
+		t.Errorf("on disk %t: the slot's job is created again: %t, %v", !s.Homeless(), created, err)
+	}
+	for key, want := range map[string]string{"slots:a": "new", "slots:b": "kept"} {
+		if got, ok := s.Value(key); !ok || string(got) != want {
+			t.Errorf("%s is %q, want %q", key, got, want)
+		}
+	}
+	if s.AckedSeq() != 1 || len(s.Pending()) != 1 {
+		t.Errorf("what was on disk is gone: %d acknowledged, %d to do", s.AckedSeq(), len(s.Pending()))
 	}
 }
 

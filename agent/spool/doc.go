@@ -26,6 +26,10 @@
 // reported from there, and are written as soon as the disk takes them. A job that
 // the disk knows starts only when the disk knows that it started.
 //
+// Where the disk refuses already when the spool is opened, all of it lives in memory and
+// it takes no commands. Once the disk is back and the server has all, what it remembers
+// goes there, and another spool is opened; see GoHome.
+//
 // A damaged file is moved aside and named in Health; a new journal begins.
 //
 // The package imports control for the wire types alone; those that a job's

@@ -221,10 +221,11 @@ func (d *draft) seen(ctx context.Context, id, what string) (epoch int64, known b
 
 func (d *draft) remember(id, what string, epoch int64) {
 	d.taken[taken{id, what}] = epoch
-	d.exec(`INSERT INTO seen (id, what, epoch, at) VALUES (?, ?, ?, ?)
-		ON CONFLICT (id, what) DO UPDATE SET epoch = MAX(epoch, excluded.epoch), at = excluded.at`,
-		id, what, epoch, d.spool.now().UnixMicro())
+	d.exec(setSeen, id, what, epoch, d.spool.now().UnixMicro())
 }
+
+const setSeen = `INSERT INTO seen (id, what, epoch, at) VALUES (?, ?, ?, ?)
+	ON CONFLICT (id, what) DO UPDATE SET epoch = MAX(epoch, excluded.epoch), at = excluded.at`
 
 // pruneSeen forgets what is older than anything that may still be repeated, and
 // remembers up to when it has forgotten.

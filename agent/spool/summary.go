@@ -75,8 +75,8 @@ func (s *Spool) Health() []control.HealthProblem {
 	var problems []control.HealthProblem
 	if err := cmp.Or(s.homeless, s.failure); err != nil {
 		next := fmt.Sprintf("Make room on the file system of %s, or look why it takes no writes.", s.dir)
-		if s.homeless != nil { // it works in memory until its end
-			next += " Then restart the agent."
+		if s.homeless != nil {
+			next += " The agent goes back to the disk by itself, once the server has all that waits here."
 		}
 		problems = append(problems, control.HealthProblem{
 			Code: "journal_failed", Message: cut("The agent cannot write its state: "+err.Error(), maxStep), NextStep: next,

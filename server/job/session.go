@@ -161,7 +161,7 @@ func journalConditions(ctx context.Context, tx *store.Tx, host *fleet.Host, r *S
 		if host.AckedSeq == 0 && r.AckedSeq == 0 {
 			return nil // nothing was in the old journal: a new installation, or the first
 		}
-		c.Message = "The agent began with a new state: the old one was lost or damaged."
+		c.Message = "The agent has another state than before: that was lost or damaged, or its disk refused it for a while."
 	}
 	_, err := tx.RaiseCondition(ctx, c)
 	return err
