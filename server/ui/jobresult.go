@@ -101,27 +101,38 @@ func asked(j api.Job, o api.Operation) (list []found) {
 	if json.Unmarshal(j.Params, &members) != nil {
 		return nil
 	}
-	kinds := map[string]string{"int": "int", "bool": "bool", "uuid": "id", "snapshot_id": "id", "path": "path"}
 	for _, f := range o.Fields {
 		if f.Name == "repository_id" || strings.HasPrefix(f.Name, "schedule_") {
 			continue // said above
 		}
-		kind := kinds[f.Type]
-		if strings.HasSuffix(f.Type, "_list") {
-			kind = "list"
+		c, ok := memberOf(api.OperationColumn{Name: f.Name, Type: kindOf(f)}, members)
+		if !ok {
+			continue
 		}
-		c, ok := memberOf(api.OperationColumn{Name: f.Name, Type: kind}, members)
-		if f.Type == "snapshot_id" && c.Text != "" && j.RepositoryId != "" {
-			c.Href = snapshotHref(string(j.RepositoryId), c.Text)
+		for _, choice := range f.Choices {
+			if choice.Value == c.Text {
+				c.Text = choice.Label
+			}
 		}
-		if ok && f.Type == "path_list" {
+		switch f.Type {
+		case "snapshot_id":
+			if c.Text != "" && j.RepositoryId != "" {
+				c.Href = snapshotHref(string(j.RepositoryId), c.Text)
+			}
+		case "path_list":
 			c.Kind = f.Type
 		}
-		if ok {
-			list = append(list, found{name: f.Name, Label: f.Label, Value: c})
-		}
+		list = append(list, found{name: f.Name, Label: f.Label, Value: c})
 	}
 	return list
+}
+
+// kindOf is the type of a column that shows a field as it was given.
+func kindOf(f api.OperationField) string {
+	if strings.HasSuffix(f.Type, "_list") {
+		return "list"
+	}
+	return map[string]string{"int": "int", "bool": "bool", "uuid": "id", "snapshot_id": "id", "path": "path"}[f.Type]
 }
 
 // operation finds the operation of a job; a job of a version that is gone has none.

@@ -203,6 +203,8 @@ func TestAJobSaysWhatItWasAskedFor(t *testing.T) {
 	c := newContract()
 	c.ended("restore", `{"repository_id":"`+repositoryID+`","snapshot_id":"`+snapshotID+`","paths":["/etc","/srv"],"target":"staging","verify":true,"unknown":1}`, `{}`, "succeeded")
 	wantOnPage(t, visitPage(t, newPages(t, c), "GET", "/jobs/"+jobID, nil).Body.String(), `<dt>Snapshot id</dt><dd><a class="mono" href="`+snapshotURL+`">bbbbbbbb</a>`, `<dt>Paths</dt><dd><span class="mono">/etc</span><br><span class="mono">/srv</span></dd>`, "<dt>Verify</dt><dd>yes</dd>")
+	c.ended("forget", `{"mode":"other"}`, `{}`, "succeeded")
+	wantOnPage(t, visitPage(t, newPages(t, c), "GET", "/jobs/"+jobID, nil).Body.String(), "<dt>How</dt><dd>Another way</dd>")
 }
 
 func TestTwoSnapshotsAreComparedFromTheOlderToTheNewer(t *testing.T) {
