@@ -109,7 +109,7 @@ func (c *collector) line(stream Stream, raw []byte, omitted int64) {
 		return
 	case "summary":
 		c.output.summary, c.changed = json.RawMessage(strings.Clone(string(raw))), c.now()
-		c.signs.hopelessSince = time.Time{} // what it tried in vain is behind it
+		c.signs.forward()
 	case "error":
 		c.itemError(raw)
 	case "exit_error":
@@ -244,7 +244,7 @@ func (c *collector) status(raw []byte) {
 	now := c.now()
 	if counters := (progressCounters{m.FilesDone, m.BytesDone, m.TotalFiles, m.TotalBytes}); counters != c.counters {
 		c.counters, c.changed = counters, now
-		c.signs.hopelessSince = time.Time{}
+		c.signs.forward()
 	}
 	for i, name := range m.CurrentFiles {
 		m.CurrentFiles[i] = c.redact.text(name)
@@ -253,7 +253,7 @@ func (c *collector) status(raw []byte) {
 		Time: now, PercentDone: m.PercentDone,
 		TotalFiles: m.TotalFiles, FilesDone: m.FilesDone, TotalBytes: m.TotalBytes, BytesDone: m.BytesDone,
 		Errors: m.ErrorCount, SecondsElapsed: m.SecondsElapsed, SecondsRemaining: m.SecondsRemaining,
-		CurrentFiles: m.CurrentFiles,
+		CurrentFiles: m.CurrentFiles, Retrying: c.signs.retrying,
 	}
 	if c.lastSample.IsZero() || now.Sub(c.lastSample) >= sampleEvery {
 		c.sample(now)

@@ -85,6 +85,7 @@ type Progress struct {
 	SecondsElapsed   int64
 	SecondsRemaining int64
 	CurrentFiles     []string
+	Retrying         bool // it tries something at the storage again, and nothing came forward since
 }
 
 // Handlers are called while restic runs, never two at the same time; any may be

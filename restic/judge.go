@@ -213,6 +213,7 @@ func signOf(text string) Code {
 type signs struct {
 	last          Code
 	line          string
+	retrying      bool
 	hopelessSince time.Time // when the first of an unbroken row of vain attempts was reported
 
 	again map[string]bool // files that were sent again, since nobody answered
@@ -241,9 +242,15 @@ func (s *signs) lookTwice(text string) {
 	}
 }
 
+// forward notes that what was tried in vain is behind restic.
+func (s *signs) forward() { s.hopelessSince, s.retrying = time.Time{}, false }
+
 func (s *signs) look(text string, redact redactor, now time.Time) {
-	if strings.Contains(text, "operation successful after") {
-		s.hopelessSince = time.Time{}
+	switch {
+	case strings.Contains(text, " operation successful after "):
+		s.forward()
+	case strings.Contains(text, " returned error, retrying after "):
+		s.retrying = true
 	}
 	s.lookTwice(text)
 	code := signOf(text)

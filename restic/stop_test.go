@@ -157,3 +157,30 @@ func TestTryingInVainIsStopped(t *testing.T) {
 		t.Errorf("a storage that had room again: got %s %v", result.Outcome, result.Failure)
 	}
 }
+
+// TestASampleSaysThatTheStorageIsTriedAgain until something comes forward, or restic says
+// that it did.
+func TestASampleSaysThatTheStorageIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	const pause = 200 * time.Millisecond // the two streams have no order
+	status := func(done int) restictest.Step {
+		return restictest.Step{Out: fmt.Sprintf(`{"message_type":"status","percent_done":1,"bytes_done":%d}`+"\n", done), Pause: pause}
+	}
+	tries := restictest.Step{Err: "Save(<data/0123456789>) returned error, retrying after 4.2s: connection refused\n", Pause: pause}
+	came := restictest.Step{Err: "Save(<data/0123456789>) operation successful after 1 retries\n", Pause: pause}
+	for name, test := range map[string]struct {
+		steps []restictest.Step
+		want  bool
+	}{
+		"nothing was tried again": {[]restictest.Step{status(1), status(1)}, false},
+		"it is tried again":       {[]restictest.Step{status(1), tries, status(1)}, true},
+		"it succeeded":            {[]restictest.Step{status(1), tries, came, status(1)}, false},
+		"something came forward":  {[]restictest.Step{status(1), tries, status(2)}, false},
+	} {
+		s := newStage(t, restic.Config{}, backupReply(0, append(test.steps, out(summary))...))
+		s.backup(t.Context())
+		if last := s.progress[len(s.progress)-1]; last.Retrying != test.want {
+			t.Errorf("%s: retrying is %t", name, last.Retrying)
+		}
+	}
+}

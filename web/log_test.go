@@ -103,13 +103,13 @@ func TestProgressIsKeptAndAChangedStateReadsThePageAgain(t *testing.T) {
 	webtest.Until(t, tab, `document.documentElement.dataset.live === "live"`)
 	site.change(func() {
 		site.job["progress"] = map[string]any{
-			"at": renderedAt, "percent": 71.25, "eta_s": 540, "bytes_done": 1 << 30, "bytes_total": 3 << 30, "files_done": 812304,
+			"at": renderedAt, "percent": 71.25, "phase": "trying the storage again\u202e", "eta_s": 540, "bytes_done": 1 << 30, "bytes_total": 3 << 30, "files_done": 812304,
 			"bytes_per_s": 176160768, "current_files": []string{"/srv/" + hostile, "/srv/\u202egnp.exe"},
 		}
 	})
 	webtest.Until(t, tab, `document.querySelector("job-progress progress").value === 71.25`)
-	want := "71.3 %|about 9 min left|1.0 GiB of 3.0 GiB|812 304|168 MiB/s|/srv/" + hostile + "/srv/⟨U+202E⟩gnp.exe"
-	got := webtest.Value[string](t, tab, `["percent", "left", "bytes", "files", "speed", "current"].map((n) => document.querySelector("[data-show=" + n + "]").textContent).join("|")`)
+	want := "71.3 %|trying the storage again⟨U+202E⟩|about 9 min left|1.0 GiB of 3.0 GiB|812 304|168 MiB/s|/srv/" + hostile + "/srv/⟨U+202E⟩gnp.exe"
+	got := webtest.Value[string](t, tab, `["percent", "phase", "left", "bytes", "files", "speed", "current"].map((n) => document.querySelector("[data-show=" + n + "]").textContent).join("|")`)
 	if got = strings.NewReplacer(nbsp, " ", thinNbsp, " ").Replace(got); got != want {
 		t.Errorf("shown is %q\nwant     %q", got, want)
 	}

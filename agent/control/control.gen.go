@@ -840,7 +840,9 @@ type Progress struct {
 	FilesTotal   int64     `json:"files_total,omitempty,omitzero"`
 	Percent      float64   `json:"percent"`
 
-	// Phase Example: scanning
+	// Phase What the program is at, in words; `trying the storage again` while that does not answer.
+	//
+	// Example: uploading the rest
 	Phase string `json:"phase,omitempty,omitzero"`
 }
 

@@ -154,9 +154,12 @@ func progressOf(p restic.Progress) spool.Progress {
 	return sample
 }
 
-// phaseOf tells reading apart from the upload that goes on when all is read.
+// phaseOf tells reading apart from the upload that goes on when all is read, and both from
+// waiting for the storage.
 func phaseOf(p restic.Progress) string {
 	switch {
+	case p.Retrying:
+		return "trying the storage again"
 	case p.TotalBytes == 0:
 		return "scanning"
 	case p.PercentDone >= 1:

@@ -220,7 +220,7 @@ func (t *Task) handlers() restic.Handlers {
 		},
 		Progress: func(p restic.Progress) {
 			sample := progressOf(p)
-			if t.phase != "" {
+			if t.phase != "" && !p.Retrying {
 				sample.Phase = t.phase
 			}
 			t.Progress(sample)

@@ -1,6 +1,6 @@
 // progress.js: <job-progress data-job="ID" data-version="N" data-state="running">
 // holds a progress element and, as it likes, elements that name what they show:
-// data-show="percent left bytes files speed errors current at". They are kept as
+// data-show="percent phase left bytes files speed errors current at". They are kept as
 // the job's last sample says. When the job's state changes, the page is read again.
 
 import { follow, Refused } from "./poll.js";
@@ -25,7 +25,7 @@ const shows = {
   files: (p) => of(p.files_done, p.files_total, count),
   speed: (p) => (p.bytes_per_s ? bytes(p.bytes_per_s) + "/s" : ""),
   errors: (p) => count(p.errors ?? 0),
-  phase: (p) => p.phase ?? "",
+  phase: (p) => visible(p.phase ?? ""),
   at: (p) => relative(Date.parse(p.at)),
 };
 
