@@ -44,10 +44,8 @@ func noteDeletion(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) er
 // repositoryConditions raises the trouble that a failure names, and clears what a
 // success disproves, or a job that failed after it had seen the repository.
 func repositoryConditions(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome) error {
-	message, _, known := repositoryTrouble(o.Code)
 	failed := j.Result == fleet.Failed || j.Result == fleet.Rejected
-	checks := j.Operation == OperationCheck && restic.Code(o.Code) == restic.CodeRepoDamaged // has a condition of its own
-	if failed && known && !checks {
+	if message, raised := troubleOf(j, o); raised {
 		if err := raiseTrouble(ctx, tx, j, o, message); err != nil {
 			return err
 		}
@@ -75,6 +73,15 @@ func repositoryConditions(ctx context.Context, tx *store.Tx, j *fleet.Job, o Out
 		}
 	}
 	return nil
+}
+
+// troubleOf is what a job's end says to be wrong with its repository, where that becomes a
+// condition of the repository by the outcome's code.
+func troubleOf(j *fleet.Job, o Outcome) (message string, raised bool) {
+	message, _, known := repositoryTrouble(o.Code)
+	failed := j.Result == fleet.Failed || j.Result == fleet.Rejected
+	checks := j.Operation == OperationCheck && restic.Code(o.Code) == restic.CodeRepoDamaged // has a condition of its own
+	return message, failed && known && !checks
 }
 
 func raiseTrouble(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, message string) error {

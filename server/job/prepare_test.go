@@ -2,12 +2,14 @@ package job_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"restic-manager/restic"
 	"restic-manager/server/fleet"
 	"restic-manager/server/job"
 	"restic-manager/server/store"
@@ -155,6 +157,38 @@ func TestAnInitThatAnAgentMayHaveSeenIsNotGivenToAnother(t *testing.T) {
 			w.Errorf("%q is left", got)
 		}
 	})
+}
+
+// TestWhatKeptARepositoryFromBeingMadeIsSaidOnce: the trouble that it names is a condition
+// of its own.
+func TestWhatKeptARepositoryFromBeingMadeIsSaidOnce(t *testing.T) {
+	for code, critical := range map[string]string{
+		string(restic.CodeRepoUnreachable): string(restic.CodeRepoUnreachable), "location_not_allowed": job.CodeInitFailed,
+	} {
+		w := lite(t)
+		r := w.repository("shared", fleet.RepositoryNew)
+		a := w.host("web-1")
+		w.schedule(a, r, "daily")
+		a.open()
+		a.sync()
+		for _, wk := range a.jobs {
+			a.finish(wk, job.Outcome{Result: "failed", Code: code, Message: "m (restic: dial tcp)", NextStep: "n"}, nil)
+		}
+		held, err := w.store.Conditions(t.Context(), store.ObjectRepository, string(r.ID))
+		w.must(err)
+		var worst []string
+		for _, c := range held {
+			if c.Severity == fleet.Critical {
+				worst = append(worst, c.Code)
+			}
+			if told := strings.Contains(c.Message, "dial tcp"); told != (c.Code == critical) {
+				t.Errorf("%s says %q", c.Code, c.Message)
+			}
+		}
+		if !slices.Equal(worst, []string{critical}) {
+			t.Errorf("after %s critical are %v", code, worst)
+		}
+	}
 }
 
 // It changes nothing, so nobody has to look at what it has left.

@@ -52,17 +52,26 @@ func (s *Service) settleRepository(ctx context.Context, tx *store.Tx, j *fleet.J
 	if _, err := tx.FinishInit(ctx, r.ID, j.ID, fleet.RepositoryFailed, "", ""); err != nil {
 		return err
 	}
+	_, err = tx.RaiseCondition(ctx, initFailed(r, j, o))
+	return err
+}
+
+// initFailed says that a repository could not be made usable, and why, unless a condition of
+// its own says that.
+func initFailed(r *fleet.Repository, j *fleet.Job, o Outcome) fleet.Condition {
 	c := fleet.Condition{
 		ObjectType: store.ObjectRepository, ObjectID: string(r.ID), Code: CodeInitFailed, Severity: fleet.Critical, JobID: j.ID,
 		Message:  "The repository could not be made usable: " + orElse(o.Message, "the job ended as "+o.Result+"."),
 		NextStep: orElse(o.NextStep, "Look at the job, correct what it names, and start it again."),
 	}
-	if j.Operation == OperationInit && (j.Result == fleet.Expired || j.Result == fleet.Lost) {
+	switch trouble, told := troubleOf(j, o); {
+	case told:
+		c.Severity, c.Message, c.NextStep = fleet.Warn, "The repository could not be made usable. "+trouble, "Mend that, and try again."
+	case j.Operation == OperationInit && (j.Result == fleet.Expired || j.Result == fleet.Lost):
 		c.Message = "The host that was to initialise the repository fell silent; it may or may not have done so."
 		c.NextStep = "Wait for the host, or identify the repository from another one to see whether it is there."
 	}
-	_, err = tx.RaiseCondition(ctx, c)
-	return err
+	return c
 }
 
 // identified keeps who a repository said it is.
