@@ -143,7 +143,10 @@ func progressOf(p restic.Progress) spool.Progress {
 	sample := spool.Progress{
 		At: p.Time.UTC(), Percent: min(100, max(0, p.PercentDone*100)), Phase: phaseOf(p),
 		FilesDone: p.FilesDone, FilesTotal: p.TotalFiles, BytesDone: p.BytesDone, BytesTotal: p.TotalBytes,
-		Errors: p.Errors, EtaS: p.SecondsRemaining,
+		Errors: p.Errors,
+	}
+	if !p.Retrying { // else nobody knows
+		sample.EtaS = p.SecondsRemaining
 	}
 	if p.SecondsElapsed > 0 {
 		sample.BytesPerS = p.BytesDone / p.SecondsElapsed

@@ -13,8 +13,9 @@ func TestASampleSaysWhatResticIsAt(t *testing.T) {
 		"uploading the rest":       {TotalBytes: 2, PercentDone: 1},
 		"trying the storage again": {TotalBytes: 2, PercentDone: 1, Retrying: true},
 	} {
-		if got := progressOf(p).Phase; got != want {
-			t.Errorf("%+v: %q, want %q", p, got, want)
+		p.SecondsRemaining = 5
+		if got := progressOf(p); got.Phase != want || (got.EtaS == 0) != p.Retrying {
+			t.Errorf("%+v: %q with %d s left, want %q", p, got.Phase, got.EtaS, want)
 		}
 	}
 }

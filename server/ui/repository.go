@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"restic-manager/server/api"
@@ -64,12 +65,20 @@ func repositoryRowOf(r api.Repository, now time.Time) repositoryRow {
 		row.Full = fullIn(full, now)
 	}
 	if h.Open > 0 {
-		row.Next = h.Findings[0].Text
+		row.Next = briefly(h.Findings[0].Text)
 		if n := h.Open - 1; n > 0 {
 			row.Next += fmt.Sprintf(" %d more.", n)
 		}
 	}
 	return row
+}
+
+// briefly is a sentence without restic's own words, which the repository's page has.
+func briefly(text string) string {
+	if plain, _, has := strings.Cut(text, " (restic: "); has {
+		return plain + "."
+	}
+	return text
 }
 
 type repositoryFormView struct {

@@ -354,6 +354,17 @@ func TestALockIsRemovedByAPersonOnlyOnceNoResticRefreshesIt(t *testing.T) {
 	}
 }
 
+func TestAListOfRepositoriesLeavesResticsWordsToTheirPages(t *testing.T) {
+	r := api.Repository{State: "failed", Conditions: []api.Condition{{Code: "repo_unreachable", Severity: "critical",
+		Message: "The repository's storage cannot be reached. Seen by web-1 (restic: dial tcp)."}}}
+	if got := repositoryRowOf(r, noon).Next; !strings.HasPrefix(got, "The repository's storage cannot be reached. Seen by web-1.") || strings.Contains(got, "dial") {
+		t.Errorf("it says %q", got)
+	}
+	if got := healthOf(r, nil, noon).Findings[0].Text; !strings.Contains(got, "dial tcp") {
+		t.Errorf("its page says %q", got)
+	}
+}
+
 func TestARepositoryThatCannotBeUsedIsTheLastToChoose(t *testing.T) {
 	c := newContract()
 	c.answers["GET /api/v1/repositories"] = api.RepositoryPage{Repositories: []api.Repository{
