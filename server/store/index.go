@@ -262,25 +262,3 @@ func (tx *Tx) DropIndexBlocks(ctx context.Context, most int) (more bool, err err
 	_, err = tx.exec(ctx, `DELETE FROM snapshot_indexes WHERE repository_id = ? AND snapshot_id = ? AND state = 'dropped'`, l.RepositoryID, l.SnapshotID)
 	return true, err
 }
-
-// place names a list whose positions are text that somebody else gives.
-type place struct {
-	Of   string
-	Args []string
-}
-
-// Position reads where a page of a list begins that is not the store's: "" is its
-// beginning. The list is named by its kind and by what else decides what is in it.
-func (p Page) Position(kind string, args ...string) (at string, err error) {
-	_, err = p.after(place{kind, args}, &at)
-	return at, err
-}
-
-// PositionToken makes the token of the page that begins at a position; "" for none.
-func PositionToken(at, kind string, args ...string) (string, error) {
-	if at == "" {
-		return "", nil
-	}
-	_, token, err := paged(Page{Size: 1}, place{kind, args}, []string{at, at}, func(s *string) []any { return []any{*s} })
-	return token, err
-}
