@@ -162,7 +162,7 @@ func TestTryingInVainIsStopped(t *testing.T) {
 // that it did.
 func TestASampleSaysThatTheStorageIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	const pause = 200 * time.Millisecond // the two streams have no order
+	const pause = 500 * time.Millisecond // the two streams have no order
 	status := func(done int) restictest.Step {
 		return restictest.Step{Out: fmt.Sprintf(`{"message_type":"status","percent_done":1,"bytes_done":%d}`+"\n", done), Pause: pause}
 	}
@@ -177,10 +177,13 @@ func TestASampleSaysThatTheStorageIsTriedAgain(t *testing.T) {
 		"it succeeded":            {[]restictest.Step{status(1), tries, came, status(1)}, false},
 		"something came forward":  {[]restictest.Step{status(1), tries, status(2)}, false},
 	} {
-		s := newStage(t, restic.Config{}, backupReply(0, append(test.steps, out(summary))...))
-		s.backup(t.Context())
-		if last := s.progress[len(s.progress)-1]; last.Retrying != test.want {
-			t.Errorf("%s: retrying is %t", name, last.Retrying)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, restic.Config{}, backupReply(0, append(test.steps, out(summary))...))
+			s.backup(t.Context())
+			if last := s.progress[len(s.progress)-1]; last.Retrying != test.want {
+				t.Errorf("retrying is %t", last.Retrying)
+			}
+		})
 	}
 }

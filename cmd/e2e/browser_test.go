@@ -215,7 +215,7 @@ func TestAPersonGoesFromTheSetUpCodeToAProtectedHost(t *testing.T) {
 	b.shows("Back up on web-1")
 	b.shows("Succeeded")
 	b.shows("2\u202f000")
-	eventually(t, "the log is shown", 20*time.Second, func() bool { return read[int](b, `document.querySelectorAll("job-log li").length`) > 0 })
+	eventually(t, "the log is shown", time.Minute, func() bool { return read[int](b, `document.querySelectorAll("job-log li").length`) > 0 })
 	b.picture("job")
 	if h.agent == nil {
 		t.Fatal("no agent")

@@ -35,7 +35,7 @@ func behind(t *testing.T, configure func(front, back string)) *world {
 	t.Helper()
 	front, back := restictest.FreeAddr(t), restictest.FreeAddr(t)
 	configure(front, back)
-	eventually(t, "the proxy listens", 10*time.Second, func() bool {
+	eventually(t, "the proxy listens", time.Minute, func() bool {
 		c, err := net.Dial("tcp", front)
 		if err == nil {
 			c.Close()

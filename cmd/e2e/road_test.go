@@ -288,7 +288,7 @@ func TestAResticThatIsTooOldIsRefusedByName(t *testing.T) {
 	h, line := w.makeHost("old", w.addRepository("old", repositorySpec{}), []string{files(t, 3)}, func(c *hostConfig) { c.restic = old.Restic })
 	h.paste(line)
 	h.startAgent()
-	eventually(t, "the host says that its restic is too old", 30*time.Second, func() bool {
+	eventually(t, "the host says that its restic is too old", time.Minute, func() bool {
 		var seen struct {
 			Conditions []struct{ Code, Message string }
 		}
@@ -310,7 +310,7 @@ func TestARunningBackupEndsWithoutTheServerAndIsToldAfterwards(t *testing.T) {
 		}
 	}
 	id := h.runNow().ID
-	eventually(t, "the backup runs", 30*time.Second, func() bool {
+	eventually(t, "the backup runs", time.Minute, func() bool {
 		var j job
 		w.api.must("GET", "/api/v1/jobs/"+id, nil, &j)
 		return j.State == "running" || j.State == "finished"

@@ -188,7 +188,7 @@ func TestAnAgentThatIsKilledInAScriptLeavesNothingRunning(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					eventually(t, "process "+field+" is gone", 20*time.Second, func() bool { return gone(pid) })
+					eventually(t, "process "+field+" is gone", time.Minute, func() bool { return gone(pid) })
 				}
 			})
 		}

@@ -271,7 +271,7 @@ func (w *world) setupCode() string {
 
 func (w *world) waitReady() {
 	w.t.Helper()
-	eventually(w.t, "the server is ready", 30*time.Second, func() bool {
+	eventually(w.t, "the server is ready", time.Minute, func() bool {
 		res, err := w.api.http.Get(w.api.base + "/readyz")
 		if err != nil {
 			return false
