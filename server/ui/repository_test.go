@@ -354,6 +354,24 @@ func TestALockIsRemovedByAPersonOnlyOnceNoResticRefreshesIt(t *testing.T) {
 	}
 }
 
+func TestAScheduleSaysWhoRemovesWhatItsRulesDoNotKeep(t *testing.T) {
+	maintained := api.RepositoryMaintenance{HostId: hostID, HostName: "nas", Allowed: "yes"}
+	for want, r := range map[string]api.Repository{
+		"thinned out by nas":                                      {Maintenance: maintained, Plan: api.MaintenancePlan{Retention: "0 4 * * *"}},
+		"thinned out by nas when somebody asks":                   {Maintenance: maintained},
+		"nas may not maintain the repository: nothing is removed": {Maintenance: api.RepositoryMaintenance{HostId: hostID, HostName: "nas", Allowed: "no"}},
+		"nobody maintains the repository: nothing is removed":     {Maintenance: api.RepositoryMaintenance{Mode: "none"}},
+	} {
+		c := newContract()
+		r.Id = repositoryID
+		c.answers["GET "+repositoryPath] = r
+		body := visitPage(t, newPages(t, c), "GET", "/hosts/"+hostID+"/schedules", nil).Body.String()
+		if !strings.Contains(body, `<span class="sub">`+want+"</span>") || !strings.Contains(body, "/preview\"") {
+			t.Errorf("%s is not said, or there is no preview", want)
+		}
+	}
+}
+
 func TestAListOfRepositoriesLeavesResticsWordsToTheirPages(t *testing.T) {
 	r := api.Repository{State: "failed", Conditions: []api.Condition{{Code: "repo_unreachable", Severity: "critical",
 		Message: "The repository's storage cannot be reached. Seen by web-1 (restic: dial tcp)."}}}

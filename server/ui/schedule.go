@@ -16,7 +16,9 @@ type scheduleRow struct {
 	Schedule api.Schedule
 	Run      runButton
 	Delete   web.Dialog
+	Preview  string // where what it would do is asked for; "" where it cannot be
 	Keeps    string
+	Thins    string    // who removes the rest
 	Next     time.Time // of its slots; zero for none
 	Breach   *due
 }
@@ -41,9 +43,20 @@ func (u *UI) schedules(v *visit) error {
 		Title: "Nothing is backed up here yet", Text: "A schedule says what is backed up, where to and when. Start with a manual one and give it a time later.",
 		Action: web.Link{Label: "Add a schedule", Href: frame.Prefix + "/schedules/new"},
 	}}
+	thins := map[api.Id]string{}
 	for _, s := range list {
 		row := scheduleRowOf(frame, s)
 		row.Breach = v.breach(s.BreachAt)
+		if _, known := thins[s.RepositoryId]; !known {
+			r, ok, err := part[api.Repository](v, "/api/v1/repositories/"+url.PathEscape(string(s.RepositoryId)), nil)
+			if err != nil {
+				return err
+			}
+			if ok {
+				thins[s.RepositoryId] = thinnedBy(r)
+			}
+		}
+		row.Thins = thins[s.RepositoryId]
 		view.Rows = append(view.Rows, row)
 	}
 	return v.show(http.StatusOK, "schedules", view)
@@ -69,11 +82,29 @@ func scheduleRowOf(frame hostFrame, s api.Schedule) scheduleRow {
 	if len(s.NextRuns) > 0 {
 		next = s.NextRuns[0]
 	}
+	preview := ""
+	if !run.Hidden && away(frame.Host) == "" {
+		preview = at + "/preview"
+	}
 	return scheduleRow{
-		Schedule: s, Run: run, Keeps: keeps(s.Retention), Next: next,
+		Schedule: s, Run: run, Preview: preview, Keeps: keeps(s.Retention), Next: next,
 		Delete: web.Dialog{ID: "delete-" + string(s.Id), Title: "Delete this schedule?", Text: "“" + string(s.Name) + "” is removed and will not run again. Its jobs and snapshots stay.",
 			Action: at + "/delete", Confirm: "Delete schedule", Keep: "Keep it", Danger: true},
 	}
+}
+
+// thinnedBy says who removes from a repository what no rule keeps.
+func thinnedBy(r api.Repository) string {
+	host := visible(string(r.Maintenance.HostName))
+	switch {
+	case r.Maintenance.HostId == "":
+		return "nobody maintains the repository: nothing is removed"
+	case r.Maintenance.Allowed == api.RepositoryMaintenanceAllowedNo:
+		return host + " may not maintain the repository: nothing is removed"
+	case r.Plan.Retention == "":
+		return "thinned out by " + host + " when somebody asks"
+	}
+	return "thinned out by " + host
 }
 
 // keeps tells a retention in words.
@@ -102,6 +133,16 @@ func (v *visit) schedulePath() string {
 
 func (u *UI) runSchedule(v *visit) error {
 	job, err := send[api.Job](v, http.MethodPost, v.schedulePath()+"/run", api.RunRequest{})
+	if err != nil {
+		return err
+	}
+	return v.goTo("/jobs/" + string(job.Id))
+}
+
+// previewSchedule has the host tell what a backup by the schedule would store.
+func (u *UI) previewSchedule(v *visit) error {
+	job, err := send[api.Job](v, http.MethodPost, "/api/v1/hosts/"+url.PathEscape(v.param("host"))+"/jobs",
+		api.JobCreate{Operation: "preview", ScheduleId: api.Id(v.param("schedule"))})
 	if err != nil {
 		return err
 	}

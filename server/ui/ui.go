@@ -100,6 +100,7 @@ func (u *UI) routes() []route {
 		{"GET", "/hosts/{host}/schedules/{schedule}", u.editSchedule},
 		{"POST", "/hosts/{host}/schedules/{schedule}", u.saveSchedule},
 		{"POST", "/hosts/{host}/schedules/{schedule}/run", u.runSchedule},
+		{"POST", "/hosts/{host}/schedules/{schedule}/preview", u.previewSchedule},
 		{"POST", "/hosts/{host}/schedules/{schedule}/daily", u.makeDaily},
 		{"POST", "/hosts/{host}/schedules/{schedule}/delete", u.deleteSchedule},
 

@@ -283,9 +283,10 @@ func TestAFormChangesThroughTheContractAndLeadsOn(t *testing.T) {
 		wantSent string
 		wantTo   string
 	}{
-		"run now":        {"/hosts/" + hostID + "/run", nil, `POST /api/v1/hosts/` + hostID + `/jobs {"operation":"backup"}`, "/jobs/" + jobID},
-		"run a schedule": {"/hosts/" + hostID + "/schedules/" + scheduleID + "/run", nil, "POST " + schedulePath + "/run {}", "/jobs/" + jobID},
-		"cancel":         {"/jobs/" + jobID + "/cancel", nil, "POST /api/v1/jobs/" + jobID + "/cancel", "/jobs/" + jobID},
+		"run now":            {"/hosts/" + hostID + "/run", nil, `POST /api/v1/hosts/` + hostID + `/jobs {"operation":"backup"}`, "/jobs/" + jobID},
+		"run a schedule":     {"/hosts/" + hostID + "/schedules/" + scheduleID + "/run", nil, "POST " + schedulePath + "/run {}", "/jobs/" + jobID},
+		"preview a schedule": {"/hosts/" + hostID + "/schedules/" + scheduleID + "/preview", nil, `POST /api/v1/hosts/` + hostID + `/jobs {"operation":"preview","schedule_id":"` + scheduleID + `"}`, "/jobs/" + jobID},
+		"cancel":             {"/jobs/" + jobID + "/cancel", nil, "POST /api/v1/jobs/" + jobID + "/cancel", "/jobs/" + jobID},
 		"a manual schedule": {"/hosts/" + hostID + "/schedules/new", url.Values{"name": {"n"}, "repository_id": {repositoryID}, "paths": {"/etc\r\n/home \r\n\r\n"}, "manual": {"true"}, "cron": {"nonsense"}, "enabled": {"true"}, "keep_daily": {"7"}},
 			`POST /api/v1/hosts/` + hostID + `/schedules {"enabled":true,"manual":true,"name":"n","options":{},"paths":["/etc","/home "],"repository_id":"` + repositoryID + `","retention":{"keep_daily":7}}`,
 			"/hosts/" + hostID + "/schedules?done=schedule-created"},
