@@ -23,8 +23,8 @@ import (
 )
 
 // shown is a repository with a host that backs up over the append-only rest-server, and one
-// that maintains it in its folder. Every operation is asked for there by the API, and what
-// it tells is held against what plain restic prints.
+// that maintains it in its folder. Every operation is asked for there, and what it tells is
+// held against what plain restic prints.
 type shown struct {
 	*world
 	web, nas           *host
@@ -32,6 +32,7 @@ type shown struct {
 	source             string
 	old, first, last   string // snapshots
 	asked              map[string]bool
+	by                 orderer
 }
 
 const shownName = "main"
@@ -152,9 +153,13 @@ func (s *shown) askOf(name, operation string, params obj) done {
 	if params == nil {
 		params = obj{}
 	}
-	var j job
-	s.api.must("POST", "/api/v1/repositories/"+s.id(name)+"/jobs", obj{"operation": operation, "params": params, "confirm": name}, &j)
-	return s.told(s.finished(j.ID, 3*time.Minute)).want(s.t, "succeeded", "")
+	return s.end(s.by.in(s.id(name), name, operation, params)).want(s.t, "succeeded", "")
+}
+
+// end waits for a job's, and reads what it told.
+func (s *shown) end(job string) done {
+	s.t.Helper()
+	return s.told(s.finished(job, 3*time.Minute))
 }
 
 // at orders an operation at the host that backs up, which has the append credential.
@@ -162,7 +167,7 @@ func (s *shown) at(operation string, params obj) done {
 	s.t.Helper()
 	s.asked[operation] = true
 	params["repository_id"] = s.repository
-	return s.web.do(operation, params).want(s.t, "succeeded", "")
+	return s.end(s.by.at(s.web.id, operation, params)).want(s.t, "succeeded", "")
 }
 
 // same compares what an operation told with what restic printed.
@@ -194,37 +199,42 @@ func (d done) column(name string) (list []string) {
 	return list
 }
 
-// Each operation is asked for by the API on a real repository, with both restics, and tells
-// what restic itself prints.
+// Each operation is asked for on a real repository, by scripts and by a person in Chromium,
+// with both restics, and tells what restic itself prints.
 func TestEveryOperationTellsWhatResticPrints(t *testing.T) {
 	t.Parallel()
 	for _, suite := range restictest.Suites() {
-		t.Run(suite, func(t *testing.T) {
-			t.Parallel()
-			s := newShown(t, suite)
-			s.previewAndBackUp()
-			s.look()
-			s.list()
-			s.compare()
-			s.bring()
-			s.lock()
-			s.replace()
-			s.mend()
-			s.thin()
-			for _, op := range restic.Operations() {
-				if !s.asked[op.Name] {
-					t.Errorf("%s was not asked for", op.Name)
+		ways := map[string]func(t *testing.T, w *world) orderer{
+			"by the API":   func(_ *testing.T, w *world) orderer { return byAPI{w.api} },
+			"by the pages": func(t *testing.T, w *world) orderer { return newByPages(t, w) },
+		}
+		for name, way := range ways {
+			t.Run(suite+" "+name, func(t *testing.T) {
+				t.Parallel()
+				s := newShown(t, suite)
+				s.by = way(t, s.world)
+				s.previewAndBackUp()
+				s.look()
+				s.list()
+				s.compare()
+				s.bring()
+				s.lock()
+				s.replace()
+				s.mend()
+				s.thin()
+				for _, op := range restic.Operations() {
+					if !s.asked[op.Name] {
+						t.Errorf("%s was not asked for", op.Name)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }
 
 func (s *shown) previewAndBackUp() {
 	s.asked["preview"], s.asked["backup"] = true, true
-	var j job
-	s.api.must("POST", "/api/v1/hosts/"+s.web.id+"/jobs", obj{"operation": "preview", "schedule_id": s.web.schedule}, &j)
-	d := s.told(s.finished(j.ID, 3*time.Minute)).want(s.t, "succeeded", "")
+	d := s.end(s.by.preview(s.web)).want(s.t, "succeeded", "")
 	var printed struct {
 		New     float64 `json:"files_new"`
 		Changed float64 `json:"files_changed"`
@@ -237,7 +247,7 @@ func (s *shown) previewAndBackUp() {
 	}
 	s.same("preview", []any{d.facts["new_files"], d.facts["changed_files"], d.facts["planned_files"], d.facts["planned_bytes"]},
 		[]any{printed.New, printed.Changed, printed.Files, printed.Bytes})
-	s.last = s.web.backUp("succeeded").Outcome.SnapshotID
+	s.last = s.end(s.by.backUp(s.web)).want(s.t, "succeeded", "").Outcome.SnapshotID
 	if !slices.Contains(s.ids(shownName), s.last) {
 		s.t.Error("the backup's snapshot is not listed")
 	}
@@ -315,7 +325,7 @@ func (s *shown) list() {
 
 	s.asked["index"] = true
 	path := "/api/v1/repositories/" + s.repository + "/snapshots/" + s.last
-	s.api.must("POST", path+"/index", obj{}, nil)
+	s.by.index(s.repository, s.last)
 	eventually(s.t, "the snapshot is browsable", time.Minute, func() bool {
 		var d struct{ Index struct{ State string } }
 		return s.api.call("GET", path, nil, &d) == nil && d.Index.State == "ready"
@@ -384,11 +394,7 @@ func (s *shown) lock() {
 	s.same("locks", page.Locks[0].ID, strings.TrimSpace(s.plain(shownName, "list", "locks", "--no-lock")))
 	d := s.at("unlock", obj{})
 	s.same("unlock of what lives", []any{d.facts["removed"], d.facts["kept"]}, []any{0.0, 1.0})
-	var j job
-	s.api.must("POST", "/api/v1/repositories/"+s.repository+"/jobs", obj{
-		"operation": "unlock", "params": obj{"lock_ids": []string{page.Locks[0].ID}, "force": true}, "confirm": shownName,
-	}, &j)
-	d = s.told(s.finished(j.ID, 3*time.Minute)).want(s.t, "failed", "lock_in_use")
+	d = s.end(s.by.in(s.repository, shownName, "unlock", obj{"lock_ids": []string{page.Locks[0].ID}, "force": true})).want(s.t, "failed", "lock_in_use")
 	s.same("unlock by force of what lives", []any{d.facts["removed"], strings.TrimSpace(s.plain(shownName, "list", "locks", "--no-lock"))}, []any{0.0, page.Locks[0].ID})
 	release()
 }
@@ -452,8 +458,8 @@ func (s *shown) mend() {
 	s.same("check", []any{d.facts["errors"], d.facts["packs_broken"], d.facts["read_data"]}, []any{0.0, 0.0, true})
 	s.good()
 	before := s.keys()
-	s.api.must("PUT", "/api/v1/repositories/"+s.repository+"/credentials/second-password", obj{"password": "a second password"}, nil)
-	d = s.ask("key-add", nil)
+	s.asked["key-add"] = true
+	d = s.end(s.by.addKey(s.repository, shownName, "a second password")).want(s.t, "succeeded", "")
 	s.same("key-add", []any{d.facts["key_id"], d.facts["keys"]}, []any{added(before, s.keys()), float64(len(before) + 1)})
 
 	words := filepath.Join(s.t.TempDir(), "words")
