@@ -203,11 +203,14 @@ func (u *UI) cancelJob(v *visit) error {
 	return v.goTo("/jobs/" + v.param("job"))
 }
 
-// runAgain starts the schedule that the job ran.
+// runAgain starts the schedule that the job ran, or has it previewed again.
 func (u *UI) runAgain(v *visit) error {
 	j, err := get[api.Job](v, "/api/v1/jobs/"+url.PathEscape(v.param("job")), nil)
 	if err != nil {
 		return err
+	}
+	if j.Operation == "preview" {
+		return v.previewBackup(string(j.HostId), j.ScheduleId)
 	}
 	again, err := send[api.Job](v, http.MethodPost, "/api/v1/hosts/"+string(j.HostId)+"/schedules/"+string(j.ScheduleId)+"/run", api.RunRequest{})
 	if err != nil {

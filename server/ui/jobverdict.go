@@ -38,10 +38,11 @@ type restoreFacts struct {
 // judged are the facts that a verdict shows by itself.
 var judged = []string{"target_path", "planned_files", "planned_bytes", "restored_files", "restored_bytes", "skipped_files"}
 
-// verdictOf judges by the facts alone; nil where a job did not plan to restore anything.
+// verdictOf judges a restore by its facts alone; nil where a job did not plan to restore
+// anything.
 func verdictOf(j api.Job) *verdict {
 	var f restoreFacts
-	if j.Outcome == nil || json.Unmarshal(j.Outcome.Facts, &f) != nil || f.PlannedFiles == nil {
+	if j.Operation != "restore" || j.Outcome == nil || json.Unmarshal(j.Outcome.Facts, &f) != nil || f.PlannedFiles == nil {
 		return nil
 	}
 	var p restoreParams

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -313,8 +314,25 @@ func TestNothingIsRestoredOnAHostThatIsAway(t *testing.T) {
 	}
 }
 
+// TestAPreviewOfABackupIsNeitherARestoreNorABackup on its page and when it is run again.
+func TestAPreviewOfABackupIsNeitherARestoreNorABackup(t *testing.T) {
+	c := newContract()
+	c.ended("preview", "{}", `{"planned_files":7,"planned_bytes":9}`, "succeeded")
+	j := c.answers["GET /api/v1/jobs/"+jobID].(api.Job)
+	j.ScheduleId = scheduleID
+	c.answers["GET /api/v1/jobs/"+jobID] = j
+	pages := newPages(t, c)
+	if body := visitPage(t, pages, "GET", "/jobs/"+jobID, nil).Body.String(); strings.Contains(strings.ToLower(body), "restored") {
+		t.Error("its page speaks of a restore")
+	}
+	visitPage(t, pages, "POST", "/jobs/"+jobID+"/again", nil)
+	if want := `POST /api/v1/hosts/` + hostID + `/jobs {"operation":"preview","schedule_id":"` + scheduleID + `"}`; !slices.Equal(c.got, []string{want}) {
+		t.Errorf("run again it sent %q, want %q", c.got, want)
+	}
+}
+
 func TestADryRunThatFailedSaysWhy(t *testing.T) {
-	j := api.Job{Params: json.RawMessage(`{"dry_run":true}`), Outcome: &api.Outcome{Result: "failed", Code: "no_space", Message: "the disk has 2 GiB free, and 9 GiB are needed", NextStep: "Make room.", Facts: json.RawMessage(`{"planned_files":7,"planned_bytes":9}`)}}
+	j := api.Job{Operation: "restore", Params: json.RawMessage(`{"dry_run":true}`), Outcome: &api.Outcome{Result: "failed", Code: "no_space", Message: "the disk has 2 GiB free, and 9 GiB are needed", NextStep: "Make room.", Facts: json.RawMessage(`{"planned_files":7,"planned_bytes":9}`)}}
 	if got := verdictOf(j).Text; got != "Nothing was written. The disk has 2 GiB free, and 9 GiB are needed. Make room." {
 		t.Errorf("got %q", got)
 	}

@@ -139,10 +139,13 @@ func (u *UI) runSchedule(v *visit) error {
 	return v.goTo("/jobs/" + string(job.Id))
 }
 
-// previewSchedule has the host tell what a backup by the schedule would store.
 func (u *UI) previewSchedule(v *visit) error {
-	job, err := send[api.Job](v, http.MethodPost, "/api/v1/hosts/"+url.PathEscape(v.param("host"))+"/jobs",
-		api.JobCreate{Operation: "preview", ScheduleId: api.Id(v.param("schedule"))})
+	return v.previewBackup(v.param("host"), api.Id(v.param("schedule")))
+}
+
+// previewBackup has a host tell what a backup by a schedule would store.
+func (v *visit) previewBackup(host string, schedule api.Id) error {
+	job, err := send[api.Job](v, http.MethodPost, "/api/v1/hosts/"+url.PathEscape(host)+"/jobs", api.JobCreate{Operation: "preview", ScheduleId: schedule})
 	if err != nil {
 		return err
 	}
