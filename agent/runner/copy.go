@@ -132,7 +132,7 @@ func (t *Task) copied(ctx context.Context, wanted, before, after []restic.Snapsh
 		}
 		_ = rows.Add(copyRow{FromID: s.ID, NewID: after[i].ID, Hostname: s.Host, Time: s.Time.UTC()}) // told by into
 	}
-	e := outcomeOf(fmt.Sprintf("%d snapshots copied, %d were there already", found.Copied, found.Already))
+	e := outcomeOf(fmt.Sprintf("%s copied, %d there already", counted(int64(found.Copied), "snapshot", "snapshots"), found.Already))
 	if missing > 0 {
 		e = failed(CodeCopyIncomplete, fmt.Sprintf("restic ended without an error, but %d of %d snapshots are not there", missing, len(wanted)),
 			"look at the job's log, and copy them again")

@@ -33,7 +33,7 @@ func runLocks(ctx context.Context, t *Task) *Ending {
 		}
 	}
 	ending.facts(facts)
-	ending.Message = fmt.Sprintf("%d locks: %d exclusive, %d of dead processes", facts.Locks, facts.Exclusive, facts.Dead)
+	ending.Message = fmt.Sprintf("%s: %d exclusive, %d of dead processes", counted(int64(facts.Locks), "lock", "locks"), facts.Exclusive, facts.Dead)
 	if t.lockCount > maxLocks {
 		ending.Message = "there are more locks than can be listed"
 	}

@@ -52,7 +52,7 @@ func runRepairPacks(ctx context.Context, t *Task) *Ending {
 		return e
 	}
 	lost := result.Value.BlobsLost
-	e = outcomeOf(fmt.Sprintf("%d packs repaired; %d pieces of data in them are lost", len(ids), lost))
+	e = outcomeOf(fmt.Sprintf("%s repaired; %s in them lost", counted(int64(len(ids)), "pack", "packs"), counted(int64(lost), "piece of data is", "pieces of data are")))
 	e.tellUndo(t, made)
 	e.NextStep = nextAfterRepair
 	if lost > 0 {

@@ -216,7 +216,7 @@ func runUnlock(ctx context.Context, t *Task) *Ending {
 	e = outcomeOf(fmt.Sprintf("%d of %d locks removed", found.Removed, t.lockCount))
 	switch {
 	case refused > 0:
-		e = failed(CodeLockNotRemoved, fmt.Sprintf("%d locks could not be removed", refused), "see the rows of the result")
+		e = failed(CodeLockNotRemoved, counted(int64(refused), "lock", "locks")+" could not be removed", "see the rows of the result")
 	case kept[CodeLockInUse] > 0 && len(named) > 0:
 		e = failed(CodeLockInUse, fmt.Sprintf("%d of the locks that were named were kept: their process lives, or is not proven dead", kept[CodeLockInUse]),
 			t.nextInUse(force))

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"encoding/json"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -82,49 +83,69 @@ func memberOf(column api.OperationColumn, members map[string]json.RawMessage) (c
 	return c, true
 }
 
-func factsOf(columns []api.OperationColumn, raw json.RawMessage) (list []found) {
+// factsOf are what an operation found out; one that has the name of a field has its words.
+func factsOf(o api.Operation, raw json.RawMessage) (list []found) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(raw, &members) != nil {
 		return nil
 	}
-	for _, column := range columns {
-		if c, ok := memberOf(column, members); ok {
-			list = append(list, found{name: column.Name, Label: column.Label, Value: c})
+	for _, column := range o.Facts {
+		c, ok := memberOf(column, members)
+		if !ok {
+			continue
 		}
+		for _, f := range fieldsNamed(o, column.Name) {
+			c.Text = inWords(f, c.Text)
+		}
+		list = append(list, found{name: column.Name, Label: column.Label, Value: c})
 	}
 	return list
 }
 
+// inWords is a value as the form of its field calls it.
+func inWords(f api.OperationField, value string) string {
+	for _, choice := range f.Choices {
+		if choice.Value == value {
+			return choice.Label
+		}
+	}
+	return value
+}
+
 // asked is what a job was asked for, by the fields of its operation.
-func asked(j api.Job, o api.Operation) (list []found) {
+func (v *visit) asked(j api.Job, o api.Operation) (list []found, err error) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(j.Params, &members) != nil {
-		return nil
+		return nil, nil
 	}
 	for _, f := range o.Fields {
-		if f.Name == "repository_id" || strings.HasPrefix(f.Name, "schedule_") {
-			continue // said above
+		if f.Name == "repository_id" || strings.HasPrefix(f.Name, "schedule_") || strings.HasPrefix(f.Name, "secret_") {
+			continue // said above, or filled in by the server
 		}
 		c, ok := memberOf(api.OperationColumn{Name: f.Name, Type: kindOf(f)}, members)
 		if !ok {
 			continue
 		}
-		for _, choice := range f.Choices {
-			if choice.Value == c.Text {
-				c.Text = choice.Label
-			}
-		}
-		switch f.Type {
-		case "snapshot_id":
+		c.Text = inWords(f, c.Text)
+		switch {
+		case f.Type == "snapshot_id":
 			if c.Text != "" && j.RepositoryId != "" {
 				c.Href = snapshotHref(string(j.RepositoryId), c.Text)
 			}
-		case "path_list":
+		case f.Type == "path_list":
 			c.Kind = f.Type
+		case strings.HasSuffix(f.Name, "_repository_id"):
+			r, known, err := part[api.Repository](v, "/api/v1/repositories/"+url.PathEscape(c.Text), nil)
+			if err != nil {
+				return nil, err
+			}
+			if known {
+				c.Kind, c.Text = "text", string(r.Name)
+			}
 		}
 		list = append(list, found{name: f.Name, Label: f.Label, Value: c})
 	}
-	return list
+	return list, nil
 }
 
 // kindOf is the type of a column that shows a field as it was given.
@@ -152,9 +173,12 @@ func (v *visit) operation(name string) (api.Operation, error) {
 // jobResult reads what a job's page shows of its result; may tells whether who looks at it
 // may start operations.
 func (v *visit) jobResult(j api.Job, o api.Operation, may bool) (r jobResult, err error) {
-	r = jobResult{Columns: o.Rows, Asked: asked(j, o)}
+	r.Columns = o.Rows
+	if r.Asked, err = v.asked(j, o); err != nil {
+		return r, err
+	}
 	if j.Outcome != nil {
-		r.Facts = factsOf(o.Facts, j.Outcome.Facts)
+		r.Facts = factsOf(o, j.Outcome.Facts)
 		if r.Verdict = verdictOf(j); r.Verdict != nil {
 			r.Facts = slices.DeleteFunc(r.Facts, func(f found) bool { return slices.Contains(judged, f.name) })
 		}

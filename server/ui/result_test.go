@@ -3,6 +3,7 @@ package ui
 import (
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"path"
@@ -206,6 +207,19 @@ func TestAJobSaysWhatItWasAskedFor(t *testing.T) {
 	wantOnPage(t, visitPage(t, newPages(t, c), "GET", "/jobs/"+jobID, nil).Body.String(), `<dt>Snapshot id</dt><dd><a class="mono" href="`+snapshotURL+`">bbbbbbbb</a>`, `<dt>Paths</dt><dd><span class="mono">/etc</span><br><span class="mono">/srv</span></dd>`, "<dt>Verify</dt><dd>yes</dd>")
 	c.ended("forget", `{"mode":"other"}`, `{}`, "succeeded")
 	wantOnPage(t, visitPage(t, newPages(t, c), "GET", "/jobs/"+jobID, nil).Body.String(), "<dt>How</dt><dd>Another way</dd>")
+	list := c.answers["GET /api/v1/operations"].(api.OperationList)
+	list.Operations = append(list.Operations, api.Operation{Name: "copy", Fields: []api.OperationField{
+		{Name: "from_repository_id", Label: "From", Type: "uuid"}, {Name: "secret_id", Label: "Hidden", Type: "uuid"},
+		{Name: "way", Label: "Way", Type: "string", Choices: []api.FieldChoice{{Value: "short", Label: "The short one"}}},
+	}, Facts: []api.OperationColumn{{Name: "way", Label: "Went", Type: "text"}}})
+	c.answers["GET /api/v1/operations"] = list
+	c.ended("copy", `{"from_repository_id":"`+repositoryID+`","secret_id":"`+olderID+`"}`, `{"way":"short"}`, "succeeded")
+	name := string(c.answers["GET "+repositoryPath].(api.Repository).Name)
+	body := visitPage(t, newPages(t, c), "GET", "/jobs/"+jobID, nil).Body.String()
+	wantOnPage(t, body, "<dt>From</dt><dd>"+html.EscapeString(name)+"</dd>", "<dt>Went</dt><dd>The short one</dd>")
+	if strings.Contains(body, "Hidden") {
+		t.Error("the id of a secret that the server filled in is shown")
+	}
 }
 
 func TestTwoSnapshotsAreComparedFromTheOlderToTheNewer(t *testing.T) {
