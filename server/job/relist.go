@@ -10,11 +10,12 @@ import (
 )
 
 // listAgain has the snapshots of a repository listed where a job has ended that may have
-// removed or replaced some, also one that failed half-way: what is gone disappears here.
+// removed, replaced or added some, also one that failed half-way: what is gone disappears
+// here, and what came is shown.
 func listAgain(ctx context.Context, tx *store.Tx, j *fleet.Job) error {
 	op, known := restic.OperationNamed(j.Operation)
 	began := []fleet.Result{fleet.Succeeded, fleet.Warning, fleet.Failed, fleet.Interrupted, fleet.Cancelled}
-	if !known || !op.Deletes || j.RepositoryID == "" || j.StartedAt.IsZero() || !slices.Contains(began, j.Result) {
+	if !known || !op.Deletes && op.Name != "copy" || j.RepositoryID == "" || j.StartedAt.IsZero() || !slices.Contains(began, j.Result) {
 		return nil
 	}
 	if dryRun(j.Params) {

@@ -47,3 +47,19 @@ func TestWhatDeletesIsFollowedByAListing(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatWasCopiedIsListed(t *testing.T) {
+	w := lite(t)
+	r, nas, _ := w.maintained(1)
+	from := w.repository("other", fleet.RepositoryReady)
+	listings := func() int {
+		list, _, err := w.store.Jobs(t.Context(), store.JobFilter{Operation: "snapshots", Repository: r.ID}, store.Page{})
+		w.must(err)
+		return len(list)
+	}
+	before := listings()
+	w.does(nas, r, "copy", map[string]any{"from_repository_id": from.ID, "snapshot_ids": []string{snapshotID("0a")}}, job.Outcome{Result: "succeeded"})
+	if n := listings() - before; n != 1 {
+		t.Errorf("it was followed by %d listings", n)
+	}
+}
