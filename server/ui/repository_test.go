@@ -354,6 +354,17 @@ func TestALockIsRemovedByAPersonOnlyOnceNoResticRefreshesIt(t *testing.T) {
 	}
 }
 
+func TestReclaimingSaysWhetherItCanBeUndone(t *testing.T) {
+	r := api.Repository{Maintenance: api.RepositoryMaintenance{HostId: hostID, HostName: "nas", Mode: "folder", Floors: api.MaintenanceRule{MaxDeleteFraction: 0.3, UndoDays: 14}}}
+	if got := reclaimDialog(r).Text; !strings.Contains(got, "can be brought back there for 14 days") {
+		t.Errorf("in the folder: %s", got)
+	}
+	r.Maintenance.Mode = "credential"
+	if got := reclaimDialog(r).Text; !strings.Contains(got, "cannot be brought back") {
+		t.Errorf("with a credential: %s", got)
+	}
+}
+
 func TestAScheduleSaysWhoRemovesWhatItsRulesDoNotKeep(t *testing.T) {
 	maintained := api.RepositoryMaintenance{HostId: hostID, HostName: "nas", Allowed: "yes"}
 	for want, r := range map[string]api.Repository{

@@ -169,8 +169,10 @@ func reclaimDialog(r api.Repository) web.Dialog {
 	text := "First the snapshots go that no schedule's retention keeps, then all data that no snapshot needs. "
 	if f := r.Maintenance.Floors; f.MaxDeleteFraction > 0 {
 		text += who + " allows " + percent(f.MaxDeleteFraction) + " of the snapshots at most, none that it first saw in the last " + plural(f.KeepDays, "day", "days") + ", and keeps the last " + plural(f.KeepLast, "snapshot", "snapshots") + " of each schedule. "
-		if f.UndoDays > 0 {
+		if f.UndoDays > 0 && r.Maintenance.Mode == api.RepositoryMaintenanceModeFolder {
 			text += "What is pruned can be brought back there for " + plural(f.UndoDays, "day", "days") + ". "
+		} else {
+			text += "What is pruned cannot be brought back. "
 		}
 	}
 	return web.Dialog{ID: "reclaim", Title: "Reclaim space now?", Text: text + "Backups to this repository wait meanwhile.", Action: at(r, "/start"), Hidden: []web.Hidden{{Name: "what", Value: "reclaim"}},
