@@ -9,7 +9,7 @@ func inspectOperation() Operation {
 		Description: "Looks for files that restic did not make or that the password does not open, for keys that were added, and for snapshots " +
 			"that claim another time than they were first seen at. Changes nothing.",
 		Fields: []Field{repositoryField()},
-		Lock:   LockNone, Slot: SlotAppend, Places: []Place{PlaceMaintenanceHost},
+		Lock:   LockNone, Slot: SlotMaintenance, Places: []Place{PlaceMaintenanceHost},
 		Facts: []Column{
 			{"files", "Files", ColumnInt},
 			{"bytes", "Size", ColumnBytes},

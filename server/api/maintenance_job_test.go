@@ -60,6 +60,11 @@ func TestTheCredentialThatCanDeleteIsGivenForAJobAlone(t *testing.T) {
 	running := get[api.JobPage](admin, "/api/v1/jobs?operation=check").Jobs[0]
 	nas.report(running.Id, obj{"seq": 1, "at": w.now(), "kind": "finished", "attempt": 1, "outcome": obj{"result": "succeeded"}})
 
+	inspect := start("inspect") // only what maintains it may look at its keys
+	nas.sync(0)
+	nas.must(http.StatusOK, "POST", "/agent/v1/secrets", fetch(nas))
+	nas.report(inspect.Id, obj{"seq": 1, "at": w.now(), "kind": "finished", "attempt": 1, "outcome": obj{"result": "succeeded"}})
+
 	prune := start("prune")
 	if prune.HostId != nas.host {
 		t.Errorf("it was started at %s", prune.HostName)
