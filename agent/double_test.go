@@ -32,7 +32,7 @@ type double struct {
 	commands []control.Command
 	acked    int64
 	journal  string
-	homeless bool // the agent may come with another journal
+	homeless bool     // the agent may come with another journal
 	sessions []string // the last one is the current one
 	opened   []control.SessionRequest
 	jobs     map[string]*doubleJob

@@ -447,6 +447,7 @@ var guards = []twin{
 	{"new-password-unchanged", "agent/runner", "TestAKeyIsAddedThatOpensTheRepositoryAndIsNoneOfAStranger"},
 	{"redact-new-password", "restic", "TestSecretsOfBothSidesAreRedacted"},
 	{"key-add-proof", "agent/runner", "TestAKeyThatIsNotThereIsNoSuccess"},
+	{"key-add-opened", "agent/runner", "TestAKeyThatIsNotThereIsNoSuccess"},
 	{"maintenance-secret-operation", "server/api", "TestTheCredentialThatCanDeleteIsGivenForAJobAlone"},
 	{"maintenance-secret-host", "server/api", "TestTheCredentialThatCanDeleteIsGivenForAJobAlone"},
 	{"credential-beside-folder", "server/api", "TestTheCredentialThatCanDeleteIsGivenForAJobAlone"},

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -20,8 +21,9 @@ type keyAddFacts struct {
 	Keys  int    `json:"keys"`
 }
 
-// runKeyAdd has the repository's second password open it, and says so only once it did.
-// The key counts as known from then on: no order removes it, and no job warns of it.
+// runKeyAdd has the repository's second password open it, and says so only once it did. It
+// can be ordered again whatever came of it before: a key that the password opens already is
+// the one. The key counts as known from then on: no order removes it, and no job warns of it.
 func runKeyAdd(ctx context.Context, t *Task) *Ending {
 	config, e := t.pinned(ctx)
 	if e != nil {
@@ -47,46 +49,79 @@ func runKeyAdd(ctx context.Context, t *Task) *Ending {
 	if err != nil {
 		return ledgerTrouble(err)
 	}
-	t.access.NewPassword = fresh.Secret
-	added, e := perform(ctx, t, restic.KeyAdd{})
-	t.access.NewPassword = restic.Secret{}
+	opened, e := t.openedBy(ctx, config, fresh.Secret, "")
+	said := "the second password opened the repository already"
+	if e != nil && e.Code == string(restic.CodeWrongPassword) {
+		said = "the second password opens the repository, too"
+		opened, e = t.addKey(ctx, config, fresh.Secret, before.Value)
+	}
 	if e != nil {
 		return e
 	}
-	after, e := t.opensWith(ctx, config, fresh.Secret, before.Value, added.Value.ID)
-	if e != nil {
-		return e
-	}
-	if _, err := ledger.SeeKeys(t.runner.now(), []string{added.Value.ID}, true); err != nil {
+	if _, err := ledger.SeeKeys(t.runner.now(), []string{opened.key}, true); err != nil {
 		e := ledgerTrouble(err)
-		e.Message = clip("the key "+added.Value.ID+" was added, and could not be noted as known: "+e.Message, 4000)
+		e.Message = clip("the key "+opened.key+" is there, and could not be noted as known: "+e.Message, 4000)
 		return e
 	}
-	e = outcomeOf(fmt.Sprintf("the second password opens the repository, too; it has %d keys now", len(after)))
+	e = outcomeOf(fmt.Sprintf("%s; it has %d keys now", said, opened.keys))
 	e.NextStep = "keep the second password where you keep such things: it opens the repository from now on. Hosts go on with the first; once you have it safe, this server need not keep the second"
-	e.facts(keyAddFacts{KeyID: added.Value.ID, Keys: len(after)})
+	e.facts(keyAddFacts{KeyID: opened.key, Keys: opened.keys})
 	return e
 }
 
-// opensWith proves that a key is new, and that it is what a password opens the repository with.
-func (t *Task) opensWith(ctx context.Context, config restic.RepositoryConfig, password restic.Secret, before []restic.Key, id string) ([]restic.Key, *Ending) {
+// opened is the key that a password has opened a repository with, and how many there are.
+type opened struct {
+	key  string
+	keys int
+}
+
+// addKey adds a key for a password, and proves that it is new and opens the repository. A
+// key may be there also where restic did not learn that the storage has it.
+func (t *Task) addKey(ctx context.Context, config restic.RepositoryConfig, password restic.Secret, before []restic.Key) (opened, *Ending) {
+	t.access.NewPassword = password
+	added, e := perform(ctx, t, restic.KeyAdd{})
+	t.access.NewPassword = restic.Secret{}
+	if e != nil && e.Code == string(restic.CodeRepoAnswerLost) {
+		if found, unproven := t.openedBy(ctx, config, password, ""); unproven == nil {
+			return found, nil
+		}
+	}
+	if e != nil {
+		e.NextStep = cmp.Or(e.NextStep, "see the log") + "; a key may have been added: ordered again, this finds it"
+		return opened{}, e
+	}
+	found, e := t.openedBy(ctx, config, password, added.Value.ID)
+	if e != nil {
+		e.Message = clip("with the new key "+added.Value.ID+": "+e.Message, 4000)
+		return opened{}, e
+	}
+	if slices.ContainsFunc(before, func(k restic.Key) bool { return k.ID == found.key }) || found.key != added.Value.ID { //guard:key-add-proof
+		return opened{}, notOpened()
+	}
+	return found, nil
+}
+
+// openedBy opens the repository with a password, by the key that is named first, and tells
+// by which it did. The code is wrong_password where the password opens none.
+func (t *Task) openedBy(ctx context.Context, config restic.RepositoryConfig, password restic.Secret, key string) (opened, *Ending) {
 	here := t.access
-	t.access.Password, t.access.KeyHint = password, id
+	t.access.Password, t.access.KeyHint = password, key
 	seen, e := perform(ctx, t, restic.CatConfig{})
-	var after restic.Result[[]restic.Key]
+	var keys restic.Result[[]restic.Key]
 	if e == nil {
-		after, e = perform(ctx, t, restic.ListKeys{})
+		keys, e = perform(ctx, t, restic.ListKeys{})
 	}
 	t.access = here
 	if e != nil {
-		e.Message = clip("with the new key "+id+": "+e.Message, 4000)
-		return nil, e
+		return opened{}, e
 	}
-	old := slices.ContainsFunc(before, func(k restic.Key) bool { return k.ID == id })
-	opened := slices.ContainsFunc(after.Value, func(k restic.Key) bool { return k.ID == id && k.Current })
-	if old || !opened || seen.Value.ID != config.ID { //guard:key-add-proof
-		return nil, failed(CodeKeyNotAdded, "restic ended without an error, but the second password does not open the repository with a new key",
-			"look at the job's log and at the storage")
+	i := slices.IndexFunc(keys.Value, func(k restic.Key) bool { return k.Current })
+	if i < 0 || seen.Value.ID != config.ID { //guard:key-add-opened
+		return opened{}, notOpened()
 	}
-	return after.Value, nil
+	return opened{keys.Value[i].ID, len(keys.Value)}, nil
+}
+
+func notOpened() *Ending {
+	return failed(CodeKeyNotAdded, "restic ended without an error, but the second password does not open the repository with a new key", "look at the job's log and at the storage")
 }

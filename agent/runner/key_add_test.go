@@ -60,6 +60,11 @@ func TestAKeyIsAddedThatOpensTheRepositoryAndIsNoneOfAStranger(t *testing.T) {
 		done, _ = p.order("key-remove", map[string]any{"key_id": keys[0].Name()})
 		done.want(spool.Failed, CodeKeyKnown)
 
+		// Ordered again, it adds none.
+		done, _ = p.order("key-add", p.second(secondPassword))
+		done.want(spool.Succeeded, "")
+		done.wantFacts("key-add", map[string]any{"key_id": keys[0].Name(), "keys": 2.0})
+
 		done, _ = p.order("key-add", p.second(password))
 		done.want(spool.Failed, CodePasswordKnown)
 		done, _ = p.order("key-add", p.second(" blanks around "))
@@ -76,15 +81,15 @@ func TestAKeyIsAddedThatOpensTheRepositoryAndIsNoneOfAStranger(t *testing.T) {
 func TestAKeyThatIsNotThereIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	id, old := strings.Repeat("b", 64), strings.Repeat("a", 64)
-	list := func(current string) restictest.Reply {
-		return says("key list", `[{"current":true,"id":"`+current+`","userName":"root","hostName":"nas","created":"2026-01-01 00:00:00"}]`, 0)
-	}
 	for name, replies := range map[string][]restictest.Reply{
-		"no new key":  {catConfig(), list(old), says("key add", "saved new key with ID "+id, 0)},
-		"an old key":  {catConfig(), list(id), says("key add", "saved new key with ID "+id, 0)},
-		"no word":     {catConfig(), list(id), says("key add", "", 0)},
-		"a short one": {catConfig(), list(id), says("key add", "saved new key with ID bbbbbbbb", 0)},
+		"no new key":    {keyIs(old), keyIs(old), says("key add", "saved new key with ID "+id, 0)},
+		"an old key":    {keyIs(id), keyIs(id), says("key add", "saved new key with ID "+id, 0)},
+		"another key":   {keyIs(old), keyIs(strings.Repeat("c", 64)), says("key add", "saved new key with ID "+id, 0)},
+		"no word":       {keyIs(id), keyIs(id), says("key add", "", 0)},
+		"a short one":   {keyIs(id), keyIs(id), says("key add", "saved new key with ID bbbbbbbb", 0)},
+		"it opens none": {keyIs(old), says("key list", "[]", 0), says("key add", "saved new key with ID "+id, 0)},
 	} {
+		replies = append([]restictest.Reply{catConfig(), says("cat config", "", 12), catConfig()}, replies...)
 		fake := restictest.NewFake(t, fakeScript(replies...))
 		p := newPlace(t, fake.Path())
 		p.allowMaintenance()
@@ -96,6 +101,40 @@ func TestAKeyThatIsNotThereIsNoSuccess(t *testing.T) {
 			if text := strings.Join(call.Args, " ") + strings.Join(call.Env, " "); strings.Contains(text, "second") {
 				t.Errorf("%s: the second password is in the arguments or the environment", name)
 			}
+		}
+	}
+}
+
+// keyIs lists the key that a repository was opened with.
+func keyIs(current string) restictest.Reply {
+	return says("key list", `[{"current":true,"id":"`+current+`","userName":"root","hostName":"nas","created":"2026-01-01 00:00:00"}]`, 0)
+}
+
+// TestAKeyIsFoundWhoseAnswerWasLost has a storage that took the key, and a restic that did
+// not learn it.
+func TestAKeyIsFoundWhoseAnswerWasLost(t *testing.T) {
+	t.Parallel()
+	id, old := strings.Repeat("b", 64), strings.Repeat("a", 64)
+	lost := restictest.Reply{Command: "key add", Exit: 1, Steps: []restictest.Step{
+		{Err: "Save(<key/bbbbbbbbbb>) returned error, retrying after 1s: EOF\n"},
+		{Err: "Save(<key/bbbbbbbbbb>) failed: unexpected HTTP response (403): 403 Forbidden\n"},
+		{Err: `{"message_type":"exit_error","code":1,"message":"Fatal: unexpected HTTP response (403): 403 Forbidden"}` + "\n"},
+	}}
+	for name, test := range map[string]struct {
+		opens  restictest.Reply
+		result spool.Result
+		code   string
+	}{
+		"it is there": {catConfig(), spool.Succeeded, ""}, "it is not": {says("cat config", "", 12), spool.Failed, string(restic.CodeRepoAnswerLost)},
+	} {
+		fake := restictest.NewFake(t, fakeScript(catConfig(), says("cat config", "", 12), test.opens, keyIs(old), keyIs(id), lost))
+		p := newPlace(t, fake.Path())
+		p.allowMaintenance()
+		done, _ := p.order("key-add", p.second(secondPassword))
+		if got := done.outcome(); got.Result != test.result || got.Code != test.code {
+			t.Errorf("%s: %s %s (%s)", name, got.Result, got.Code, got.Message)
+		} else if got.Result == spool.Failed && !strings.Contains(got.NextStep, "ordered again, this finds it") {
+			t.Errorf("%s: next is %q", name, got.NextStep)
 		}
 	}
 }

@@ -76,7 +76,7 @@ func (t *Task) foreignKey(keys []restic.Key, id string) *Ending {
 		return ledgerTrouble(err)
 	}
 	if t.Repository.ResticID == "" || !slices.Contains(foreign, id) { //guard:key-known
-		return failed(CodeKeyKnown, "this key was there when this host first looked at the repository's keys, so no order removes it",
+		return failed(CodeKeyKnown, "this host knows this key: it was there when the host first looked at the repository's keys, or a key-add of this host added it; no order removes it",
 			"to remove it all the same, use plain restic as root on this host")
 	}
 	return nil

@@ -249,6 +249,9 @@ func TestPasswordsAreExchangedOnlyWhenTheKeyIsProven(t *testing.T) {
 	}
 	// What proves nothing against it: another host's word, an incomplete list, another key's end.
 	e.addKey(secondKey)
+	for _, result := range []string{"failed", "cancelled"} {
+		e.job(e.nas, "key-add", obj{}, obj{"result": result, "code": "repo_unreachable", "message": "no"})
+	}
 	e.listKeys(e.web, "identify", ownKey)
 	e.listKeys(e.nas, "inspect", ownKey, secondKey)
 	e.listKeys(e.nas, "inspect")

@@ -71,8 +71,12 @@ func secondPassword(ctx context.Context, q store.Queries, j *fleet.Job) ([]fleet
 	return []fleet.Credential{*c}, nil
 }
 
+// codeKeyNotAdded is of a key-add after which the password opens nothing.
+const codeKeyNotAdded = "key_not_added"
+
 // keyAdded keeps which key the second password opens the repository with, as the job told
-// that was ordered for just that version of it. A later one that failed proves nothing.
+// that was ordered for just that version of it. A later one that did not add it has seen
+// that the password opens nothing; one that failed otherwise proves nothing.
 func keyAdded(ctx context.Context, tx *store.Tx, f *finding, found *facts) error {
 	c, err := secondOf(ctx, tx, f)
 	if c == nil || err != nil {
@@ -92,7 +96,10 @@ func keyAdded(ctx context.Context, tx *store.Tx, f *finding, found *facts) error
 		return nil
 	}
 	key := found.KeyID
-	if f.job.Result != fleet.Succeeded || !resticIDForm.MatchString(key) { //guard:key-proof-result
+	switch {
+	case f.job.Result != fleet.Succeeded && f.out.Code != codeKeyNotAdded: // it did not come to look, or not to the end
+		return nil
+	case f.job.Result != fleet.Succeeded || !resticIDForm.MatchString(key): //guard:key-proof-result
 		key = ""
 	}
 	return tx.SetKey(ctx, c, key, f.job.FinishedAt)

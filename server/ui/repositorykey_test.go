@@ -80,7 +80,7 @@ func TestTheSecondPasswordBecomesTheOneThatHostsUse(t *testing.T) {
 		r.FormerPassword = &api.FormerPassword{}
 		r.Credentials[0].KeyId = ""
 	}); strings.Contains(body, "Take it back") ||
-		strings.Contains(body, "To end it") || !strings.Contains(body, "opens the repository no more") || !strings.Contains(body, "Every host that uses the repository has fetched") {
+		strings.Contains(body, "To end it") || !strings.Contains(body, "Its key is gone") || !strings.Contains(body, "Every host that uses the repository has fetched") {
 		t.Error("after the former key has gone the page offers a way back, or does not say so")
 	}
 	body = visitPage(t, h, "GET", path, nil).Body.String()
