@@ -165,7 +165,7 @@ const leastRoom = 4 << 20
 // room looks whether the agent can note what it does.
 func (x *examination) room(free int64) {
 	if free < leastRoom {
-		x.found(Bad, "state", fmt.Sprintf("only %s are free where %s is: the agent takes no orders, and forgets what it did when it ends", humanize.IBytes(uint64(max(0, free))), x.config.StateDir),
+		x.found(Bad, "state", fmt.Sprintf("only %s are free where %s is: backups fail, the agent takes no orders, and forgets what it did when it ends", humanize.IBytes(uint64(max(0, free))), x.config.StateDir),
 			"make room there; the agent finds it by itself")
 	}
 }

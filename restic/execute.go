@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
+	"syscall"
 	"time"
 )
 
@@ -129,7 +131,17 @@ func (s *childSpec) point(p plan, access Access, switched bool) error {
 	return nil
 }
 
+const windowsDiskFull = syscall.Errno(112) // another error elsewhere
+
 func notStarted(why string, err error) error {
+	if errors.Is(err, syscall.ENOSPC) || runtime.GOOS == "windows" && errors.Is(err, windowsDiskFull) {
+		return &Error{
+			Code:    CodeDiskFull,
+			Message: "restic was not started: the disk where the agent keeps its files is full",
+			Next:    "make room there; the agent's doctor command names the folder",
+			Err:     err,
+		}
+	}
 	return &Error{
 		Code:    CodeResticNotStarted,
 		Message: "restic was not started: " + why,

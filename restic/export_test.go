@@ -24,3 +24,6 @@ func PretendUser(t interface{ Cleanup(func()) }, uid uint32) {
 	currentUser = func() uint32 { return uid }
 	t.Cleanup(func() { currentUser = before })
 }
+
+// NotStarted is why a restic was not started.
+var NotStarted = notStarted

@@ -3,6 +3,8 @@
 package restic_test
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -146,4 +148,15 @@ func TestWhatADeadScriptLeftIsKilledIfItIsOfTheSameRun(t *testing.T) {
 		}
 	}
 	_ = syscall.Kill(theirs, syscall.SIGKILL)
+}
+
+func TestAFullDiskIsNamedWhereResticCannotBeStarted(t *testing.T) {
+	for err, want := range map[error]restic.Code{
+		fmt.Errorf("write: %w", syscall.ENOSPC): restic.CodeDiskFull, fmt.Errorf("write: %w", syscall.EACCES): restic.CodeResticNotStarted,
+	} {
+		var said *restic.Error
+		if !errors.As(restic.NotStarted("its lists cannot be written", err), &said) || said.Code != want {
+			t.Errorf("%v: %v", err, said)
+		}
+	}
 }
