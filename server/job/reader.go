@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"restic-manager/restic"
@@ -94,7 +95,7 @@ func (s *Service) readerElsewhere(ctx context.Context, r *fleet.Repository, abse
 func noReader(r *fleet.Repository, absent []*fleet.Host) error {
 	var names []string
 	for _, h := range absent {
-		if name := h.Name; len(names) < 5 && (len(names) == 0 || names[len(names)-1] != name) {
+		if name := h.Name; len(names) < 5 && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

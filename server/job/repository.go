@@ -66,7 +66,7 @@ func initFailed(r *fleet.Repository, j *fleet.Job, o Outcome) fleet.Condition {
 	}
 	switch trouble, told := troubleOf(j, o); {
 	case told:
-		c.Severity, c.Message, c.NextStep = fleet.Warn, "The repository could not be made usable. "+trouble, "Mend that, and try again."
+		c.Severity, c.Message, c.NextStep = fleet.Warn, "The repository could not be made usable. "+trouble, "Mend that, and try again. A location cannot be changed: where that is wrong, forget the repository here and add it anew."
 	case j.Operation == OperationInit && (j.Result == fleet.Expired || j.Result == fleet.Lost):
 		c.Message = "The host that was to initialise the repository fell silent; it may or may not have done so."
 		c.NextStep = "Wait for the host, or identify the repository from another one to see whether it is there."

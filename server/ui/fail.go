@@ -49,11 +49,14 @@ func (v *visit) fail(err error) {
 	}
 }
 
-// signInPath leads to the sign-in and from there back here.
+// signInPath leads to the sign-in and from there back here, or to the page of the form that
+// was sent.
 func (v *visit) signInPath() string {
 	back := "/"
 	if v.r.Method == http.MethodGet {
 		back = v.r.URL.RequestURI()
+	} else if from, err := url.Parse(v.r.Referer()); err == nil && from.Host == v.r.Host && from.Path != "" {
+		back = from.RequestURI()
 	}
 	if back == "/" {
 		return "/sign-in"

@@ -354,6 +354,16 @@ func TestALockIsRemovedByAPersonOnlyOnceNoResticRefreshesIt(t *testing.T) {
 	}
 }
 
+func TestTheWorstOfARepositoryThatFailedStandsFirst(t *testing.T) {
+	r := api.Repository{State: "failed", SheetSaved: true, Conditions: []api.Condition{
+		{Code: "repository_init_failed", Severity: "warning"}, {Code: "repo_credentials_rejected", Severity: "critical", JobId: jobID},
+	}}
+	found := healthOf(r, nil, noon).Findings
+	if found[0].Code != "repo_credentials_rejected" || !strings.HasSuffix(found[0].Do.Href, "/settings") {
+		t.Errorf("first stands %+v", found[0])
+	}
+}
+
 func TestReclaimingSaysWhetherItCanBeUndone(t *testing.T) {
 	r := api.Repository{Maintenance: api.RepositoryMaintenance{HostId: hostID, HostName: "nas", Mode: "folder", Floors: api.MaintenanceRule{MaxDeleteFraction: 0.3, UndoDays: 14}}}
 	if got := reclaimDialog(r).Text; !strings.Contains(got, "can be brought back there for 14 days") {

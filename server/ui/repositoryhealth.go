@@ -62,6 +62,7 @@ func healthOf(r api.Repository, locks []api.RepositoryLock, now time.Time) healt
 	h := health{State: repositoryState(r)}
 	if r.State != api.RepositoryStateReady {
 		h.Findings = append(troubles(r), sheetSaved(r)...)
+		slices.SortStableFunc(h.Findings, func(a, b finding) int { return rank(a) - rank(b) })
 		h.Open = len(h.Findings)
 		h.Sentence = map[api.RepositoryState]string{
 			api.RepositoryStateNew:          "Not made yet: it waits for a host.",
@@ -88,6 +89,17 @@ func healthOf(r api.Repository, locks []api.RepositoryLock, now time.Time) healt
 	}
 	h.sum(r, now)
 	return h
+}
+
+// rank is where a finding stands in a list: the worst first.
+func rank(f finding) int {
+	switch f.State.Tone {
+	case web.Risk:
+		return 0
+	case web.Warn:
+		return 1
+	}
+	return 2
 }
 
 // once leaves of what is said twice, by a condition and by what is looked at here, the
@@ -161,6 +173,8 @@ func troubles(r api.Repository) (list []finding) {
 		switch {
 		case c.Code == "maintenance_folder":
 			f.Do = &doing{Label: "Who maintains it", Href: at(r, "/maintenance#who")}
+		case c.Code == "repo_credentials_rejected":
+			f.Do = &doing{Label: "Set the credential", Href: at(r, "/settings"), Need: "admin"}
 		case c.JobId != "":
 			f.Do = &doing{Label: "Show the job", Href: "/jobs/" + string(c.JobId)}
 		}

@@ -353,6 +353,23 @@ func TestWhoIsNotSignedInIsLedToTheSignInAndBack(t *testing.T) {
 	}
 }
 
+// TestAFormThatWasSentSignedOutLeadsBackToItsPage, and to no other site.
+func TestAFormThatWasSentSignedOutLeadsBackToItsPage(t *testing.T) {
+	for referer, want := range map[string]string{
+		"http://example.com/hosts/1/restore?path=%2Fetc": "/sign-in?to=%2Fhosts%2F1%2Frestore%3Fpath%3D%252Fetc",
+		"http://evil.test/hosts/1/restore":               "/sign-in",
+		"":                                               "/sign-in",
+	} {
+		r := httptest.NewRequest("POST", "/hosts/"+hostID+"/restore", nil)
+		r.Header.Set("Referer", referer)
+		w := httptest.NewRecorder()
+		newPages(t, newContract()).ServeHTTP(w, r)
+		if got := w.Header().Get("Location"); got != want {
+			t.Errorf("from %q: to %q, want %q", referer, got, want)
+		}
+	}
+}
+
 func TestNothingIsDeletedUntilItsNameWasTyped(t *testing.T) {
 	for _, path := range []string{"/hosts/" + hostID + "/delete", "/repositories/" + repositoryID + "/delete"} {
 		c := newContract()
