@@ -43,7 +43,8 @@ const (
 	CodeRepoTLS                 Code = "repo_tls"
 	CodeRepoCredentialsRejected Code = "repo_credentials_rejected"
 	CodeRepoForbidden           Code = "repo_forbidden"
-	CodeRepoAnswerLost          Code = "repo_answer_lost" // it has a file, and restic did not learn it
+	CodeRepoUploadRefused       Code = "repo_upload_refused" // too large for what is on the way
+	CodeRepoAnswerLost          Code = "repo_answer_lost"    // it has a file, and restic did not learn it
 	CodeRepoDamaged             Code = "repo_damaged"
 	CodeRepositoryFull          Code = "repository_full"
 	CodeDiskFull                Code = "disk_full"

@@ -28,6 +28,9 @@ func failureOf(code Code) *Error {
 	case CodeRepoForbidden:
 		return words("the storage refuses access",
 			"check the rights of the user at the storage, or of the agent on the folder")
+	case CodeRepoUploadRefused:
+		return words("something on the way to the storage refuses large uploads",
+			"look at the proxy between this host and the storage; nginx needs client_max_body_size 0 for it")
 	case CodeRepoAnswerLost:
 		return words("an answer of the storage was lost on the way, so restic sent a file again that the storage has already, and storages take no file twice",
 			"run it again: what is stored already is used; where it happens often, look at the network and the proxies between this host and the storage")

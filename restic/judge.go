@@ -162,7 +162,7 @@ func signsOf() []sign {
 		{"unexpected HTTP response (401)", CodeRepoCredentialsRejected},
 		{"unexpected HTTP response (403)", CodeRepoForbidden},
 		{"unexpected HTTP response (507)", CodeRepositoryFull},
-		{"unexpected HTTP response (413)", CodeRepositoryFull},
+		{"unexpected HTTP response (413)", CodeRepoUploadRefused},
 		{"unexpected HTTP response (502)", CodeRepoUnreachable},
 		{"unexpected HTTP response (503)", CodeRepoUnreachable},
 		{"unexpected HTTP response (504)", CodeRepoUnreachable},
@@ -269,7 +269,7 @@ func (s *signs) look(text string, redact redactor, now time.Time) {
 // isHopeless reports whether trying again does not mend it.
 func isHopeless(code Code) bool {
 	switch code {
-	case CodeRepositoryFull, CodeRepoTLS, CodeRepoCredentialsRejected, CodeRepoForbidden, CodeDiskFull:
+	case CodeRepositoryFull, CodeRepoTLS, CodeRepoCredentialsRejected, CodeRepoForbidden, CodeRepoUploadRefused, CodeDiskFull:
 		return true
 	default:
 		return false

@@ -46,7 +46,7 @@ func TestEveryExitCodeHasATrueOutcome(t *testing.T) {
 func TestEveryFailureHasWordsAndANextStep(t *testing.T) {
 	codes := []Code{
 		CodeRepoNotFound, CodeRepoExists, CodeRepoLocked, CodeRepoUnreachable, CodeRepoTLS, CodeRepoCredentialsRejected,
-		CodeRepoForbidden, CodeRepoAnswerLost, CodeRepoDamaged, CodeRepositoryFull, CodeDiskFull, CodeWrongPassword, CodePasswordInvalid,
+		CodeRepoForbidden, CodeRepoUploadRefused, CodeRepoAnswerLost, CodeRepoDamaged, CodeRepositoryFull, CodeDiskFull, CodeWrongPassword, CodePasswordInvalid,
 		CodeSourceMissing, CodeLockNotFound, CodeResticCrashed, CodeResticKilled, CodeResticStuck, CodeResticTimeout,
 		CodeResticUnknownExit, CodeResticFailed,
 	}

@@ -45,6 +45,7 @@ func TestOutcomesFollowFacts(t *testing.T) {
 		{"403 of another than what was sent again", backupReply(1, errs("Save(<data/1>) returned error, retrying after 1.1s: Post \"http://x/data/1\": EOF\n"), errs("Save(<data/2>) failed: unexpected HTTP response (403): 403 Forbidden\n"),
 			exitError(1, "Fatal: unable to save snapshot: unexpected HTTP response (403): 403 Forbidden")), restic.Failed, restic.CodeRepoForbidden},
 		{"507", backupReply(1, errs("Save(<data/1>) failed: unexpected HTTP response (507): 507 Insufficient Storage\n"), exitError(1, "Fatal: unable to save snapshot")), restic.Failed, restic.CodeRepositoryFull},
+		{"413", backupReply(1, errs("Save(<data/1>) failed: unexpected HTTP response (413): 413 Request Entity Too Large\n"), exitError(1, "Fatal: unable to save snapshot")), restic.Failed, restic.CodeRepoUploadRefused},
 		{"a full disk", backupReply(1, exitError(1, "write /srv/x: no space left on device")), restic.Failed, restic.CodeDiskFull},
 		{"a certificate", backupReply(1, exitError(1, `Head "https://x": tls: failed to verify certificate: x509: certificate signed by unknown authority`)), restic.Failed, restic.CodeRepoTLS},
 		{"a refused connection", backupReply(1, exitError(1, `dial tcp 127.0.0.1:1: connect: connection refused`)), restic.Failed, restic.CodeRepoUnreachable},

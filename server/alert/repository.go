@@ -17,6 +17,7 @@ var broken = map[string]string{
 	"repo_tls":                  "has a certificate that is not trusted",
 	"repo_credentials_rejected": "rejects the credential",
 	"repo_forbidden":            "forbids what restic needs to do",
+	"repo_upload_refused":       "gets no large uploads",
 	"repo_not_found":            "is not at its location",
 	"repo_missing":              "is gone from its location",
 	"repository_changed":        "was replaced by another one",

@@ -96,6 +96,7 @@ func TestEachConditionOfABackupIsRaisedAndResolved(t *testing.T) {
 		{"a repository out of reach", job.Outcome{Result: "failed", Code: "repo_unreachable", Message: "connection refused"}, good, "repository_unreachable(critical):1", ""},
 		{"a repository that is gone", job.Outcome{Result: "failed", Code: "repo_missing", Message: "no config"}, good, "repo_missing(critical):1", ""},
 		{"a repository that is full", job.Outcome{Result: "failed", Code: "repository_full"}, good, "repository_full(critical):1", ""},
+		{"a proxy that refuses large uploads", job.Outcome{Result: "failed", Code: "repo_upload_refused"}, good, "repo_upload_refused(critical):1", ""},
 		{"a credential that deletes", job.Outcome{Result: "failed", Code: "credential_can_delete", CanDelete: "yes"}, job.Outcome{Result: "succeeded", CanDelete: "no"},
 			"credential_can_delete(critical):1", ""},
 	} {

@@ -144,6 +144,8 @@ func disproves(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, c *fl
 	switch {
 	case restic.Code(c.Code) == restic.CodeRepoDamaged:
 		return disprovesDamage(ctx, tx, j, seenBy)
+	case restic.Code(c.Code) == restic.CodeRepoUploadRefused && seenBy != nil && j.Operation != seenBy.Operation: // reading proves nothing
+		return false, nil
 	case whole, seenBy == nil:
 		return true, nil
 	}

@@ -40,6 +40,23 @@ func TestAFolderThatIsNotTheRepositorysIsCalledThat(t *testing.T) {
 	})
 }
 
+// TestRefusedUploadsAreOverWhenTheSameIsStored by the same host.
+func TestRefusedUploadsAreOverWhenTheSameIsStored(t *testing.T) {
+	each(t, func(w *world) {
+		r, nas, hosts := w.maintained(1)
+		w.does(nas, r, "prune", nil, job.Outcome{Result: "failed", Code: "repo_upload_refused"})
+		w.does(nas, r, "stats", map[string]any{"mode": "raw-data"}, job.Outcome{Result: "succeeded"})
+		hosts[0].backup(hosts[0].begins(w.runOf(hosts[0]).ID))
+		if got := w.codes(store.ObjectRepository, string(r.ID)); got != "repo_upload_refused" {
+			w.Errorf("after reading, and a backup of another host: %q", got)
+		}
+		w.does(nas, r, "prune", nil, job.Outcome{Result: "succeeded"})
+		if got := w.codes(store.ObjectRepository, string(r.ID)); got != "" {
+			w.Errorf("after a prune: %q", got)
+		}
+	})
+}
+
 // TestWhatToDoAboutAFailedBackupIsWhatItsJobSays unless there are several.
 func TestWhatToDoAboutAFailedBackupIsWhatItsJobSays(t *testing.T) {
 	each(t, func(plain *world) {

@@ -168,6 +168,8 @@ func repositoryTrouble(code string) (message string, whole, known bool) {
 		return "The repository's storage rejects the credential.", false, true
 	case restic.CodeRepoForbidden:
 		return "The repository's storage forbids what restic needs to do.", false, true
+	case restic.CodeRepoUploadRefused:
+		return "Something on the way to the repository's storage refuses large uploads.", false, true
 	}
 	return "", false, false
 }

@@ -59,6 +59,7 @@ func TestAFailureThatSawTheRepositoryDisprovesWhatItSaw(t *testing.T) {
 		{"locked, then seen", "repo_locked", after(ours), "repo_locked"},
 		{"damaged, then seen", "repo_damaged", after(ours), "repo_damaged"},
 		{"forbidden to write, then seen", "repo_forbidden", after(ours), "repo_forbidden"},
+		{"large uploads refused, then seen", "repo_upload_refused", after(ours), "repo_upload_refused"},
 		{"a credential that deletes, then seen", "credential_can_delete", after(ours), "credential_can_delete"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
