@@ -38,8 +38,8 @@ func failureOf(code Code) *Error {
 		return words("the repository has something in it that restic cannot read",
 			"run a check; do not prune before it is clean")
 	case CodeRepositoryFull:
-		return words("the storage is full: its quota is used up",
-			"raise the quota, or remove old snapshots and reclaim space at the maintenance host; a rest-server counts again only when it is started anew")
+		return words("the storage is full: its disk has no room, or its quota is used up",
+			"enlarge the disk, free something on it, or raise the quota; or remove old snapshots and reclaim space at the maintenance host. For its quota a rest-server counts again only when it is started anew")
 	case CodeDiskFull:
 		return words("a disk is full",
 			"make room on this host's disk, or on the one the repository is on")
