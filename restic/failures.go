@@ -39,7 +39,8 @@ func failureOf(code Code) *Error {
 			"run a check; do not prune before it is clean")
 	case CodeRepositoryFull:
 		return words("the storage is full: its disk has no room, or its quota is used up",
-			"enlarge the disk, free something on it, or raise the quota; or remove old snapshots and reclaim space at the maintenance host. For its quota a rest-server counts again only when it is started anew")
+			"enlarge the disk, free something else on it, or raise the quota; removing old snapshots and reclaiming space gives room only once the copies that the maintenance host keeps aside have gone "+
+				"(14 days by default), and in a rest-server's quota only when it is started anew after that")
 	case CodeDiskFull:
 		return words("a disk is full",
 			"make room on this host's disk, or on the one the repository is on")

@@ -11,7 +11,7 @@ func pruneOperation() Operation {
 		Name: "prune", Group: GroupMaintain,
 		Title: "Reclaim space",
 		Description: "Removes data that no snapshot needs. First all data is read and verified, unless that was done and nothing has changed since; " +
-			"then, where the maintenance host works in the repository's folder, everything that could go is kept aside so that it can be brought back. " +
+			"then, where the maintenance host works in the repository's folder, everything that could go is kept aside so that it can be brought back, and the disk gets room only when that copy goes. " +
 			"Afterwards it is read again if there are packs that were not read before.",
 		Fields: []Field{repositoryField()},
 		Lock:   LockExclusive, Slot: SlotMaintenance, Places: []Place{PlaceMaintenanceHost},

@@ -274,6 +274,10 @@ func TestRetentionRemovesWhatNoRuleKeepsAndTheRestCanBeBroughtBack(t *testing.T)
 		if facts["freed_bytes"].(float64) <= 0 || facts["undo"] == "" || facts["verified"] != "all read now" || facts["unexplained_bytes"] != 0.0 {
 			t.Fatalf("prune: %v, %s", facts, outcome.Message)
 		}
+		until, _, _ := strings.Cut(facts["undo_until"].(string), "T")
+		if strings.Contains(outcome.Message, "freed") || strings.Count(outcome.Message, until) != 1 {
+			t.Errorf("while a copy holds what was removed until %s it says: %s", until, outcome.Message)
+		}
 		n.restic("check", "--no-lock")
 		// The copy is a repository; and what is gone comes back, data first.
 		n.resticIn(facts["undo"].(string), "check", "--no-lock", "--read-data")

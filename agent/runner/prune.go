@@ -131,11 +131,13 @@ func (t *Task) afterPrune(ctx context.Context, o *outlook, read gate, facts prun
 
 // pruned is the ending of a prune that left all well.
 func (f pruneFacts) pruned(back string) *Ending {
-	e := outcomeOf(fmt.Sprintf("freed %s, %s remain", humanize.IBytes(uint64(max(0, f.Freed))), humanize.IBytes(uint64(max(0, f.Remaining)))))
-	if f.Undo != "" {
-		e.addMessage("what was removed can be brought back until " + f.UndoUntil.UTC().Format("2006-01-02") + " (" + back + ")")
+	freed, remain := humanize.IBytes(uint64(max(0, f.Freed))), humanize.IBytes(uint64(max(0, f.Remaining)))
+	var e *Ending
+	if f.Undo != "" { // its links hold the data until it goes
+		e = outcomeOf(fmt.Sprintf("%s become free after %s, when the copy kept aside goes, and %s remain; until then what was removed can be brought back (%s)",
+			freed, f.UndoUntil.UTC().Format("2006-01-02"), remain, back))
 	} else {
-		e.addMessage("it cannot be undone: this host does not work in the repository's folder")
+		e = outcomeOf(fmt.Sprintf("freed %s, %s remain; it cannot be undone: this host does not work in the repository's folder", freed, remain))
 	}
 	if f.Unexplained > 0 {
 		e.addMessage("data was not needed although nothing here has removed a snapshot: backups that were interrupted leave some, and so does what plain restic removes")

@@ -221,7 +221,7 @@ func (e *evaluation) capacity() {
 		e.add(Wanted{
 			Subject:  subject(RepositoryNearlyFull, fleet.ObjectRepository, string(id)),
 			Severity: set.severity, Title: fmt.Sprintf("Repository %s is nearly full", r.Name),
-			Message: message + ".", NextStep: "Make room, add storage, or keep fewer snapshots.",
+			Message: message + ".", NextStep: "Make room, add storage, or keep fewer snapshots. What a maintenance host keeps aside takes room until it goes.",
 			Objects: []fleet.AlertObject{o},
 			Fact:    fmt.Sprintf("%d", int(free)),
 		})

@@ -324,6 +324,9 @@ func roomLeft(r api.Repository, now time.Time) []finding {
 		return nil
 	}
 	f := finding{State: warnLook("Fills up"), Text: "Its storage is " + fullIn(r.Health.FullAt, now) + ".", Note: "Add room, keep less, or reclaim space.", Do: &doing{Label: "Reclaim now…", Dialog: "reclaim", Need: "operator"}}
+	if undo := r.Maintenance.Floors.UndoDays; undo > 0 && r.Maintenance.Mode == api.RepositoryMaintenanceModeFolder {
+		f.Note += " What is reclaimed is free " + plural(undo, "day", "days") + " later."
+	}
 	if left < 14*24*time.Hour {
 		f.State = riskLook("Nearly full")
 	}

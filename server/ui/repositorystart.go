@@ -170,7 +170,7 @@ func reclaimDialog(r api.Repository) web.Dialog {
 	if f := r.Maintenance.Floors; f.MaxDeleteFraction > 0 {
 		text += who + " allows " + percent(f.MaxDeleteFraction) + " of the snapshots at most, none that it first saw in the last " + plural(f.KeepDays, "day", "days") + ", and keeps the last " + plural(f.KeepLast, "snapshot", "snapshots") + " of each schedule. "
 		if f.UndoDays > 0 && r.Maintenance.Mode == api.RepositoryMaintenanceModeFolder {
-			text += "What is pruned can be brought back there for " + plural(f.UndoDays, "day", "days") + ". "
+			text += "What is pruned can be brought back there for " + plural(f.UndoDays, "day", "days") + ", and takes room until then. "
 		} else {
 			text += "What is pruned cannot be brought back. "
 		}
