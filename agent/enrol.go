@@ -247,7 +247,7 @@ func transportAdvice(kind control.Kind) string {
 	case control.ProxyAuth:
 		return "; the proxy wants a user and password: set proxy in the configuration"
 	case control.TLS:
-		return "; paste the whole line, with its --pin, or set ca_file to the authority that signs the server's certificate"
+		return "; paste the whole line, with its --pin if it has one, or add the authority that signs the server's certificate to the system's store, or name its file: RM_AGENT_CA_FILE, ca_file in the configuration"
 	}
 	return "; try again"
 }
