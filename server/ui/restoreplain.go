@@ -7,11 +7,21 @@ import (
 	"strings"
 )
 
-// allowing is what root types at a host so that files may go back where they were.
+// unwritable tells that no command can be shown with these paths: a character that is not seen
+// cannot be copied as it is, nor typed.
+func unwritable(paths []string) bool {
+	return slices.ContainsFunc(paths, func(p string) bool { return visiblePath(p) != p })
+}
+
+// allowing is what root types at a host so that files may go back where they were; "" where it
+// cannot be shown.
 func allowing(os string, paths []string) string {
 	folder := "/srv"
 	if len(paths) > 0 && paths[0] != "/" {
 		folder = paths[0]
+	}
+	if unwritable([]string{folder}) {
+		return ""
 	}
 	if os == "windows" {
 		folder = strings.ReplaceAll(strings.TrimPrefix(folder, "/"), "/", `\`)
@@ -33,8 +43,12 @@ func quoted(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// plainRestic is how the same is done without us; saved are the snapshot's own paths.
+// plainRestic is how the same is done without us; saved are the snapshot's own paths. It is ""
+// where that cannot be shown.
 func plainRestic(w wish, staging, os string, saved []string) string {
+	if unwritable(w.paths) {
+		return ""
+	}
 	if os == "windows" {
 		return plainWindows(w, staging, saved)
 	}
@@ -52,7 +66,7 @@ func plainRestic(w wish, staging, os string, saved []string) string {
 	}
 	for _, p := range outermost(w.paths) {
 		if p != "/" {
-			fmt.Fprintf(&b, " \\\n  --include %s", quoted(visible(literally(p))))
+			fmt.Fprintf(&b, " \\\n  --include %s", quoted(literally(p)))
 		}
 	}
 	return b.String()
@@ -82,13 +96,15 @@ func plainWindows(w wish, staging string, saved []string) string {
 		command := "restic restore " + short(w.snapshot) + " --target " + quotedPowerShell(staging+`\by-hand`) + flags
 		for _, p := range paths {
 			if p != "/" {
-				command += " --include " + quotedPowerShell(visible(literally(p)))
+				command += " --include " + quotedPowerShell(literally(p))
 			}
 		}
 		return command
 	}
 	if slices.Contains(paths, "/") || len(paths) == 0 {
-		paths = inSnapshot(saved)
+		if paths = inSnapshot(saved); unwritable(paths) {
+			return ""
+		}
 	}
 	var lines []string
 	for _, p := range paths {
@@ -96,9 +112,9 @@ func plainWindows(w wish, staging string, saved []string) string {
 		if folder = path.Clean(folder); folder == "/" { // a drive
 			folder, name = p, ""
 		}
-		line := "restic restore " + quotedPowerShell(short(w.snapshot)+":"+visible(folder)) + " --target " + quotedPowerShell(visible(onDrive(folder))) + flags
+		line := "restic restore " + quotedPowerShell(short(w.snapshot)+":"+folder) + " --target " + quotedPowerShell(onDrive(folder)) + flags
 		if name != "" {
-			line += " --include " + quotedPowerShell(visible(literally("/"+name)))
+			line += " --include " + quotedPowerShell(literally("/"+name))
 		}
 		lines = append(lines, line)
 	}

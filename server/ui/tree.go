@@ -172,7 +172,7 @@ func (p *planting) folder(folder string, level int, token string) error {
 		p.tree.Next = page.NextPageToken
 	}
 	if page.NextPageToken != "" {
-		p.tree.Note = fmt.Sprintf("%s has more entries than are shown here; find the others by their name.", visible(folder))
+		p.tree.Note = fmt.Sprintf("%s has more entries than are shown here; find the others by their name.", visiblePath(folder))
 	}
 	return nil
 }

@@ -1,11 +1,11 @@
 package ui
 
 import (
+	"fmt"
 	"html/template"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"restic-manager/server/api"
 	"restic-manager/web"
@@ -13,12 +13,13 @@ import (
 
 // functions are what the pages use beside web.Funcs.
 var functions = template.FuncMap{
-	"visible": visible,
-	"amount":  amount,
-	"short":   short,
-	"says":    says,
-	"title":   func(operation string) string { return visible(api.OperationTitle(operation)) },
-	"join":    func(items []string, by string) string { return strings.Join(items, by) },
+	"visible":     visible,
+	"visiblePath": visiblePath,
+	"amount":      amount,
+	"short":       short,
+	"says":        says,
+	"title":       func(operation string) string { return visible(api.OperationTitle(operation)) },
+	"join":        func(items []string, by string) string { return strings.Join(items, by) },
 	"jobState": func(j api.Job) web.State {
 		return jobState(string(j.State), result(j))
 	},
@@ -41,21 +42,34 @@ var functions = template.FuncMap{
 }
 
 // visible makes control and direction characters of names and messages seen, so that
-// text from a machine cannot rearrange the page it stands on.
-func visible(s string) string {
-	return strings.Map(func(r rune) rune {
+// text from a machine cannot rearrange the page it stands on. Lines and tabs stay.
+func visible(s string) string { return show(s, "\n\t") }
+
+// visiblePath does that with a path, of which every character counts.
+func visiblePath(p string) string { return show(p, "") }
+
+// show writes what is not seen so that it is, but for what is kept; text.js does the same.
+func show(s, kept string) string {
+	var b strings.Builder
+	for _, r := range s {
 		switch {
-		case r == '\n' || r == '\t':
-			return r
+		case !unseen(r) || strings.ContainsRune(kept, r):
+			b.WriteRune(r)
 		case r < 0x20:
-			return 0x2400 + r
+			b.WriteRune(0x2400 + r)
 		case r == 0x7f:
-			return 0x2421
-		case r >= 0x80 && r < 0xa0, unicode.Is(unicode.Bidi_Control, r), r == '\u2028', r == '\u2029':
-			return unicode.ReplacementChar
+			b.WriteRune(0x2421)
+		default:
+			fmt.Fprintf(&b, "⟨U+%04X⟩", r)
 		}
-		return r
-	}, s)
+	}
+	return b.String()
+}
+
+// unseen tells control characters, and what steers direction or is not seen at all.
+func unseen(r rune) bool {
+	return r < 0x20 || r >= 0x7f && r <= 0x9f || r == 0x61c || r >= 0x200b && r <= 0x200f || r >= 0x2028 && r <= 0x202e ||
+		r >= 0x2060 && r <= 0x2069 || r == 0xfeff || r >= 0xfff9 && r <= 0xfffb
 }
 
 // says is what came of a job in a line: its own words, else the numbers of a backup.

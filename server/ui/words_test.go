@@ -82,6 +82,26 @@ func TestPlainResticRestoresOnWindowsToTheDriveThatThePathIsOf(t *testing.T) {
 	}
 }
 
+// TestACommandIsShownOnlyAsItWouldBeTyped since what a name shows in its place is another name.
+func TestACommandIsShownOnlyAsItWouldBeTyped(t *testing.T) {
+	c := newContract()
+	h := c.answers["GET /api/v1/hosts/"+hostID].(api.Host)
+	h.Policy = &api.PolicyReport{State: "ok", Restore: api.RestoreRule{StagingDir: "/var/stage"}}
+	c.answers["GET /api/v1/hosts/"+hostID] = h
+	for _, p := range []string{"/C/a\nb", "/C/a\rb", "/C/\u202eb"} {
+		for _, os := range []string{"linux", "windows"} {
+			if got := plainRestic(wish{snapshot: snapshotID, to: "in_place", paths: []string{"/C/a", p}}, "", os, nil) + allowing(os, []string{p}); got != "" {
+				t.Errorf("%s: %q for %q", os, got, p)
+			}
+		}
+		body := visitPage(t, newPages(t, c), "GET", "/hosts/"+hostID+"/restore?"+url.Values{"repository": {repositoryID}, "snapshot": {snapshotID}, "path": {p}}.Encode(), nil).Body.String()
+		wantOnPage(t, body, "the whole command cannot be shown", "It cannot be shown: a name that is picked")
+	}
+	if got := plainRestic(wish{snapshot: snapshotID, to: "in_place", paths: []string{"/"}}, "", "windows", []string{"C:\\a\u202e"}); got != "" {
+		t.Errorf("the snapshot's own path: %q", got)
+	}
+}
+
 // TestNothingIsToldAsPlannedWhereNothingCanRun since plans pass over a repository that
 // cannot be used.
 func TestNothingIsToldAsPlannedWhereNothingCanRun(t *testing.T) {

@@ -3,7 +3,7 @@
 // (#L123). It replaces the server's list of the last lines (ol.log).
 
 import { follow, read, Refused } from "./poll.js";
-import { visible, write } from "./text.js";
+import { visibleLine, write } from "./text.js";
 import { clock } from "./times.js";
 
 const WINDOW = 3000; // lines in the document at most
@@ -272,7 +272,7 @@ class JobLog extends HTMLElement {
     const take = (page) => {
       for (const line of page.lines) {
         const shown = !odd.checked || line.stream !== "stdout";
-        if (!shown || !visible(line.text).toLowerCase().includes(searched) || ++found > FOUND) continue;
+        if (!shown || !visibleLine(line.text).toLowerCase().includes(searched) || ++found > FOUND) continue;
         this.#list.append(this.#row(line, searched));
       }
       seq = page.next_after_seq;

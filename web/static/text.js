@@ -3,8 +3,8 @@
 
 const LONG = 2000; // characters of a line shown at once
 
-// Control characters but tab, and what steers direction or is not seen at all.
-const UNSEEN = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g;
+// Control characters, and what steers direction or is not seen at all. The server has the same.
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g;
 
 function show(char) {
   const code = char.codePointAt(0);
@@ -26,20 +26,23 @@ export function bytes(n) {
 // count groups a number's digits.
 export const count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 
-// visible returns the text with every unseen character as one that is seen.
+// visible returns a name with every unseen character as one that is seen.
 export const visible = (text) => text.replace(UNSEEN, show);
+
+// visibleLine does that with a line of a log, in which a tab is space.
+export const visibleLine = (text) => text.replace(UNSEEN, (char) => (char === "\t" ? char : show(char)));
 
 // write puts a line's text into an element, marking what was searched for. A very
 // long line is cut, with a button for the rest.
 export function write(element, text, searched = "") {
-  const shown = visible(text.length > LONG ? text.slice(0, LONG) : text);
+  const shown = visibleLine(text.length > LONG ? text.slice(0, LONG) : text);
   element.replaceChildren(...marked(shown, searched));
   if (text.length <= LONG) return;
   const rest = document.createElement("button");
   rest.type = "button";
   rest.className = "link";
   rest.textContent = ` … all ${text.length} characters`;
-  rest.addEventListener("click", () => element.replaceChildren(visible(text)));
+  rest.addEventListener("click", () => element.replaceChildren(visibleLine(text)));
   element.append(rest);
 }
 
