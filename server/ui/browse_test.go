@@ -144,6 +144,59 @@ func TestFilesAreFoundPickedAndRestoredByKeyboard(t *testing.T) {
 	}
 }
 
+// Names with line ends are picked in rows that the server drew and in those of the script.
+func TestFilesWithLineEndsInTheirNamesArePickedAndRestored(t *testing.T) {
+	for name, tc := range map[string]struct{ address, open string }{
+		"of the script": {"", "/srv"},
+		"of the server": {"&path=%2Fsrv%2Ftwo%0Alines", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := sampleFleet()
+			c.answers["POST /api/v1/hosts/"+hostID+"/jobs"] = api.Job{Id: restoredID}
+			url := wizard(t, c)
+			tab := openTab(t)
+			webtest.Do(t, tab, chromedp.Navigate(url+"/hosts/"+hostID+"/restore?repository="+repositoryID+"&snapshot="+snapshotID+tc.address))
+			webtest.Until(t, tab, `document.querySelector(".tree[role=tree]") !== null`)
+			row := func(shown string) string {
+				return fmt.Sprintf(`[...document.querySelectorAll(".tree li")].find((row) => row.querySelector("label").textContent === %q)`, shown)
+			}
+			press := func(shown, control string) {
+				t.Helper()
+				webtest.Until(t, tab, row(shown)+" !== undefined")
+				webtest.Value[bool](t, tab, "("+row(shown)+`.querySelector("`+control+`").click(), true)`)
+			}
+			if tc.open != "" {
+				press("srv/", ".twist")
+				press("two␊lines", "input")
+			}
+			press("carriage␍return", "input")
+			press("return␍/", ".twist")
+			press("50%0A␉⟨U+202E⟩", "input")
+			webtest.Until(t, tab, `document.querySelector("[data-paths]").textContent === "/srv/two␊lines/srv/carriage␍return/srv/return␍/50%0A␉⟨U+202E⟩"`)
+			webtest.Do(t, tab, chromedp.Reload())
+			webtest.Until(t, tab, `document.querySelectorAll("[data-picks] input").length === 3 && document.querySelector(".tree[role=tree]") !== null`)
+			if got := webtest.Value[string](t, tab, `[...document.querySelectorAll(".tree [aria-checked=true] label")].map((label) => label.textContent).join()`); got != "50%0A␉⟨U+202E⟩,two␊lines,carriage␍return" {
+				t.Errorf("a reload shows as picked %q", got)
+			}
+			webtest.Value[bool](t, tab, `(document.querySelector("button[value=run]").click(), true)`)
+			webtest.Until(t, tab, `location.pathname === "/jobs/`+restoredID+`"`)
+			for _, sent := range c.got {
+				_, body, _ := strings.Cut(sent, "/jobs ")
+				var order struct{ Params restoreParams }
+				if json.Unmarshal([]byte(body), &order) != nil {
+					continue
+				}
+				slices.Sort(order.Params.Paths)
+				if !slices.Equal(order.Params.Paths, []string{"/srv/carriage\rreturn", "/srv/return\r/50%0A\t\u202e", "/srv/two\nlines"}) {
+					t.Errorf("ordered %q", order.Params.Paths)
+				}
+				return
+			}
+			t.Errorf("sent %q", c.got)
+		})
+	}
+}
+
 // A snapshot is listed when somebody looks at it first, once, and then shows its files
 // without a new page.
 func TestASnapshotIsMadeBrowsableByLookingAtIt(t *testing.T) {

@@ -151,6 +151,7 @@ func (u *UI) restoreAct(v *visit) error {
 	if err != nil {
 		return err
 	}
+	decodePaths(v.r.PostForm)
 	w, err := v.wished(v.r.PostForm, v.param("host"))
 	if err != nil {
 		return err
@@ -247,6 +248,7 @@ func (u *UI) toRestore(v *visit) error {
 	q := v.r.URL.Query()
 	if v.r.Method == http.MethodPost {
 		q = v.r.PostForm
+		decodePaths(q)
 	}
 	w, err := v.wished(q, "")
 	if err != nil {

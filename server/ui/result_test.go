@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,6 +67,7 @@ var sampleFiles = []api.Entry{
 	{Path: "/etc", Type: "dir", Files: 2, Size: 3000}, {Path: "/etc/nginx", Type: "dir", Files: 1, Size: 2000}, {Path: "/etc/nginx/nginx.conf", Type: "file", Size: 2000}, {Path: "/etc/fstab", Type: "file", Size: 1000},
 	{Path: "/home", Type: "dir", Files: 2, Size: 7}, {Path: "/home/" + markup, Type: "file", Size: 7}, {Path: "/home/caf\ufffd", Type: "file", Lossy: true}, {Path: "/home/link", Type: "symlink"},
 	{Path: "/srv", Type: "dir", Files: 4, Size: 5 << 20},
+	{Path: "/srv/return\r", Type: "dir", Files: 1, Size: 9}, {Path: "/srv/return\r/50%0A\t\u202e", Type: "file", Size: 9}, {Path: "/srv/two\nlines", Type: "file", Size: 8}, {Path: "/srv/carriage\rreturn", Type: "file", Size: 7},
 }
 
 // files answers what is asked about the files of a snapshot.
@@ -296,6 +298,60 @@ func TestARestoreIsOrderedAsItWasChosen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// posted are the paths in the form of a page as a browser posts them: reading the page it takes
+// each CR for a LF, and it sends each LF as CR LF.
+func posted(body string) (paths []string) {
+	for _, m := range regexp.MustCompile(`name="path" value="([^"]*)"( checked)?`).FindAllStringSubmatch(body, -1) {
+		if m[2] != "" || strings.Contains(body, `<input type="hidden" `+m[0]) {
+			read := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(html.UnescapeString(m[1]))
+			paths = append(paths, strings.ReplaceAll(read, "\n", "\r\n"))
+		}
+	}
+	return paths
+}
+
+func TestAPathWithALineEndIsRestoredAsItIs(t *testing.T) {
+	for name, picked := range map[string][]string{
+		"in the tree":      {"/srv/two\nlines", "/srv/carriage\rreturn", "/srv/return\r/50%0A\t\u202e"},
+		"a folder":         {"/srv/return\r"},
+		"not in the tree":  {"/srv/none\r\n", "/srv/%0D", "/srv/%25"},
+		"nothing uncommon": {"/etc/nginx"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newContract()
+			pages := newPages(t, c)
+			chosen := url.Values{"repository": {repositoryID}, "snapshot": {snapshotID}, "path": picked}
+			from := visitPage(t, pages, "GET", "/restore?"+chosen.Encode(), nil)
+			for range 2 { // from an address, and from the form of a snapshot's page
+				chosen["path"] = posted(visitPage(t, pages, "GET", from.Header().Get("Location"), nil).Body.String())
+				from = visitPage(t, pages, "POST", "/restore", chosen)
+			}
+			chosen.Set("to", "staging")
+			chosen.Set("do", "run")
+			visitPage(t, pages, "POST", "/hosts/"+hostID+"/restore", chosen)
+			if len(c.got) != 1 {
+				t.Fatalf("sent %q", c.got)
+			}
+			var order struct{ Params restoreParams }
+			_, body, _ := strings.Cut(c.got[0], "jobs ")
+			if err := json.Unmarshal([]byte(body), &order); err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(order.Params.Paths)
+			slices.Sort(picked)
+			if !slices.Equal(order.Params.Paths, picked) {
+				t.Errorf("ordered %q, want %q", order.Params.Paths, picked)
+			}
+		})
+	}
+}
+
+func TestAFolderWithALineEndOpensWithoutAScript(t *testing.T) {
+	pages := newPages(t, newContract())
+	body := visitPage(t, pages, "POST", "/hosts/"+hostID+"/restore", url.Values{"repository": {repositoryID}, "snapshot": {snapshotID}, "toggle": {"/srv/return%0D"}}).Body.String()
+	wantOnPage(t, body, `name="open" value="/srv/return%0D"`, `data-path="/srv/return%0D/50%250A`+"\t")
 }
 
 func TestARefusedRestoreKeepsWhatWasChosenAndSaysItWhereItBelongs(t *testing.T) {

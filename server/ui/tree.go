@@ -53,6 +53,21 @@ func snapshotAPI(repository, snapshot string) string {
 // folderOf gives the folder that holds an entry.
 func folderOf(p string) string { return path.Dir(p) }
 
+// A path as the value of a field or an attribute: pages and posted forms change line ends, so a
+// path that has one would come back as another one. text.js has the same.
+var pathEncoder, pathDecoder = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A"), strings.NewReplacer("%25", "%", "%0D", "\r", "%0A", "\n")
+
+func encodePath(p string) string { return pathEncoder.Replace(p) }
+
+// decodePaths gives the paths in a posted form as they are in the snapshot.
+func decodePaths(form url.Values) {
+	for _, name := range []string{"path", "open", "toggle"} {
+		for i, value := range form[name] {
+			form[name][i] = pathDecoder.Replace(value)
+		}
+	}
+}
+
 // below tells whether an entry lies under a folder.
 func below(p, folder string) bool {
 	return p != folder && (folder == "/" || strings.HasPrefix(p, folder+"/"))

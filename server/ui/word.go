@@ -15,6 +15,7 @@ import (
 var functions = template.FuncMap{
 	"visible":     visible,
 	"visiblePath": visiblePath,
+	"encodePath":  encodePath,
 	"amount":      amount,
 	"short":       short,
 	"says":        says,

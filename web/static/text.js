@@ -32,6 +32,12 @@ export const visible = (text) => text.replace(UNSEEN, show);
 // visibleLine does that with a line of a log, in which a tab is space.
 export const visibleLine = (text) => text.replace(UNSEEN, (char) => (char === "\t" ? char : show(char)));
 
+// encodePath writes a path as the value of a field or an attribute, as the server does. Pages
+// and posted forms change line ends, so a path that has one would come back as another one.
+export const encodePath = (path) => path.replace(/[%\r\n]/g, encodeURIComponent);
+
+export const decodePath = (value) => value.replace(/%(?:25|0D|0A)/g, decodeURIComponent);
+
 // write puts a line's text into an element, marking what was searched for. A very
 // long line is cut, with a button for the rest.
 export function write(element, text, searched = "") {

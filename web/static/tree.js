@@ -7,13 +7,14 @@
 // the next name that begins with it. "rm:picked" tells what is picked.
 
 import { pause, read, Refused } from "./poll.js";
-import { bytes, count, visible } from "./text.js";
+import { bytes, count, decodePath, encodePath, visible } from "./text.js";
 import { freshen } from "./times.js";
 
 const SOON = 250; // after the last key of a search
 const PAGE = 200;
 
 const below = (path, folder) => path !== folder && (folder === "/" || path.startsWith(folder + "/"));
+const pathOf = (row) => decodePath(row.dataset.path);
 const filesOf = (entry) => (entry.type === "dir" ? entry.files : 1);
 
 class FileTree extends HTMLElement {
@@ -31,11 +32,14 @@ class FileTree extends HTMLElement {
     this.find = this.querySelector("#find");
     this.list.setAttribute("role", "tree");
     this.list.setAttribute("aria-multiselectable", "true");
-    for (const field of this.querySelectorAll("[data-picks] input")) this.#picked.set(field.value, { path: field.value, type: "other", size: 0, files: -1 });
+    for (const field of this.querySelectorAll("[data-picks] input")) {
+      const path = decodePath(field.value);
+      this.#picked.set(path, { path, type: "other", size: 0, files: -1 });
+    }
     for (const row of this.list.children) {
       this.#upgrade(row);
       const box = row.querySelector("input");
-      if (box.checked && !box.disabled) this.#picked.set(row.dataset.path, this.#entry(row));
+      if (box.checked && !box.disabled) this.#picked.set(pathOf(row), this.#entry(row));
     }
     this.list.querySelector("li")?.setAttribute("tabindex", "0");
     this.list.addEventListener("click", (event) => this.#clicked(event));
@@ -53,8 +57,8 @@ class FileTree extends HTMLElement {
   // ---- rows
 
   #entry(row) {
-    const { path, type, size, files } = row.dataset;
-    return { path, type, size: Number(size), files: Number(files) };
+    const { type, size, files } = row.dataset;
+    return { path: pathOf(row), type, size: Number(size), files: Number(files) };
   }
 
   #upgrade(row) {
@@ -77,7 +81,7 @@ class FileTree extends HTMLElement {
 
   #row(entry, level, label) {
     const row = this.blank.cloneNode(true);
-    Object.assign(row.dataset, { path: entry.path, level, type: entry.type, size: entry.size ?? 0, files: entry.files ?? 0 });
+    Object.assign(row.dataset, { path: encodePath(entry.path), level, type: entry.type, size: entry.size ?? 0, files: entry.files ?? 0 });
     row.classList.add(`d${Math.min(level, 12)}`);
     const folder = entry.type === "dir";
     const [twist, leaf, name] = [row.querySelector(".twist"), row.querySelector(".leaf"), row.querySelector("label")];
@@ -99,7 +103,7 @@ class FileTree extends HTMLElement {
   #more(folder, level, token, search) {
     const row = document.createElement("li");
     row.className = `node more d${Math.min(level, 12)}`;
-    Object.assign(row.dataset, { level, more: token, path: folder });
+    Object.assign(row.dataset, { level, more: token, path: encodePath(folder) });
     if (search) row.dataset.search = search;
     row.setAttribute("role", "treeitem");
     row.setAttribute("aria-level", String(level + 1));
@@ -135,12 +139,12 @@ class FileTree extends HTMLElement {
   async #open(row) {
     if (row.getAttribute("aria-expanded") !== "false" || row.getAttribute("aria-busy")) return;
     row.setAttribute("aria-busy", "true");
-    const page = await this.#ask("entries", { path: row.dataset.path, page_size: PAGE }, this.#leaving.signal);
+    const page = await this.#ask("entries", { path: pathOf(row), page_size: PAGE }, this.#leaving.signal);
     row.removeAttribute("aria-busy");
     if (!page || !row.isConnected) return;
     row.setAttribute("aria-expanded", "true");
     this.#say("");
-    this.#insert(row, page, row.dataset.path, Number(row.dataset.level) + 1);
+    this.#insert(row, page, pathOf(row), Number(row.dataset.level) + 1);
   }
 
   #insert(after, page, folder, level) {
@@ -158,7 +162,8 @@ class FileTree extends HTMLElement {
   }
 
   async #further(row) {
-    const { more, path, search, level } = row.dataset;
+    const { more, search, level } = row.dataset;
+    const path = pathOf(row);
     const page = search
       ? await this.#ask("search", { q: search, page_size: PAGE, page_token: more }, this.#leaving.signal)
       : await this.#ask("entries", { path, page_size: PAGE, page_token: more }, this.#leaving.signal);
@@ -179,7 +184,7 @@ class FileTree extends HTMLElement {
   }
 
   #pick(row, on) {
-    const { path } = row.dataset;
+    const path = pathOf(row);
     if (on) {
       for (const other of [...this.#picked.keys()]) if (below(other, path)) this.#picked.delete(other);
       this.#picked.set(path, this.#entry(row));
@@ -192,7 +197,7 @@ class FileTree extends HTMLElement {
     for (const row of this.list.children) {
       const box = row.querySelector("input");
       if (!box) continue;
-      const { path } = row.dataset;
+      const path = pathOf(row);
       const covered = this.#cover(path);
       const picked = this.#picked.has(path);
       const partly = !picked && !covered && row.dataset.type === "dir" && [...this.#picked.keys()].some((other) => below(other, path));
@@ -203,7 +208,7 @@ class FileTree extends HTMLElement {
       row.title = covered ? `Comes with ${visible(covered)}` : "";
       row.setAttribute("aria-checked", partly ? "mixed" : String(box.checked));
     }
-    const fields = [...this.#picked.keys()].map((path) => Object.assign(document.createElement("input"), { type: "hidden", name: "path", value: path }));
+    const fields = [...this.#picked.keys()].map((path) => Object.assign(document.createElement("input"), { type: "hidden", name: "path", value: encodePath(path) }));
     this.querySelector("[data-picks]").replaceChildren(...fields);
     const entries = [...this.#picked.values()];
     const known = entries.filter((entry) => entry.files >= 0);
