@@ -1,6 +1,6 @@
 package restic
 
-import "strings"
+import "slices"
 
 func lsOperation() Operation {
 	return Operation{
@@ -63,12 +63,12 @@ func indexOperation() Operation {
 }
 
 // List lists the entries of a snapshot, a folder before what is in it, those of one folder
-// in the order of their names. A path that the snapshot does not have is the failure
+// in the order of their names. Where it has none of the paths, that is the failure
 // path_not_found, although restic ends with 0.
 type List struct {
-	SnapshotID string // 64 hexadecimal digits
-	Path       string // a folder, listed with what is in it, or a file; "" is the whole snapshot
-	Recursive  bool   // with what is below Path
+	SnapshotID string   // 64 hexadecimal digits
+	Paths      []string // folders, each listed with what is in it, and files; none is the whole snapshot
+	Recursive  bool     // with all that is below them
 
 	// Each gets the entries one by one, while restic runs. Its error ends the listing.
 	Each func(Node) error
@@ -79,14 +79,16 @@ var _ Op[int64] = List{}
 // Name returns "ls".
 func (List) Name() string { return "ls" }
 
-// Validate checks the id and the path.
+// Validate checks the id and the paths.
 func (l List) Validate() error {
 	var errs Errors
 	if !fullIDPattern.MatchString(l.SnapshotID) {
 		errs = append(errs, notFullID("snapshot_id"))
 	}
-	if l.Path != "" && CheckSnapshotPath(l.Path) != nil {
-		errs = append(errs, &Error{Code: CodeFieldInvalid, Field: "path", Message: "is not a path in a snapshot"})
+	for _, path := range l.Paths {
+		if CheckSnapshotPath(path) != nil {
+			errs = append(errs, &Error{Code: CodeFieldInvalid, Field: "path", Message: "is not a path in a snapshot"})
+		}
 	}
 	return errs.orNil()
 }
@@ -100,14 +102,13 @@ func (l List) plan(Version) plan {
 		verb: []string{"ls"}, operands: []string{l.SnapshotID}, reads: true, deadline: noDeadline, watched: true,
 		absent: CodeSnapshotNotFound, item: l.item,
 	}
-	switch {
-	case l.Path == "/" && l.Recursive, l.Path == "":
-	case l.Recursive:
-		p.flags = []string{"--recursive"}
-		fallthrough
-	default:
-		p.operands = append(p.operands, l.Path)
+	if l.Recursive && slices.Contains(l.Paths, "/") {
+		return p
 	}
+	if l.Recursive && len(l.Paths) > 0 {
+		p.flags = []string{"--recursive"}
+	}
+	p.operands = append(p.operands, l.Paths...)
 	return p
 }
 
@@ -124,7 +125,7 @@ func (l List) decode(out *output) (int64, error) {
 	if _, ok := out.message("snapshot"); !ok {
 		return 0, noResult(l.Name(), "snapshot")
 	}
-	if out.taken == 0 && strings.Trim(l.Path, "/") != "" { //guard:ls-nothing
+	if out.taken == 0 && len(l.Paths) > 0 && !slices.Contains(l.Paths, "/") { //guard:ls-nothing
 		return 0, failureOf(CodePathNotFound)
 	}
 	return out.taken, nil

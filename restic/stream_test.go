@@ -76,8 +76,12 @@ func TestAResticWhoseResultIsNotTakenIsStopped(t *testing.T) {
 func TestAListingOfNothingIsAFailureWhereAPathWasAskedFor(t *testing.T) {
 	each := func(restic.Node) error { return nil }
 	for path, want := range map[string]restic.Code{"/no/such": restic.CodePathNotFound, "/": "", "": ""} {
+		paths := []string{path}
+		if path == "" {
+			paths = nil
+		}
 		s := newStage(t, restic.Config{}, listReply(0, out(snapshotLine)))
-		result, err := restic.Run(t.Context(), s.runner, restic.List{SnapshotID: aSnapshot, Path: path, Each: each}, s.access, s.handlers())
+		result, err := restic.Run(t.Context(), s.runner, restic.List{SnapshotID: aSnapshot, Paths: paths, Each: each}, s.access, s.handlers())
 		switch {
 		case err != nil:
 			t.Error(err)
@@ -94,7 +98,7 @@ func TestAListingOfNothingIsAFailureWhereAPathWasAskedFor(t *testing.T) {
 
 func TestAListingTakesNoOptionForAPath(t *testing.T) {
 	for _, path := range []string{"--help", "-l", "a", "/..", "/a//b", "/a\x00"} {
-		if err := (restic.List{SnapshotID: aSnapshot, Path: path}).Validate(); err == nil {
+		if err := (restic.List{SnapshotID: aSnapshot, Paths: []string{path}}).Validate(); err == nil {
 			t.Errorf("%q was taken", path)
 		}
 	}

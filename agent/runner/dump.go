@@ -97,7 +97,7 @@ func (t *Task) lookAtDump(ctx context.Context, id, path string) (toDump, *Ending
 	if path == "/" {
 		d.kind = "dir"
 	}
-	_, e := perform(ctx, t, restic.List{SnapshotID: id, Path: path, Recursive: true, Each: func(n restic.Node) error {
+	_, e := perform(ctx, t, restic.List{SnapshotID: id, Paths: []string{path}, Recursive: true, Each: func(n restic.Node) error {
 		if n.Path == path {
 			d.kind = n.Type
 		}

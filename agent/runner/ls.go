@@ -60,8 +60,12 @@ func runLs(ctx context.Context, t *Task) *Ending {
 		return e
 	}
 	rows, facts := t.rows(ctx), lsFacts{}
+	var paths []string
+	if path := t.Params.String("path"); path != "" {
+		paths = []string{path}
+	}
 	listed, e := perform(ctx, t, restic.List{
-		SnapshotID: id, Path: t.Params.String("path"), Recursive: t.Params.Bool("recursive"),
+		SnapshotID: id, Paths: paths, Recursive: t.Params.Bool("recursive"),
 		Each: func(n restic.Node) error {
 			facts.Entries++
 			if n.Type == "file" {

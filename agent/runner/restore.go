@@ -93,6 +93,9 @@ type restoreFacts struct {
 	NotRestored   []string `json:"not_restored,omitempty"`
 }
 
+// notInSnapshot is what the row of a path says that was chosen in vain.
+const notInSnapshot = "is not in the snapshot"
+
 // restoreRow is a row of the result.
 type restoreRow struct {
 	Path   string `json:"path"`
@@ -158,8 +161,7 @@ func (r *restoring) carryOut(ctx context.Context) *Ending {
 		return e
 	}
 	if r.Params.Bool("dry_run") {
-		r.facts.TargetPath = r.target()
-		return outcomeOf(fmt.Sprintf("it would restore %s to %s", r.amount(r.facts.PlannedFiles, r.facts.PlannedBytes), r.target()))
+		return r.foretell(ctx)
 	}
 	r.Note("restores into " + r.folder.Path())
 	if !r.facts.Fenced {
@@ -229,6 +231,52 @@ func (r *restoring) look(ctx context.Context) *Ending {
 		return e
 	}
 	return r.margin(r.folder).fits("restore", planned.Value.TotalBytes, planned.Value.TotalFiles)
+}
+
+// foretell is the ending of a dry run: what was chosen in vain makes it one like the restore's.
+func (r *restoring) foretell(ctx context.Context) *Ending {
+	if e := r.seek(ctx); e != nil {
+		return e
+	}
+	r.facts.TargetPath = r.target()
+	e := outcomeOf(fmt.Sprintf("it would restore %s to %s", r.amount(r.facts.PlannedFiles, r.facts.PlannedBytes), r.target()))
+	if r.errors > 0 {
+		e.Result, e.Code = spool.Warning, string(restic.CodeRestoreIncomplete)
+		e.addMessage(fmt.Sprintf("of the %d paths that were chosen, the snapshot does not have %d", len(r.plan.paths), r.errors))
+		e.NextStep = "see the rows of the result, and choose what the snapshot has"
+	}
+	return e
+}
+
+// mostSought is how long the paths are that one listing is asked for: Windows allows a command
+// of 32 767 characters.
+const mostSought = 16 << 10
+
+// seek looks for each path that was chosen: restic says nothing of one that is not there.
+func (r *restoring) seek(ctx context.Context) *Ending {
+	for rest := r.plan.paths; len(rest) > 0; {
+		n, length := 0, 0
+		absent := map[string]bool{}
+		for ; n < len(rest) && (n == 0 || length+len(rest[n]) < mostSought); n++ {
+			absent[rest[n]] = rest[n] != "/"
+			length += len(rest[n])
+		}
+		_, e := perform(ctx, r.Task, restic.List{SnapshotID: r.Params.String("snapshot_id"), Paths: rest[:n], Each: func(node restic.Node) error {
+			delete(absent, node.Path)
+			return nil
+		}})
+		if e != nil && e.Code != string(restic.CodePathNotFound) {
+			return e
+		}
+		for _, path := range rest[:n] {
+			if absent[path] {
+				r.errors++
+				r.row(path, "missing", notInSnapshot)
+			}
+		}
+		rest = rest[n:]
+	}
+	return nil
 }
 
 // restore has restic restore, and returns what it could not.

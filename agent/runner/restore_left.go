@@ -68,7 +68,7 @@ func (r *restoring) count(there stage.Counts, items restic.ItemList) {
 	for _, path := range r.plan.paths {
 		if path != "/" && !reported[path] && !r.folder.Has(path) {
 			r.errors++
-			r.row(path, "missing", "is not in the snapshot")
+			r.row(path, "missing", notInSnapshot)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -405,6 +406,45 @@ func TestWhatIsNotInTheSnapshotIsNotCalledRestored(t *testing.T) {
 	}
 	v.snapshot = strings.Repeat("0", 64)
 	v.do("restore", v.params(nil)).want(spool.Failed, "snapshot_not_found")
+}
+
+// What a restore would miss, its dry run misses.
+func TestADryRunOfARestoreMissesWhatIsNotInTheSnapshot(t *testing.T) {
+	t.Parallel()
+	for _, suite := range restictest.Suites() {
+		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
+			v := withSnapshot(t, suite, func(p *place) {
+				for _, name := range []string{"two\nlines", "carriage\rreturn", "sub/50%0A*"} {
+					writeFile(t, filepath.Join(p.source, name), "x")
+				}
+			})
+			here := []string{v.source + "/a.txt", v.source + "/two\nlines", v.source + "/carriage\rreturn", v.source + "/sub"}
+			dry := func(result spool.Result, code string, paths ...string) (control.Outcome, []restoreRow) {
+				t.Helper()
+				job := v.command("restore", v.params(map[string]any{"dry_run": true, "paths": paths}))
+				v.runner.Run(t.Context(), job)
+				return v.recorded(job.ID).want(result, code), v.rowsOf(job.ID)
+			}
+			if _, rows := dry(spool.Succeeded, "", here...); len(rows) > 0 {
+				t.Errorf("rows: %q", rows)
+			}
+			none, long := v.source+"/two\r\nlines", []string{}
+			for i := range 100 {
+				long = append(long, fmt.Sprintf("%s/%s%03d", v.source, strings.Repeat("n", 240), i))
+			}
+			got, rows := dry(spool.Warning, "restore_incomplete", slices.Concat(long, here, []string{none})...)
+			if f := v.facts(got); f.Errors != 101 || f.PlannedFiles < 4 || len(rows) != 101 {
+				t.Errorf("%+v: %d rows", got, len(rows))
+			} else if diff := cmp.Diff(restoreRow{none, "missing", "is not in the snapshot"}, rows[100]); diff != "" {
+				t.Error(diff)
+			}
+			dry(spool.Failed, "nothing_restored", none)
+			if left := v.staged(); len(left) > 0 {
+				t.Errorf("left: %q", left)
+			}
+		})
+	}
 }
 
 // A pack is gone, so one file cannot be restored: what is in place stays.
