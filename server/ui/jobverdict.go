@@ -56,6 +56,10 @@ func verdictOf(j api.Job) *verdict {
 		lost = *f.Errors
 	}
 	switch {
+	case p.DryRun && j.Outcome.Result == api.JobResultWarning:
+		v.State = web.State{Tone: web.Warn, Glyph: "warn", Word: "Dry run lacks something"}
+		v.Text = "Nothing was written. " + because(j)
+		v.Again = "/hosts/" + string(j.HostId) + "/restore?dry=" + string(j.Id)
 	case p.DryRun && j.Outcome.Result == api.JobResultSucceeded:
 		v.State = web.State{Tone: web.OK, Glyph: "ok", Word: "Dry run agrees"}
 		v.Text = "restic would restore " + entries(v.Planned.Files) + ", " + web.Bytes(v.Planned.Bytes) + ". Nothing was written."
@@ -68,7 +72,8 @@ func verdictOf(j api.Job) *verdict {
 		v.Text = entries(v.Planned.Files) + " were planned, and the restore ended before any was counted. " + because(j)
 	case lost > 0:
 		v.State = web.State{Tone: web.Warn, Glyph: "warn", Word: "Not everything is back"}
-		v.Text = entries(lost) + " of " + web.Count(v.Planned.Files) + " could not be restored; they are listed below."
+		// Not of what was planned: that lacks what is not in the snapshot.
+		v.Text = entries(lost) + " of what was chosen could not be restored, as the rows below say."
 	case j.Outcome.Result != api.JobResultSucceeded:
 		v.State = web.State{Tone: web.Warn, Glyph: "warn", Word: "Look at the result"}
 		v.Text = "As much was restored as was planned, and still the job did not end well. " + because(j)

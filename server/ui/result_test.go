@@ -134,8 +134,8 @@ func TestARestoreIsJudgedByWhatWasPlannedAndWhatWasDone(t *testing.T) {
 	}{
 		"all of it":             {asked, `{"planned_files":4,"planned_bytes":2048,"restored_files":4,"restored_bytes":2048,"verified":true}`, "Everything is back</span> <span>As much was restored as was planned. It was read again", "succeeded"},
 		"some left as they are": {asked, `{"planned_files":4,"restored_files":1,"skipped_files":3}`, "3 entries were left as they were.", "succeeded"},
-		"some missing":          {asked, `{"planned_files":4,"restored_files":3}`, "Not everything is back</span> <span>1 entry of 4", "succeeded"},
-		"some with errors":      {asked, `{"planned_files":4,"restored_files":4,"errors":2}`, "2 entries of 4", "warning"},
+		"some missing":          {asked, `{"planned_files":4,"restored_files":3}`, "Not everything is back</span> <span>1 entry of what was chosen could not be restored, as the rows below say.", "succeeded"},
+		"some with errors":      {asked, `{"planned_files":4,"restored_files":4,"errors":2}`, "2 entries of what was chosen could not be restored", "warning"},
 		"device nodes stripped": {asked, `{"planned_files":4,"restored_files":3,"errors":0,"stripped":1}`, "Everything is back</span> <span>As much was restored as was planned. Privileges of 1 entry were taken away", "succeeded"},
 		"none":                  {asked, `{"planned_files":4}`, "Not restored", "failed"},
 		"a dry run":             {`{"snapshot_id":"x","target":"staging","dry_run":true}`, `{"planned_files":4,"planned_bytes":2048}`, "Dry run agrees</span> <span>restic would restore 4 entries, 2.0 KiB. Nothing was written.", "succeeded"},
@@ -405,6 +405,25 @@ func TestADryRunThatFailedSaysWhy(t *testing.T) {
 	j := api.Job{Operation: "restore", Params: json.RawMessage(`{"dry_run":true}`), Outcome: &api.Outcome{Result: "failed", Code: "no_space", Message: "the disk has 2 GiB free, and 9 GiB are needed", NextStep: "Make room.", Facts: json.RawMessage(`{"planned_files":7,"planned_bytes":9}`)}}
 	if got := verdictOf(j).Text; got != "Nothing was written. The disk has 2 GiB free, and 9 GiB are needed. Make room." {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestADryRunThatLacksSomethingDoesNotAgree(t *testing.T) {
+	for _, result := range []api.JobResult{"warning", "failed", "cancelled", "interrupted"} {
+		c := newContract()
+		c.ended("restore", `{"snapshot_id":"`+snapshotID+`","paths":["/etc","/none"],"target":"staging","dry_run":true}`, `{"planned_files":4,"planned_bytes":2048,"errors":1}`, result)
+		j := c.answers["GET /api/v1/jobs/"+jobID].(api.Job)
+		j.Outcome.Message = "of the 2 paths that were chosen, the snapshot does not have 1"
+		pages := newPages(t, c)
+		for _, at := range []string{"/jobs/" + jobID, "/hosts/" + hostID + "/restore?dry=" + jobID} {
+			body := visitPage(t, pages, "GET", at, nil).Body.String()
+			if wantOnPage(t, body, "Nothing was written. Of the 2 paths that were chosen, the snapshot does not have 1."); strings.Contains(body, "Dry run agrees") {
+				t.Errorf("%s: %s says that a dry run agrees", result, at)
+			}
+			if lacks := strings.Contains(body, "Dry run lacks something"); lacks != (result == "warning") {
+				t.Errorf("%s: %s says that it lacks something: %v", result, at, lacks)
+			}
+		}
 	}
 }
 
