@@ -126,6 +126,46 @@ func TestYesterdaysFileComesBackAndWhatChangedIsSeen(t *testing.T) {
 	b.until(fmt.Sprintf(`location.pathname.endsWith("/restore") && document.querySelector("[data-paths]")?.textContent === %q`, gone))
 }
 
+// Names that a page or a form would change, if it could: what is picked comes back, and the dry run
+// says before that it will.
+func TestFilesWithLineEndsInTheirNamesComeBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	source := files(t, 20)
+	names := []string{"two\nlines", "carriage\rreturn", "both\r\n50%0A"}
+	for _, name := range names {
+		if err := os.WriteFile(filepath.Join(source, name), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := w.addHost("web-1", w.addRepository("nas", repositorySpec{}), []string{source})
+	h.backUp("succeeded")
+
+	b := newTab(t, webtest.Browser(t), "http://"+w.addr, "401", "422", "409")
+	b.visit("/sign-in")
+	b.fill(map[string]string{"name": "admin", "password": password})
+	b.press("Sign in")
+	b.visit("/hosts/" + h.id + "/restore")
+	for i, shown := range []string{"two␊lines", "carriage␍return", "both␍␊50%0A"} {
+		row := fmt.Sprintf(`[...document.querySelectorAll(".tree[role=tree] li")].find((row) => row.querySelector("label").textContent.endsWith(%q))`, shown)
+		b.until(row)
+		read[bool](b, row+`.querySelector("input").click() ?? true`)
+		b.until(fmt.Sprintf(`document.querySelectorAll("[data-picks] input").length === %d`, i+1))
+	}
+	b.press("Dry run")
+	b.shows("Dry run agrees")
+	b.until(`document.querySelector(".tree[role=tree]") && document.querySelectorAll("[data-picks] input").length === 3`)
+	read[bool](b, `document.querySelector("button[value=run]").click() ?? true`)
+	b.until(`location.pathname.startsWith("/jobs/")`)
+	b.shows("Everything is back")
+	at := w.restoredTo(filepath.Base(b.path()))
+	for _, name := range names {
+		if got, err := os.ReadFile(filepath.Join(at, source, name)); err != nil || string(got) != name {
+			t.Errorf("%q came back as %q: %v", name, got, err)
+		}
+	}
+}
+
 // restoredTo is the folder that a restore says its files are in.
 func (w *world) restoredTo(job string) string {
 	w.t.Helper()
