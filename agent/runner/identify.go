@@ -79,10 +79,12 @@ func (t *Task) pinned(ctx context.Context) (restic.RepositoryConfig, *Ending) {
 // In a folder that this host is to maintain it may never have been that one.
 func (t *Task) another(found string) *Ending {
 	known := t.Repository.ResticID
-	if folder := t.reach.folder(); folder != "" {
-		return failed(t.orFolder(CodeRepositoryChanged),
-			fmt.Sprintf("the repository in %s is not the one that this host is to maintain there: its id is %.12s…, and that one's is %.12s…", folder, found, known),
-			nextFolder+"find out who replaced it")
+	there := fmt.Sprintf("the repository in %s is not the one that this host is to maintain there: its id is %.12s…, and that one's is %.12s…", t.reach.folder(), found, known)
+	switch t.orFolder(CodeRepositoryChanged) {
+	case CodeMaintenanceFolder:
+		return failed(CodeMaintenanceFolder, there, nextFolder+"find out who replaced it")
+	case CodeMaintenanceFolderGone:
+		return failed(CodeMaintenanceFolderGone, there, nextMount+"find out who replaced it")
 	}
 	return failed(CodeRepositoryChanged,
 		fmt.Sprintf("the repository at this location is not the one it was: its id is %.12s…, and was %.12s…", found, known),

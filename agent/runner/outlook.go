@@ -17,14 +17,15 @@ import (
 
 // Codes of what a maintenance host finds.
 const (
-	CodeLedgerDamaged     = "ledger_damaged"
-	CodeRetentionFloor    = "retention_below_floor"
-	CodeForgetIncomplete  = "forget_incomplete"
-	CodePruneUnverified   = "prune_blocked_unverified"
-	CodePruneNoUndo       = "prune_blocked_no_undo"
-	CodePruneDamaged      = "prune_left_damage"
-	CodeForeignObjects    = "repository_foreign_object"
-	CodeMaintenanceFolder = "maintenance_folder"
+	CodeLedgerDamaged         = "ledger_damaged"
+	CodeRetentionFloor        = "retention_below_floor"
+	CodeForgetIncomplete      = "forget_incomplete"
+	CodePruneUnverified       = "prune_blocked_unverified"
+	CodePruneNoUndo           = "prune_blocked_no_undo"
+	CodePruneDamaged          = "prune_left_damage"
+	CodeForeignObjects        = "repository_foreign_object"
+	CodeMaintenanceFolder     = "maintenance_folder"
+	CodeMaintenanceFolderGone = "maintenance_folder_gone" // this host has seen the repository there before
 )
 
 // outlook is what a maintenance job knows before it changes anything.

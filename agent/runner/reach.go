@@ -71,8 +71,8 @@ func (t *Task) become() *Ending {
 	}
 	as, real, err := t.reach.owner()
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && t.reach.rule.RunAs == "":
-		return nil // restic says that there is no repository
+	case errors.Is(err, fs.ErrNotExist) && real == "":
+		return nil // there is no folder, and restic says that there is no repository
 	case err != nil:
 		return refusedOwner(err)
 	}

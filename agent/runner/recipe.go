@@ -171,28 +171,43 @@ func (t *Task) known(e *Ending) *Ending {
 	said := e.Message
 	e.Code = CodeRepoMissing
 	e.Message = clip("the repository is gone from its location, where it was before: "+said, 4000)
-	e.NextStep = "find out what happened to the storage; do not initialise it again, its backups may still be brought back"
-	if folder := t.reach.folder(); folder != "" { // which may be a wrong one: backups go elsewhere
-		e.Code = t.orFolder(CodeRepoMissing)
+	e.NextStep = nextMissing
+	switch folder := t.reach.folder(); t.orFolder(CodeRepoMissing) {
+	case CodeMaintenanceFolder:
+		e.Code = CodeMaintenanceFolder
 		e.Message = clip("there is no repository in "+folder+", where this host is to maintain it: "+said, 4000)
-		e.NextStep = nextFolder + e.NextStep
+		e.NextStep = nextFolder + nextMissing
+	case CodeMaintenanceFolderGone:
+		e.Code = CodeMaintenanceFolderGone
+		e.Message = clip("the repository is gone from "+folder+", where this host maintains it: "+said, 4000)
+		e.NextStep = nextMount + nextMissing
 	}
 	return e
 }
 
-// orFolder is the code of a repository that is not in the folder where this host is to
-// maintain it. Nobody need have lost it while this host has never looked into it: then it is
-// the folder that is wrong. Once it has, it is an alarm.
+// orFolder is the code of a repository that is not where the job looked for it, which is an
+// alarm where hosts back up to that place. In a folder where this host alone works nobody need
+// have lost it: it is the wrong one if this host has never seen the repository there, and
+// else perhaps on a disk that is not mounted.
 func (t *Task) orFolder(alarm string) string {
+	if t.reach.folder() == "" || t.Repository.Location.Equal(t.reach.location) { //guard:folder-of-hosts
+		return alarm
+	}
 	ledger, err := t.openLedger(t.Repository.ResticID)
 	if err != nil || !ledger.Born.IsZero() { //guard:folder-known
-		return alarm
+		return CodeMaintenanceFolderGone
 	}
 	return CodeMaintenanceFolder
 }
 
-// nextFolder is what to do first where the folder is not the repository's.
-const nextFolder = "correct the repository's folder under Maintenance, if it lies elsewhere on this host; else "
+// nextMissing is what to do about a repository that is not where it was.
+const nextMissing = "find out what happened to the storage; do not initialise it again, its backups may still be brought back"
+
+// What to do first where the repository is not in the folder where it is to be maintained.
+const (
+	nextFolder = "correct the repository's folder under Maintenance, if it lies elsewhere on this host; else "
+	nextMount  = "mount the disk that the folder is on, if it is not mounted; else "
+)
 
 // errNotRecorded is why a process that the disk does not know of was not started.
 var errNotRecorded = errors.New("the process could not be recorded on the disk, so it was not started")

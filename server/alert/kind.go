@@ -36,6 +36,7 @@ const (
 	KeysChanged           = "keys_changed"
 	MaintenanceNotAllowed = "maintenance_not_allowed"
 	MaintenanceFolder     = "maintenance_folder"
+	MaintenanceFolderGone = "maintenance_folder_gone"
 	ExclusiveTooLong      = "exclusive_too_long"
 )
 
@@ -82,6 +83,8 @@ var Kinds = []Kind{
 		Description: "The host that is to maintain a repository does not allow that in its own policy file."},
 	{Code: MaintenanceFolder, Title: "Maintenance folder wrong", Severity: fleet.Warn,
 		Description: "The folder in which a repository is to be maintained holds no repository or another one, or cannot be worked in. Backups go on."},
+	{Code: MaintenanceFolderGone, Title: "Repository gone from its folder", Severity: fleet.Critical,
+		Description: "A repository is not in the folder any more where it is maintained, which may be on a disk that is not mounted. Where hosts reach it another way, backups may go on."},
 	{Code: ExclusiveTooLong, Title: "Job holds a repository", Severity: fleet.Warn,
 		Description: "A job has had a repository for itself for so long that backups are not held back for it any more. For how long they are, an option of the server says."},
 	{Code: CredentialCanDelete, Title: "Credential can delete", Severity: fleet.Critical,

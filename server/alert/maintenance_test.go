@@ -44,7 +44,7 @@ func TestTheHealthOfRepositoriesRaisesAndResolvesAlerts(t *testing.T) {
 		}{
 			{alert.CheckFailed, fleet.Critical}, {alert.PruneBlocked, fleet.Warn}, {alert.ForeignObjects, fleet.Warn},
 			{alert.SuspectSnapshots, fleet.Warn}, {alert.KeysChanged, fleet.Warn}, {alert.MaintenanceNotAllowed, fleet.Warn},
-			{alert.MaintenanceFolder, fleet.Warn},
+			{alert.MaintenanceFolder, fleet.Warn}, {alert.MaintenanceFolderGone, fleet.Critical},
 		} {
 			w.write(func(tx *store.Tx) error {
 				_, err := tx.RaiseCondition(t.Context(), fleet.Condition{

@@ -24,6 +24,7 @@ var broken = map[string]string{
 	"repo_damaged":              "is damaged",
 	"repository_full":           "is full",
 	MaintenanceFolder:           "cannot be maintained in its folder",
+	MaintenanceFolderGone:       "is gone from the folder where it is maintained",
 	"repo_locked":               "is locked",
 	"wrong_password":            "does not open with its password",
 	initFailed:                  "could not be made usable",

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"restic-manager/server/api"
@@ -17,7 +18,7 @@ func TestTroubleWithAFolderEndsWithTheFolder(t *testing.T) {
 	path := "/api/v1/repositories/" + repository.Id + "/maintenance-host"
 	name := func(folder string) (codes []string) {
 		for _, c := range into[api.Repository](admin.must(http.StatusOK, "PUT", path, obj{"host_id": h.Host.Id, "location": folder})).Conditions {
-			if c.Code == job.CodeMaintenanceFolder {
+			if strings.HasPrefix(c.Code, job.CodeMaintenanceFolder) {
 				codes = append(codes, c.Code)
 			}
 		}
@@ -25,15 +26,20 @@ func TestTroubleWithAFolderEndsWithTheFolder(t *testing.T) {
 	}
 	name("/srv/wrong")
 	err := w.store.Write(t.Context(), func(tx *store.Tx) error {
-		_, err := tx.RaiseCondition(t.Context(), fleet.Condition{
-			ObjectType: store.ObjectRepository, ObjectID: string(repository.Id), Code: job.CodeMaintenanceFolder, Severity: fleet.Warn, Message: "It is not there.",
-		})
-		return err
+		for _, code := range []string{job.CodeMaintenanceFolder, job.CodeMaintenanceFolderGone} {
+			_, err := tx.RaiseCondition(t.Context(), fleet.Condition{
+				ObjectType: store.ObjectRepository, ObjectID: string(repository.Id), Code: code, Severity: fleet.Warn, Message: "It is not there.",
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := name("/srv/wrong"); len(got) != 1 {
+	if got := name("/srv/wrong"); len(got) != 2 {
 		t.Errorf("the same folder named again: %v", got)
 	}
 	if got := name("/srv/right"); len(got) != 0 {

@@ -44,8 +44,10 @@ func (h *Handlers) SetMaintenanceHost(ctx context.Context, r SetMaintenanceHostR
 			return err
 		}
 		if host != repository.MaintenanceHost || folder != repository.MaintenanceLocation { // the trouble was with the one before
-			if _, err := tx.ClearCondition(ctx, store.ObjectRepository, string(id), job.CodeMaintenanceFolder); err != nil {
-				return err
+			for _, code := range []string{job.CodeMaintenanceFolder, job.CodeMaintenanceFolderGone} {
+				if _, err := tx.ClearCondition(ctx, store.ObjectRepository, string(id), code); err != nil {
+					return err
+				}
 			}
 		}
 		if folder != "" {

@@ -134,7 +134,7 @@ func disproves(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, c *fl
 		return false, nil
 	case c.Code == "repository_full", c.Code == "repo_locked": // reading proves nothing
 		return j.Operation == OperationBackup, nil
-	case c.Code == CodeMaintenanceFolder && !inFolder(j): //guard:folder-elsewhere
+	case ofFolder(c.Code) && !inFolder(j): //guard:folder-elsewhere
 		return false, nil
 	}
 	seenBy, err := tx.Job(ctx, c.JobID)
@@ -152,6 +152,12 @@ func disproves(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, c *fl
 	return seenBy.HostID == j.HostID, nil
 }
 
+// ofFolder tells whether trouble of a code is that of the folder where a repository is
+// maintained: what reaches the repository another way says nothing about it.
+func ofFolder(code string) bool {
+	return code == CodeMaintenanceFolder || code == CodeMaintenanceFolderGone
+}
+
 // inFolder tells whether a job that ended well has worked where the repository is
 // maintained: what else runs there may have gone the way of all hosts.
 func inFolder(j *fleet.Job) bool {
@@ -165,7 +171,7 @@ func inFolder(j *fleet.Job) bool {
 func seeingDisproves(ctx context.Context, tx *store.Tx, j *fleet.Job, o Outcome, code string) (bool, error) {
 	switch restic.Code(code) {
 	case restic.CodeRepoUnreachable, restic.CodeRepoTLS, restic.CodeRepoCredentialsRejected,
-		restic.CodeWrongPassword, restic.CodeRepoNotFound, CodeRepoMissing, CodeRepositoryChanged:
+		restic.CodeWrongPassword, restic.CodeRepoNotFound, CodeRepoMissing, CodeRepositoryChanged, CodeMaintenanceFolderGone:
 	default:
 		return false, nil
 	}

@@ -57,6 +57,53 @@ func TestRefusedUploadsAreOverWhenTheSameIsStored(t *testing.T) {
 	})
 }
 
+// TestARepositoryThatIsGoneFromItsFolderStaysSoWhileBackupsGoOn: that hosts still reach it
+// another way brings it not back to where it is maintained.
+func TestARepositoryThatIsGoneFromItsFolderStaysSoWhileBackupsGoOn(t *testing.T) {
+	each(t, func(plain *world) {
+		w := plain.watch()
+		a, s := w.identified(snapshotID("aa"))
+		nas := w.host("nas")
+		w.write(func(tx *store.Tx) error {
+			return tx.SetMaintenance(w.Context(), s.RepositoryID, nas.id.Host, "/srv/web")
+		})
+		nas.open()
+		nas.sync()
+		w.must(w.store.FlushContacts(w.Context()))
+		r, err := w.store.Repository(w.Context(), s.RepositoryID)
+		w.must(err)
+		codes := func() string { return w.codes(store.ObjectRepository, string(r.ID)) }
+		gone := job.Outcome{
+			Result: "failed", Code: "maintenance_folder_gone", Message: "the repository is gone from /srv/web, where this host maintains it (restic: no config file)",
+			NextStep: "mount the disk",
+		}
+		w.does(nas, r, "prune", nil, gone)
+		w.look(nas, a)
+		w.want("an unmounted disk", "maintenance_folder_gone(critical):1")
+		list, _, err := w.store.Alerts(w.Context(), store.AlertFilter{Open: true}, store.Page{Size: 10})
+		w.must(err)
+		if told := list[0]; told.Title != "Repository "+r.Name+" is gone from the folder where it is maintained" || told.NextStep != "mount the disk" || !strings.Contains(told.Message, "not mounted") {
+			w.Errorf("the alert says %q: %s; %s", told.Title, told.Message, told.NextStep)
+		}
+		seen := job.Outcome{Result: "failed", Code: "hook_failed", RepositorySeen: r.ResticID}
+		a.backup(a.begins(w.run(s).ID))
+		w.does(nas, r, "stats", map[string]any{"mode": "raw-data"}, job.Outcome{Result: "succeeded"})
+		w.does(nas, r, "stats", map[string]any{"mode": "raw-data"}, seen)
+		if got := codes(); got != "maintenance_folder_gone" {
+			w.Errorf("after what goes the way of all hosts: %q", got)
+		}
+		w.does(nas, r, "prune", nil, job.Outcome{Result: "failed", Code: "prune_blocked_unverified", RepositorySeen: r.ResticID})
+		if got := codes(); strings.Contains(got, "gone") {
+			w.Errorf("after what saw it in the folder: %q", got)
+		}
+		w.does(nas, r, "prune", nil, gone)
+		w.does(nas, r, "inspect", nil, job.Outcome{Result: "succeeded"})
+		if got := codes(); strings.Contains(got, "gone") {
+			w.Errorf("after what works in the folder: %q", got)
+		}
+	})
+}
+
 // TestWhatToDoAboutAFailedBackupIsWhatItsJobSays unless there are several.
 func TestWhatToDoAboutAFailedBackupIsWhatItsJobSays(t *testing.T) {
 	each(t, func(plain *world) {

@@ -15,6 +15,8 @@ const (
 	CodeRepoMissing         = "repo_missing"       // it was there and is gone
 	CodeCredentialCanDelete = "credential_can_delete"
 	CodeMaintenanceFolder   = "maintenance_folder" // where it is maintained it is not, or cannot be worked on
+
+	CodeMaintenanceFolderGone = "maintenance_folder_gone" // where it was maintained it is no more
 )
 
 // settleRepository ends the claim of the job that makes a repository usable. What
@@ -160,6 +162,8 @@ func repositoryTrouble(code string) (message string, whole, known bool) {
 		return "The credential that hosts use could delete backups.", true, true
 	case CodeMaintenanceFolder:
 		return "The repository cannot be maintained in the folder that is named for it.", false, true
+	case CodeMaintenanceFolderGone:
+		return "The repository is gone from the folder where it is maintained, which may be on a disk that is not mounted.", false, true
 	case restic.CodeRepoUnreachable:
 		return "The repository's storage cannot be reached.", false, true
 	case restic.CodeRepoTLS:
