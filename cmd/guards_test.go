@@ -457,6 +457,7 @@ var guards = []twin{
 	{"health-space", "server/job", "TestOnlyWhoMaintainsARepositoryTellsOfItsStorage"},
 	{"folder-known", "agent/runner", "TestARepositoryThatVanishesFromItsFolderIsToldAsThat"},
 	{"folder-of-hosts", "agent/runner", "TestARepositoryThatVanishesFromTheFolderOfAllIsAnAlarm"},
+	{"listed-once", "server/job", "TestASnapshotThatIsNotThereAnyMoreIsFollowedByAListing"},
 	{"folder-elsewhere", "server/job", "TestAFolderThatIsNotTheRepositorysIsCalledThat"},
 	{"damage-unlooked", "server/job", "TestDamageThatTheMaintenanceHostFoundIsClearedByItAlone"},
 	{"check-elsewhere", "server/job", "TestDamageThatTheMaintenanceHostFoundIsClearedByItAlone"},

@@ -70,7 +70,7 @@ func failureOf(code Code) *Error {
 		return words("the lock is gone", "list the locks again: its owner released it")
 	case CodeSnapshotNotFound:
 		return words("the repository has no snapshot with this id",
-			"list the snapshots again: it may have been removed, or its tags changed, which changes the id")
+			"choose again from the list of snapshots: this one may have been removed, or its tags changed, which changes the id")
 	case CodePathNotFound:
 		return words("the snapshot has nothing at this path",
 			"browse the snapshot; paths begin with / and, of Windows, with the drive's letter: /C/Users")

@@ -102,7 +102,7 @@ func (s Snapshots) decode(out *output) ([]Snapshot, error) {
 		return nil, &Error{
 			Code:    CodeSnapshotNotFound,
 			Message: "the repository has no snapshot with this id",
-			Next:    "list the snapshots again: it may have been removed, or its tags changed, which changes the id",
+			Next:    "choose again from the list of snapshots: this one may have been removed, or its tags changed, which changes the id",
 		}
 	}
 	return list, nil

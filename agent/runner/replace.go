@@ -50,7 +50,7 @@ func chosen(list []restic.Snapshot, ids []string) ([]restic.Snapshot, *Ending) {
 		i := slices.IndexFunc(list, func(s restic.Snapshot) bool { return s.ID == id })
 		if i < 0 { //guard:replace-known
 			return nil, failed(string(restic.CodeSnapshotNotFound), fmt.Sprintf("the repository has no snapshot %.12s…, so nothing was changed", id),
-				"list the snapshots again: it may have been removed, or its tags changed, which changes the id")
+				"choose again from the list of snapshots: this one may have been removed, or its tags changed, which changes the id")
 		}
 		picked = append(picked, list[i])
 	}

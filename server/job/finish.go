@@ -113,7 +113,7 @@ func (s *Service) tellRepository(ctx context.Context, tx *store.Tx, j *fleet.Job
 	if err := outcomeConditions(ctx, tx, j, o); err != nil {
 		return err
 	}
-	if err := listAgain(ctx, tx, j); err != nil {
+	if err := listAgain(ctx, tx, j, o); err != nil {
 		return err
 	}
 	return noteHealth(ctx, tx, j, o)

@@ -63,3 +63,54 @@ func TestWhatWasCopiedIsListed(t *testing.T) {
 		t.Errorf("it was followed by %d listings", n)
 	}
 }
+
+// TestASnapshotThatIsNotThereAnyMoreIsFollowedByAListing: somebody removed it with restic
+// alone, and it is offered until the snapshots are listed.
+func TestASnapshotThatIsNotThereAnyMoreIsFollowedByAListing(t *testing.T) {
+	each(t, func(w *world) {
+		a, s := w.ready()
+		w.snapshotOf(a, s)
+		gone := w.snapshotOf(a, s)
+		b := w.host("web-2")
+		b.open()
+		b.sync()
+		w.must(w.store.FlushContacts(w.Context()))
+		r, err := w.store.Repository(w.Context(), s.RepositoryID)
+		w.must(err)
+		ordered := func(at *agent) (n int) {
+			list, _, err := w.store.Jobs(w.Context(), store.JobFilter{Operation: "snapshots"}, store.Page{})
+			w.must(err)
+			for i := range list {
+				if list[i].HostID == at.id.Host && list[i].RepositoryID == r.ID {
+					n++
+				}
+			}
+			return n
+		}
+		missing := job.Outcome{Result: "failed", Code: "snapshot_not_found"}
+		whole := map[string]any{"snapshot_id": gone}
+		w.does(a, r, "stats", map[string]any{"mode": "restore-size"}, missing)
+		w.does(a, r, "ls", whole, job.Outcome{Result: "failed", Code: "path_not_found"})
+		w.does(a, r, "ls", map[string]any{"snapshot_id": snapshotID("0c")}, missing)
+		if n := ordered(a) + ordered(b); n != 0 {
+			w.Errorf("what shows no list to be old was followed by %d listings", n)
+		}
+		w.does(b, r, "restore", map[string]any{"snapshot_id": gone, "target": "staging"}, missing)
+		if ordered(a) != 1 || ordered(b) != 0 {
+			w.Errorf("after a restore elsewhere the host was to list it %d times, the other %d times", ordered(a), ordered(b))
+		}
+		w.lists(a, r.ID)
+		before := ordered(a)
+		w.does(a, r, "ls", whole, missing)
+		if n := ordered(a) - before; n != 0 {
+			w.Errorf("what is not listed any more was followed by %d listings", n)
+		}
+		w.write(func(tx *store.Tx) error { return tx.SetMaintenance(w.Context(), r.ID, b.id.Host, "/srv/restic") })
+		later := w.snapshotOf(a, s)
+		w.does(a, r, "ls", map[string]any{"snapshot_id": later}, missing)
+		w.does(a, r, "ls", map[string]any{"snapshot_id": later}, missing)
+		if ordered(a) != before || ordered(b) != 1 {
+			w.Errorf("where another host maintains it that one listed it %d times", ordered(b))
+		}
+	})
+}

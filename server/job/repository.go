@@ -109,12 +109,12 @@ func identified(ctx context.Context, tx *store.Tx, r *fleet.Repository, j *fleet
 	if !r.Existing && j.Operation == OperationInit && j.Result == fleet.Succeeded {
 		return nil // it is empty
 	}
-	return list(ctx, tx, r, j)
+	return list(ctx, tx, r, j.HostID)
 }
 
 // list queues a listing of the snapshots that were in a repository before us.
-func list(ctx context.Context, tx *store.Tx, r *fleet.Repository, j *fleet.Job) error {
-	host, err := tx.Host(ctx, j.HostID)
+func list(ctx context.Context, tx *store.Tx, r *fleet.Repository, id fleet.HostID) error {
+	host, err := tx.Host(ctx, id)
 	if err != nil {
 		return err
 	}
