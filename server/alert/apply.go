@@ -57,7 +57,7 @@ func (c *change) apply(ctx context.Context, wanted []Wanted) error {
 		if err != nil {
 			return err
 		}
-		if !changed && (!a.GoneSince.IsZero() || a.LastSeenAt.Add(seenEvery) <= c.tx.Now) {
+		if !changed && a.LastSeenAt.Add(seenEvery) <= c.tx.Now {
 			seen = append(seen, a.ID)
 		}
 	}
@@ -165,6 +165,8 @@ func hostsOf(w *Wanted) []fleet.HostID {
 // before is told again when it became worse, when a silence ended, and as a reminder.
 func (c *change) update(ctx context.Context, a *fleet.Alert, w *Wanted) (bool, error) {
 	before := *a
+	// Pages show it, so that its end is a change that they are told of.
+	a.GoneSince = 0
 	if w.Severity.Order() < a.Severity.Order() && c.tx.Now < max(a.RaisedAt, a.RemindedAt).Add(steadyFor) { //guard:alert-severity
 		worse := *w // than it is by now: what becomes worse again and again is told once an hour
 		worse.Severity, w = a.Severity, &worse
@@ -192,7 +194,7 @@ func (c *change) update(ctx context.Context, a *fleet.Alert, w *Wanted) (bool, e
 	if *a == before {
 		return false, nil
 	}
-	a.LastSeenAt, a.GoneSince = c.tx.Now, 0
+	a.LastSeenAt = c.tx.Now
 	if err := c.tx.SaveAlert(ctx, a); err != nil {
 		return false, err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"restic-manager/server/fleet"
+	"restic-manager/server/store"
 )
 
 // TestAnAgentThatInventsTroubleTellsItAFewTimesAnHour has one host's conditions change
@@ -64,6 +65,17 @@ func TestWhatCameAndWentOftenIsOverAnHourAfterTheLastTime(t *testing.T) {
 		}
 		w.want("after five times", w.told(c), "raised resolved raised resolved raised")
 		w.want("it stays open", w.open(), "journal_failed/warning/raised")
+		away := w.list(store.AlertFilter{Open: true})[0]
+		if away.GoneSince <= away.LastSeenAt {
+			w.Errorf("it was last seen at %s, and is gone since %s", away.LastSeenAt.Time(), away.GoneSince.Time())
+		}
+		w.hold(h, "journal_failed", fleet.Warn, true)
+		w.round(1)
+		if back := w.list(store.AlertFilter{Open: true})[0]; back.GoneSince != 0 || back.Version == away.Version {
+			w.Errorf("it is back, and gone since %s, in version %d after %d", back.GoneSince.Time(), back.Version, away.Version)
+		}
+		w.hold(h, "journal_failed", fleet.Warn, false)
+		w.round(1)
 		w.pass(time.Hour)
 		w.round(1)
 		w.want("an hour later", w.told(c), "raised resolved raised resolved raised resolved")

@@ -108,6 +108,9 @@ func toAlert(a *fleet.Alert) (Alert, error) {
 		AcknowledgedAt: a.AckedAt.Time(), AcknowledgedBy: a.AckedBy, SilencedUntil: a.SilencedTo.Time(),
 		ResolvedAt: a.ResolvedAt.Time(), ResolvedBy: a.ResolvedBy, Note: a.Note, Version: a.Version,
 	}
+	if a.ResolvedAt.IsZero() {
+		view.GoneSince = a.GoneSince.Time()
+	}
 	var objects []fleet.AlertObject
 	if err := a.Objects.Read(&objects); err != nil {
 		return Alert{}, fmt.Errorf("read the objects of alert %s: %w", a.ID, err)

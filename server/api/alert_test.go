@@ -81,6 +81,33 @@ func TestPeopleLookAfterAlerts(t *testing.T) {
 	admin.refused(http.StatusNotFound, fleet.NotFound, "GET", "/api/v1/alerts/01936f0e-5c1a-7c3e-9a54-0d7d3b8f1c22", nil)
 }
 
+func TestAnAlertSaysSinceWhenItsCauseIsAway(t *testing.T) {
+	w, admin := newAdmin(t)
+	w.raise("config_refused", fleet.Warn)
+	read := func(state string) api.Alert {
+		return into[api.AlertPage](admin.must(http.StatusOK, "GET", "/api/v1/alerts?state="+state, nil)).Alerts[0]
+	}
+	if a := read("open"); !a.GoneSince.IsZero() {
+		t.Errorf("it is there, and gone since %s", a.GoneSince)
+	}
+	clear := func(tx *store.Tx) error {
+		_, err := tx.ClearCondition(t.Context(), "host", read("open").Objects[0].ObjectId, "config_refused")
+		return err
+	}
+	if err := w.store.Write(t.Context(), clear); err != nil {
+		t.Fatal(err)
+	}
+	for i, state := range []string{"open", "resolved"} {
+		w.pass(time.Minute)
+		if err := w.alerts.Round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if a := read(state); a.GoneSince.IsZero() != (i == 1) {
+			t.Errorf("%s: gone since %s", state, a.GoneSince)
+		}
+	}
+}
+
 func TestRulesAreReplacedWhole(t *testing.T) {
 	_, admin := newAdmin(t)
 	rules := into[api.AlertRules](admin.must(http.StatusOK, "GET", "/api/v1/alert-rules", nil))

@@ -456,6 +456,29 @@ func TestAnAlertIsActedOn(t *testing.T) {
 	}
 }
 
+// TestAnAlertWhoseCauseIsAwayIsNotSaidToBeThere wherever it is shown.
+func TestAnAlertWhoseCauseIsAwayIsNotSaidToBeThere(t *testing.T) {
+	for _, away := range []bool{false, true} {
+		c := newContract()
+		a := c.answers["GET "+alertPath].(api.Alert)
+		if away {
+			a.GoneSince = noon
+		}
+		c.answers["GET "+alertPath] = a
+		c.answers["GET /api/v1/alerts"] = api.AlertPage{Alerts: []api.Alert{a}}
+		h := newPages(t, c)
+		for _, page := range []string{"/", "/alerts", "/alerts/" + alertID} {
+			body := visitPage(t, h, "GET", page, nil).Body.String()
+			if got := strings.Contains(body, "Not seen since") && strings.Contains(body, "stays open"); got != away {
+				t.Errorf("%s, where it is away: %t, says so: %t", page, away, got)
+			}
+			if strings.Contains(body, "last seen <time") && away {
+				t.Errorf("%s: it is said to have been seen just now", page)
+			}
+		}
+	}
+}
+
 func TestRulesAreAddedAndRemovedOneByOne(t *testing.T) {
 	for name, tc := range map[string]struct {
 		form url.Values
