@@ -163,15 +163,9 @@ const whole = 0.995
 
 func troubles(r api.Repository) (list []finding) {
 	for _, c := range r.Conditions {
-		f := finding{Code: c.Code, State: noteLook("Note"), Text: c.Message, Note: c.NextStep}
-		switch c.Severity {
-		case api.SeverityCritical:
-			f.State = riskLook("Critical")
-		case api.SeverityWarning:
-			f.State = warnLook("Warning")
-		}
+		f := finding{Code: c.Code, State: severityLook(c.Severity), Text: c.Message, Note: c.NextStep}
 		switch {
-		case c.Code == "maintenance_folder":
+		case ofFolder(c.Code):
 			f.Do = &doing{Label: "Who maintains it", Href: at(r, "/maintenance#who")}
 		case c.Code == "repo_credentials_rejected":
 			f.Do = &doing{Label: "Set the credential", Href: at(r, "/settings"), Need: "admin"}

@@ -48,6 +48,7 @@ type maintainer struct {
 	Text   string
 	Power  string // of whoever owns this server
 	Next   string
+	Away   *api.Condition // that it is not in its folder, or cannot be worked on there
 	Floors []web.Fact
 }
 
@@ -115,9 +116,24 @@ func maintainerOf(r api.Repository) *maintainer {
 	if m.NextStep != "" && w.State.Tone == web.OK {
 		w.State = warnLook("Not ready")
 	}
+	if i := slices.IndexFunc(r.Conditions, func(c api.Condition) bool { return ofFolder(c.Code) }); i >= 0 {
+		if w.Away = &r.Conditions[i]; w.State.Tone == web.OK {
+			w.State = severityLook(w.Away.Severity)
+			w.State.Word = "Not usable there"
+			if w.Away.Code == folderGone {
+				w.State.Word = "Gone from there"
+			}
+		}
+	}
 	w.Floors = floorFacts(m.Floors)
 	return w
 }
+
+// folderGone is the code of a repository that is not in the folder any more where it is maintained.
+const folderGone = "maintenance_folder_gone"
+
+// ofFolder tells whether a condition is about the folder where a repository is maintained.
+func ofFolder(code string) bool { return code == "maintenance_folder" || code == folderGone }
 
 // credentialIn tells whether a credential is kept in a slot.
 func credentialIn(r api.Repository, slot string) bool {

@@ -21,6 +21,33 @@ func TestACredentialThatCanDeleteIsNamedAlsoWhereNobodyMaintains(t *testing.T) {
 	}
 }
 
+// TestAFolderWithoutTheRepositoryIsNotShownAsFine although the host's policy allows it.
+func TestAFolderWithoutTheRepositoryIsNotShownAsFine(t *testing.T) {
+	r := newContract().answers["GET "+repositoryPath].(api.Repository)
+	r.Maintenance = api.RepositoryMaintenance{Mode: "folder", HostId: hostID, HostName: "nas", Location: "/srv/web", Allowed: "yes"}
+	page := func() string {
+		c := newContract()
+		c.answers["GET "+repositoryPath] = r
+		return visitPage(t, newPages(t, c), "GET", "/repositories/"+repositoryID+"/maintenance", nil).Body.String()
+	}
+	r.Conditions = nil
+	if body := page(); !strings.Contains(body, "Allowed") || strings.Contains(body, "Not usable there") {
+		t.Error("a folder that is fine is not shown as that")
+	}
+	for code, word := range map[string]string{"maintenance_folder": "Not usable there", "maintenance_folder_gone": "Gone from there"} {
+		r.Conditions = []api.Condition{{Code: code, Severity: api.SeverityCritical, Message: "It is gone from there.", NextStep: "Mount the disk", JobId: jobID}}
+		body := page()
+		for _, want := range []string{word, "It is gone from there.", "Mount the disk", "/jobs/" + jobID} {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s: nothing says %q", code, want)
+			}
+		}
+		if strings.Contains(body, ">Allowed<") {
+			t.Errorf("%s: it is shown as fine", code)
+		}
+	}
+}
+
 // TestWhatBeganBeforeARefusalIsSaid has the first of three jobs taken and the second refused.
 func TestWhatBeganBeforeARefusalIsSaid(t *testing.T) {
 	c := newContract()
