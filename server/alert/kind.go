@@ -76,7 +76,7 @@ var Kinds = []Kind{
 	{Code: ForeignObjects, Title: "Foreign files", Severity: fleet.Warn,
 		Description: "A repository's folder holds files that restic did not make or cannot read."},
 	{Code: SuspectSnapshots, Title: "Suspect snapshots", Severity: fleet.Warn,
-		Description: "A repository holds snapshots that claim another time than they were first seen at, or are odd otherwise."},
+		Description: "A repository holds snapshots that claim another time than they were first seen at, or are otherwise odd in themselves. Those that no host has told of do not count."},
 	{Code: KeysChanged, Title: "Keys added", Severity: fleet.Warn,
 		Description: "A repository has keys that its maintenance host did not know before."},
 	{Code: MaintenanceNotAllowed, Title: "Maintenance not allowed", Severity: fleet.Warn,

@@ -272,7 +272,7 @@ func inspected(ctx context.Context, tx *store.Tx, f *finding, found *facts) erro
 			fmt.Sprintf("Its folder holds %d files that restic did not make or cannot read.", h.ForeignObjects),
 			"Look at the job's rows: a broken or hostile host may have put them there. They do not stop restores."},
 		{CodeSuspects, h.Suspects > 0, found.Suspects != nil,
-			fmt.Sprintf("It holds %d snapshots that are odd, such as of another time than they were first seen at.", h.Suspects),
+			fmt.Sprintf("It holds %d snapshots that are odd in themselves, such as of another time than they were first seen at; those that no host has told of are not counted.", h.Suspects),
 			"Look at the job's rows. They are neither counted as backups to keep nor removed until somebody decides."},
 		{CodeKeysChanged, added > 0, found.ForeignKeys != nil,
 			fmt.Sprintf("It has %d keys, of which %d were added without the maintenance host knowing.", h.Keys, added),

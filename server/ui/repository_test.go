@@ -104,7 +104,7 @@ func TestARepositorySaysWhetherItIsHealthyAndWhatToDoFirst(t *testing.T) {
 		"said once": {func(r *api.Repository) {
 			r.Health.Suspects = 2
 			r.Conditions = []api.Condition{{Code: "suspect_snapshots", Severity: "critical", Message: "the same"}}
-		}, nil, "Not healthy: 2 snapshots of another time than they claim, or otherwise odd.", "Look at them"},
+		}, nil, "Not healthy: 2 snapshots that are odd in themselves, such as of another time than they claim.", "Look at them"},
 		"not made yet": {func(r *api.Repository) { r.State = "new" }, nil, "Not made yet", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -115,7 +115,7 @@ func foundFacts(h api.RepositoryHealth) (odd, foreign web.Fact) {
 	odd, foreign = web.Fact{Term: "Odd snapshots", Big: "–", Note: "seen where its folder is"}, web.Fact{Term: "Foreign files", Big: "–", Note: "seen where its folder is"}
 	if h.InspectJobId != "" || h.Suspects > 0 || h.ForeignObjects > 0 {
 		odd.Big, foreign.Big = web.Count(h.Suspects), web.Count(h.ForeignObjects)
-		odd.Note, foreign.Note = "of another time than they claim", "in the folder, not restic's"
+		odd.Note, foreign.Note = "in themselves, such as of another time than they claim", "in the folder, not restic's"
 	}
 	return odd, foreign
 }

@@ -283,8 +283,9 @@ func odd(r api.Repository, locks []api.RepositoryLock) (list []finding) {
 		list = append(list, finding{State: warnLook("Locked"), Text: plural(doubtful, "lock", "locks") + " whose owner is not known to be alive.", Note: "Nothing exclusive can run until it is gone.", Do: &doing{Label: "Look at the locks", Href: "#locks"}})
 	}
 	if h.Suspects > 0 {
-		list = append(list, finding{Code: "suspect_snapshots", State: warnLook("Odd snapshots"), Text: plural(int(h.Suspects), "snapshot", "snapshots") + " of another time than they claim, or otherwise odd.", Note: "They are kept, and fill no place of a good one. Look which they are; somebody may have tried to push good ones out.",
-			Do: &doing{Label: "Look at them", Href: at(r, "/retention?show=suspect")}})
+		list = append(list, finding{Code: "suspect_snapshots", State: warnLook("Odd snapshots"), Text: plural(int(h.Suspects), "snapshot that is odd in itself, such as of another time than it claims.", "snapshots that are odd in themselves, such as of another time than they claim."),
+			Note: "Odd snapshots are kept, and fill no place of a good one. Those that no host has told of are not counted here; a preview of retention counts them too. Look which they are; somebody may have tried to push good ones out.",
+			Do:   &doing{Label: "Look at them", Href: at(r, "/retention?show=suspect")}})
 	}
 	if h.ForeignObjects > 0 {
 		f := finding{Code: "foreign_objects", State: warnLook("Foreign files"), Text: plural(int(h.ForeignObjects), "file", "files") + " in the folder that restic did not make or that cannot be read.", Note: "They are passed over, and nothing deletes them."}

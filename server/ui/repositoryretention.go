@@ -232,5 +232,5 @@ func plannedFacts(j *api.Job, counts map[string]int) []web.Fact {
 	if n := counts["later"]; n > 0 {
 		gone.Note = fmt.Sprintf("%d more in later runs", n)
 	}
-	return []web.Fact{gone, {Term: "Kept", Big: strconv.Itoa(counts["keep"])}, {Term: "Odd", Big: strconv.Itoa(counts["suspect"]), Note: "kept, and they fill no place of a good one"}, limits}
+	return []web.Fact{gone, {Term: "Kept", Big: strconv.Itoa(counts["keep"])}, {Term: "Odd", Big: strconv.Itoa(counts["suspect"]), Note: "in themselves, or told of by no host; kept, and they fill no place of a good one"}, limits}
 }
