@@ -320,6 +320,7 @@ var guards = []twin{
 	{"restore-empty", "agent/runner", "TestWhatIsNotThereIsNotCalledRestored"},
 	{"restore-count", "agent/runner", "TestWhatIsNotThereIsNotCalledRestored"},
 	{"restore-truth", "agent/runner", "TestWhatIsNotInTheSnapshotIsNotCalledRestored"},
+	{"restore-foretold", "agent/runner", "TestADryRunOfARestoreMissesWhatIsNotInTheSnapshot"},
 	{"runner-foreign", "agent/runner", "TestARepositoryThatComesWithTheCommandIsForThatJobAlone"},
 	{"foreign-secret", "agent/runner", "TestARepositoryThatComesWithTheCommandIsForThatJobAlone"},
 	{"restore-link", "agent/stage", "TestALinkThatAUserPlantedLeadsNoRestoreAnywhere"},

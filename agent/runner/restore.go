@@ -240,7 +240,7 @@ func (r *restoring) foretell(ctx context.Context) *Ending {
 	}
 	r.facts.TargetPath = r.target()
 	e := outcomeOf(fmt.Sprintf("it would restore %s to %s", r.amount(r.facts.PlannedFiles, r.facts.PlannedBytes), r.target()))
-	if r.errors > 0 {
+	if r.errors > 0 { //guard:restore-foretold
 		e.Result, e.Code = spool.Warning, string(restic.CodeRestoreIncomplete)
 		e.addMessage(fmt.Sprintf("of the %d paths that were chosen, the snapshot does not have %d", len(r.plan.paths), r.errors))
 		e.NextStep = "see the rows of the result, and choose what the snapshot has"
