@@ -471,7 +471,7 @@ func TestTheFilesOfAHostThatIsGoneComeBackOnAnother(t *testing.T) {
 	}
 }
 
-// TestASnapshotThatNobodyConfirmsSaysWhy in the list and on its own page.
+// TestASnapshotThatNobodyConfirmsSaysWhy in the list, on its own page and where it is restored.
 func TestASnapshotThatNobodyConfirmsSaysWhy(t *testing.T) {
 	c := newContract()
 	d := c.answers["GET "+snapshotAt].(api.SnapshotDetail)
@@ -486,6 +486,7 @@ func TestASnapshotThatNobodyConfirmsSaysWhy(t *testing.T) {
 		t.Error("the page says that its host is gone")
 	}
 	wantOnPage(t, visitPage(t, pages, "GET", "/snapshots", nil).Body.String(), `title="The backup that it names has made another.">not confirmed`)
+	wantOnPage(t, visitPage(t, pages, "GET", "/hosts/"+hostID+"/restore?repository="+repositoryID+"&snapshot="+snapshotID, nil).Body.String(), "not confirmed</span> The backup that it names has made another.")
 }
 
 // TestASnapshotThatWasMadeFromAnotherSaysSo since it has the time and host of that one.
