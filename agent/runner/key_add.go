@@ -116,7 +116,10 @@ func (t *Task) openedBy(ctx context.Context, config restic.RepositoryConfig, pas
 		return opened{}, e
 	}
 	i := slices.IndexFunc(keys.Value, func(k restic.Key) bool { return k.Current })
-	if i < 0 || seen.Value.ID != config.ID { //guard:key-add-opened
+	if i < 0 {
+		return opened{}, notOpened()
+	}
+	if seen.Value.ID != config.ID { //guard:key-add-opened
 		return opened{}, notOpened()
 	}
 	return opened{keys.Value[i].ID, len(keys.Value)}, nil

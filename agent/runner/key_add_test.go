@@ -82,14 +82,18 @@ func TestAKeyThatIsNotThereIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	id, old := strings.Repeat("b", 64), strings.Repeat("a", 64)
 	for name, replies := range map[string][]restictest.Reply{
-		"no new key":    {keyIs(old), keyIs(old), says("key add", "saved new key with ID "+id, 0)},
-		"an old key":    {keyIs(id), keyIs(id), says("key add", "saved new key with ID "+id, 0)},
-		"another key":   {keyIs(old), keyIs(strings.Repeat("c", 64)), says("key add", "saved new key with ID "+id, 0)},
-		"no word":       {keyIs(id), keyIs(id), says("key add", "", 0)},
-		"a short one":   {keyIs(id), keyIs(id), says("key add", "saved new key with ID bbbbbbbb", 0)},
-		"it opens none": {keyIs(old), says("key list", "[]", 0), says("key add", "saved new key with ID "+id, 0)},
+		"no new key":         {keyIs(old), keyIs(old), says("key add", "saved new key with ID "+id, 0)},
+		"an old key":         {keyIs(id), keyIs(id), says("key add", "saved new key with ID "+id, 0)},
+		"another key":        {keyIs(old), keyIs(strings.Repeat("c", 64)), says("key add", "saved new key with ID "+id, 0)},
+		"no word":            {keyIs(id), keyIs(id), says("key add", "", 0)},
+		"a short one":        {keyIs(id), keyIs(id), says("key add", "saved new key with ID bbbbbbbb", 0)},
+		"it opens none":      {keyIs(old), says("key list", `[{"current":false,"id":"`+id+`","userName":"root","hostName":"nas","created":"2026-01-01 00:00:00"}]`, 0), says("key add", "saved new key with ID "+id, 0)},
+		"another repository": {says("cat config", `{"version":2,"id":"`+strings.Repeat("9", 64)+`","chunker_polynomial":"x"}`, 0), keyIs(old), keyIs(id), says("key add", "saved new key with ID "+id, 0)},
 	} {
-		replies = append([]restictest.Reply{catConfig(), says("cat config", "", 12), catConfig()}, replies...)
+		if replies[0].Command != "cat config" {
+			replies = append([]restictest.Reply{catConfig()}, replies...)
+		}
+		replies = append([]restictest.Reply{catConfig(), says("cat config", "", 12)}, replies...)
 		fake := restictest.NewFake(t, fakeScript(replies...))
 		p := newPlace(t, fake.Path())
 		p.allowMaintenance()
