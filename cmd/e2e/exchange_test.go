@@ -43,6 +43,7 @@ func (e exchanged) second() string {
 func TestThePasswordOfARepositoryIsExchangedWhileHostsBackUp(t *testing.T) {
 	t.Parallel()
 	s := &shown{world: newWorld(t), asked: map[string]bool{}}
+	s.by = byAPI{s.api}
 	s.repository = s.addRepository(shownName, repositorySpec{})
 	s.second = s.addRepository("second", repositorySpec{})
 	s.web = s.addHost("web-1", s.repository, []string{files(t, 3)})

@@ -40,7 +40,6 @@ const shownName = "main"
 func newShown(t *testing.T, suite string) *shown {
 	t.Helper()
 	s := &shown{world: newWorld(t, withSuite(suite)), source: files(t, 60), asked: map[string]bool{}}
-	s.by = byAPI{s.api}
 	s.repository = s.addRepository(shownName, repositorySpec{})
 	s.second = s.addRepository("second", repositorySpec{fresh: true})
 	s.web = s.addHost("web-1", s.repository, []string{s.source})
