@@ -27,8 +27,9 @@ func (a *Agent) fireUntilDisk(ctx context.Context) bool {
 		firing, stop := context.WithCancel(ctx)
 		var cron sync.WaitGroup
 		cron.Go(func() { a.cron.Run(firing) })
-		for !a.spool.Idle() || a.spool.DiskTakes(ctx) != nil {
-			if control.Sleep(ctx, diskPause) != nil {
+		// The pause comes first: a life that ends in memory again does not end at once.
+		for control.Sleep(ctx, diskPause) == nil {
+			if a.spool.Idle() && a.spool.DiskTakes(ctx) == nil {
 				break
 			}
 		}

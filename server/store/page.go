@@ -130,8 +130,14 @@ func (w *where) holds(column, item string) {
 	if item == "" {
 		return
 	}
-	quoted := strings.TrimSuffix(strings.TrimPrefix(string(fleet.NewList([]string{item})), "["), "]")
-	w.add(`REPLACE(`+column+`, ?, '') <> `+column, quoted)
+	w.add(holding(column), asHeld(item))
+}
+
+// holding is the condition that a list has an item, which is given as asHeld.
+func holding(column string) string { return `REPLACE(` + column + `, ?, '') <> ` + column }
+
+func asHeld(item string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(string(fleet.NewList([]string{item})), "["), "]")
 }
 
 // place names a list whose positions are text that somebody else gives.

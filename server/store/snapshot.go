@@ -113,11 +113,11 @@ func (q Queries) SuccessorsOf(ctx context.Context, repository fleet.RepositoryID
 func (q Queries) UnclaimedSnapshots(ctx context.Context, repository fleet.RepositoryID, tags []string, most int) ([]string, error) {
 	args := []any{repository}
 	for _, tag := range tags {
-		args = append(args, "%"+tag+"%")
+		args = append(args, asHeld(tag))
 	}
 	var ids []string
 	err := q.all(ctx, &ids, `SELECT id FROM snapshots WHERE repository_id = ? AND host_id = '' AND job_id = ''
-		AND (tags LIKE ?`+strings.Repeat(` OR tags LIKE ?`, len(tags)-1)+`) ORDER BY first_seen DESC, id LIMIT ?`, append(args, most)...)
+		AND (`+holding("tags")+strings.Repeat(` OR `+holding("tags"), len(tags)-1)+`) ORDER BY first_seen DESC, id LIMIT ?`, append(args, most)...)
 	if err != nil {
 		return nil, fmt.Errorf("list the tagged snapshots of repository %s: %w", repository, err)
 	}
